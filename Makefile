@@ -1,0 +1,116 @@
+# Talaria's build. `make` alone prints what there is; the two commands that matter are `make run` and `make test`.
+#
+# One static library a layer (scripts/layers.txt says which may use which), a unit-test program a layer that links only
+# what that layer may use, and the programs. Everything made lands in build/, or in build-<sanitizers> with SANITIZE=....
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+MAKEFLAGS += --no-builtin-rules
+
+CXX := $(if $(filter default,$(origin CXX)),g++,$(CXX))
+SANITIZE ?=
+comma := ,
+B := build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(findstring clang,$(CXX)),-clang)
+
+WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Werror
+# clang 14 implements what libstdc++ 12's <expected> asks for, but announces an older __cpp_concepts.
+CLANG_FLAGS := $(if $(findstring clang,$(CXX)),-Wno-builtin-macro-redefined -D__cpp_concepts=202002L)
+CXXFLAGS_ALL := -std=c++2b -O2 -g $(WARNINGS) -I. -MMD -MP -pthread -march=x86-64-v2 -fno-omit-frame-pointer $(CLANG_FLAGS) \
+  $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all) $(CXXFLAGS)
+LDFLAGS_ALL := -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
+
+# ---- layers ---------------------------------------------------------------------------------------------------------
+LAYERS := $(shell sed -n 's/^\([a-z][^:]*\):.*/\1/p' scripts/layers.txt)
+CORE_LAYERS := $(filter core/%,$(LAYERS))
+may_use = $(shell sed -n 's|^$(1):||p' scripts/layers.txt)
+lib = $(B)/lib/lib$(subst /,_,$(1)).a
+libs = $(call lib,$(1)) $(foreach l,$(call may_use,$(1)),$(call lib,$(l)))
+
+# A layer's own sources; a program's main stands in a file of its own, which goes into no library.
+MAINS := dpdk-app/main.cc control/talariactl.cc
+sources = $(filter-out $(MAINS),$(wildcard $(1)/*.cc))
+objects = $(patsubst %.cc,$(B)/%.o,$(call sources,$(1)))
+
+DPDK_CFLAGS = $(shell pkg-config --cflags libdpdk 2>/dev/null | sed 's/-I/-isystem /g')
+DPDK_LIBS = $(shell pkg-config --libs libdpdk 2>/dev/null)
+CONTROL_LIBS := -lsqlite3 -lcrypto -lpcre2-8 -lspdlog -lfmt
+
+# The core and the datapath are built without exceptions; the control plane and the tests may throw.
+$(B)/core/%.o: EXTRA := -fno-exceptions
+$(B)/dpdk-app/%.o: EXTRA = -fno-exceptions $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB -DALLOW_EXPERIMENTAL_API
+$(B)/control/%.o: EXTRA := -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
+$(B)/dpdk-app/main.o $(B)/dpdk-app/options.o: EXTRA = $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
+
+$(B)/%.o: %.cc
+	@mkdir -p $(@D)
+	@echo "  CXX   $<"
+	@$(CXX) $(CXXFLAGS_ALL) $(EXTRA) -c $< -o $@
+
+define layer_library
+$(call lib,$(1)): $(call objects,$(1))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	@ar rcs $$@ $$^
+endef
+$(foreach l,$(LAYERS),$(eval $(call layer_library,$(l))))
+
+# ---- programs -------------------------------------------------------------------------------------------------------
+$(B)/bin/talariad: $(B)/dpdk-app/main.o $(call libs,dpdk-app)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CXX) -o $@ $^ $(LDFLAGS_ALL) $(DPDK_LIBS) $(CONTROL_LIBS)
+
+$(B)/bin/talariactl: $(B)/control/talariactl.o
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CXX) -o $@ $^ $(LDFLAGS_ALL)
+
+.PHONY: all
+all: deps $(B)/bin/talariad $(B)/bin/talariactl ## build the broker and its command-line tool
+
+# ---- tests ----------------------------------------------------------------------------------------------------------
+# tests/unit mirrors the layers: tests/unit/tcp/*.cc tests core/tcp and links only what core/tcp may use.
+unit_dir = tests/unit/$(patsubst core/%,%,$(1))
+unit_program = $(B)/tests/unit_$(subst /,_,$(patsubst core/%,%,$(1)))
+unit_objects = $(patsubst %.cc,$(B)/%.o,$(wildcard $(call unit_dir,$(1))/*.cc))
+TESTED_LAYERS := $(foreach l,$(CORE_LAYERS) control,$(if $(wildcard $(call unit_dir,$(l))/*.cc),$(l)))
+UNIT_PROGRAMS := $(foreach l,$(TESTED_LAYERS),$(call unit_program,$(l)))
+
+define unit_test_program
+$(call unit_program,$(1)): $(call unit_objects,$(1)) $(call libs,$(1))
+	@mkdir -p $$(@D)
+	@echo "  LD    $$@"
+	@$$(CXX) -o $$@ $$^ $$(LDFLAGS_ALL) $(if $(filter control,$(1)),$(CONTROL_LIBS)) -lgmock -lgtest_main -lgtest
+endef
+$(foreach l,$(TESTED_LAYERS),$(eval $(call unit_test_program,$(l))))
+
+$(B)/tests/sim: $(patsubst %.cc,$(B)/%.o,$(wildcard tests/sim/*.cc)) $(call libs,control) $(foreach l,$(CORE_LAYERS),$(call lib,$(l)))
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CXX) -o $@ $^ $(LDFLAGS_ALL) $(CONTROL_LIBS) -lgtest
+
+$(B)/tests/bench: $(patsubst %.cc,$(B)/%.o,$(wildcard tests/bench/*.cc)) $(call libs,control) $(foreach l,$(CORE_LAYERS),$(call lib,$(l)))
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CXX) -o $@ $^ $(LDFLAGS_ALL) $(CONTROL_LIBS) -lbenchmark
+
+.PHONY: unit
+unit: $(UNIT_PROGRAMS) ## unit tests, one program a layer
+	@scripts/run-tests $(UNIT_PROGRAMS)
+
+.PHONY: clean
+clean: ## remove everything that was built
+	rm -rf build build-*
+
+.PHONY: help
+help: ## this list
+	@echo "Talaria, a kernel-bypass AMQP broker."
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | sort | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
+	@echo "Variables: SANITIZE=address,undefined | thread    CXX=clang++    SEED=n (make sim)"
+
+.PHONY: deps
+deps: ## install what is missing from Debian's packages
+	@scripts/install-deps
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
