@@ -15,7 +15,7 @@ B := build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(findstring cl
 
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Werror
 # clang 14 implements what libstdc++ 12's <expected> asks for, but announces an older __cpp_concepts.
-CLANG_FLAGS := $(if $(findstring clang,$(CXX)),-Wno-builtin-macro-redefined -D__cpp_concepts=202002L)
+CLANG_FLAGS := $(if $(findstring clang,$(CXX)),-Wno-builtin-macro-redefined -Wno-macro-redefined -D__cpp_concepts=202002L)
 CXXFLAGS_ALL := -std=c++2b -O2 -g $(WARNINGS) -I. -MMD -MP -pthread -march=x86-64-v2 -fno-omit-frame-pointer $(CLANG_FLAGS) \
   $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all) $(CXXFLAGS)
 LDFLAGS_ALL := -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)

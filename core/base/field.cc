@@ -58,19 +58,23 @@ bool Field::is_integer() const { return kind_of(*this) == FieldKind::integer; }
 
 int64_t Field::integer() const {
   return std::visit(
-      [](const auto& value) -> int64_t {
-        using T = std::decay_t<decltype(value)>;
+      [](const auto& held) -> int64_t {
+        using T = std::decay_t<decltype(held)>;
         if constexpr (std::is_same_v<T, uint64_t>) {
           constexpr auto most = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
-          return static_cast<int64_t>(value < most ? value : most);
+          return static_cast<int64_t>(held < most ? held : most);
         } else if constexpr (is_wire_integer<T>) {
-          return value;
+          return held;
         } else {
           return 0;
         }
       },
       value);
 }
+
+const std::string* Field::text() const { return std::get_if<std::string>(&value); }
+
+const bool* Field::boolean() const { return std::get_if<bool>(&value); }
 
 bool equivalent(const Field& a, const Field& b) {
   FieldKind kind = kind_of(a);
@@ -109,7 +113,7 @@ bool equivalent(const FieldTable& a, const FieldTable& b) {
 
 const Field* find(const FieldTable& table, std::string_view name) {
   for (auto entry = table.rbegin(); entry != table.rend(); ++entry)
-    if (entry->first == name) return &entry->second;
+    if (entry->name == name) return &entry->value;
   return nullptr;
 }
 

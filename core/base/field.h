@@ -8,15 +8,15 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
 namespace talaria::base {
 
 struct Field;
-// Order is kept as the client sent it; keys may repeat (the last one wins in `find`, as RabbitMQ reads them).
-using FieldTable = std::vector<std::pair<std::string, Field>>;
+struct FieldEntry;
+// Order is kept as the client sent it; names may repeat (the last one wins in `find`, as RabbitMQ reads them).
+using FieldTable = std::vector<FieldEntry>;
 using FieldArray = std::vector<Field>;
 
 struct Decimal {
@@ -46,8 +46,12 @@ struct Field {
   bool is_integer() const;
   // The integer of any width; 0 if it is none (ask is_integer first). A uint64 above int64's range saturates.
   int64_t integer() const;
-  const std::string* text() const { return std::get_if<std::string>(&value); }
-  const bool* boolean() const { return std::get_if<bool>(&value); }
+  const std::string* text() const;  // nullptr if it is no text
+  const bool* boolean() const;      // nullptr if it is no boolean
+};
+struct FieldEntry {
+  std::string name;
+  Field value;
 };
 
 // Same type class (integer, floating, text, ...) and same value; widths do not matter.
