@@ -1,0 +1,144 @@
+// What a session asks of a queue, and what a queue tells a session: the two closed sets of values that cross between
+// workers when they are not on the same one. Trivially copyable, at most 64 bytes: one cache line in a mailbox.
+//
+// Operations go to the queue's home, events to the session's worker. On one worker the same calls are made directly and
+// only what must be told later becomes an event in the outbox. Operations of one session on one queue keep their order,
+// events of one queue to one session keep theirs.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+#include <variant>
+
+#include "core/broker/address.h"
+
+namespace talaria::broker {
+
+struct Message;
+
+// What becomes of an unacknowledged message.
+enum class Outcome : uint8_t {
+  acknowledged,
+  requeued,  // back to its position, redelivered
+  rejected,  // dropped (dead-lettered, once that exists)
+  unsent,    // the session could not take it after all: back to its position, as if it had never left
+};
+
+// ---- operations: session -> queue
+// ------------------------------------------------------------------------------------
+
+// Takes over one reference to the message. Answered with Stored when `sequence` is not 0.
+struct Publish {
+  QueueId queue;
+  Message* message = nullptr;
+  ChannelAddress publisher;
+  uint64_t sequence = 0;
+};
+struct Subscribe {
+  QueueId queue;
+  ConsumerAddress consumer;
+  uint32_t credit = 0;  // unacknowledged messages allowed at a time; 0: no limit
+  int32_t priority = 0;
+  bool no_ack = false;
+  bool exclusive = false;
+};
+// Messages already delivered stay unacknowledged: the channel settles each.
+struct Unsubscribe {
+  QueueId queue;
+  ConsumerAddress consumer;
+  bool answer = true;  // send Unsubscribed back
+};
+// The transport's back-pressure: a paused consumer gets nothing until it is resumed.
+struct Pause {
+  QueueId queue;
+  ConsumerAddress consumer;
+  bool paused = true;
+};
+// The consumer's session has passed on `count` deliveries (see Engine: the hand-over window of consumers elsewhere).
+struct Passed {
+  QueueId queue;
+  ConsumerAddress consumer;
+  uint32_t count = 0;
+};
+struct Settle {
+  QueueId queue;
+  EntryId entry;
+  Outcome outcome = Outcome::acknowledged;
+};
+struct Get {
+  QueueId queue;
+  ChannelAddress channel;
+  bool no_ack = false;
+};
+struct Count {
+  QueueId queue;
+  ChannelAddress channel;
+};
+struct Purge {
+  QueueId queue;
+  ChannelAddress channel;
+};
+
+using Operation = std::variant<Publish, Subscribe, Unsubscribe, Pause, Passed, Settle, Get, Count, Purge>;
+
+// ---- events: queue -> session
+// ----------------------------------------------------------------------------------------
+
+// Carries one reference to the message. `entry` is void for a no_ack consumer.
+struct Deliver {
+  ConsumerAddress consumer;
+  QueueId queue;
+  EntryId entry;
+  Message* message = nullptr;
+  bool redelivered = false;
+};
+// The message is as safe as the queue promises. `refused`: the queue did not take it (the publisher gets a nack).
+struct Stored {
+  ChannelAddress publisher;
+  uint64_t sequence = 0;
+  bool refused = false;
+};
+enum class SubscribeResult : uint8_t { subscribed, no_such_queue, exclusive_conflict };
+struct Subscribed {
+  ConsumerAddress consumer;
+  QueueId queue;
+  SubscribeResult result = SubscribeResult::subscribed;
+};
+struct Unsubscribed {
+  ConsumerAddress consumer;
+  QueueId queue;
+  bool unused_auto_delete =
+      false;  // it was the last consumer of an auto-delete queue: the session asks for its removal
+};
+// The queue is gone, and the subscription with it.
+struct Cancelled {
+  ConsumerAddress consumer;
+  QueueId queue;
+};
+// Carries one reference when there is a message; `message` is nullptr when the queue is empty (or gone).
+struct Got {
+  ChannelAddress channel;
+  QueueId queue;
+  EntryId entry;
+  Message* message = nullptr;
+  uint32_t remaining = 0;  // ready messages behind this one
+  bool redelivered = false;
+};
+struct Counted {
+  ChannelAddress channel;
+  QueueId queue;
+  uint32_t ready = 0;
+  uint32_t consumers = 0;
+};
+struct Purged {
+  ChannelAddress channel;
+  QueueId queue;
+  uint32_t count = 0;
+};
+
+using Event = std::variant<Deliver, Stored, Subscribed, Unsubscribed, Cancelled, Got, Counted, Purged>;
+
+static_assert(std::is_trivially_copyable_v<Operation> && sizeof(Operation) <= 64);
+static_assert(std::is_trivially_copyable_v<Event> && sizeof(Event) <= 64);
+
+}  // namespace talaria::broker

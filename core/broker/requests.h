@@ -1,0 +1,159 @@
+// What a session asks of the control plane, and the answers: the cold conversations (who are you, declare, bind, may
+// I). Protocol-neutral: a front end turns them into its own methods and codes. They own their strings; a request is
+// made by the session, sent once, and answered exactly once, unless it is a notice. While it waits, that one
+// connection's input waits; nothing else does. What the answer says about topology has been applied by every worker
+// before it is sent.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/base/field.h"
+#include "core/broker/address.h"
+#include "core/broker/topology.h"
+
+namespace talaria::broker {
+
+// ---- requests
+// --------------------------------------------------------------------------------------------------------
+
+// SASL, one step: PLAIN, AMQPLAIN (already decoded by the front end to name and password).
+struct Authenticate {
+  std::string mechanism;
+  std::string user;
+  std::string password;
+  std::string peer;  // "198.18.0.1:54321", for the log and for guest's loopback rule
+};
+// After authentication: enter a vhost. Counted against limits, listed from here on.
+struct OpenConnection {
+  std::string user;
+  std::string vhost;
+  std::string peer;
+  std::string protocol;  // "AMQP 0-9-1"
+  base::FieldTable client_properties;
+  uint32_t frame_max = 0;
+  uint16_t channel_max = 0;
+  uint16_t heartbeat = 0;  // seconds, 0: none
+};
+// The connection ends: exclusive queues go, then the answer comes. Sent for every opened connection exactly once.
+struct CloseConnection {};
+
+struct DeclareExchange {
+  std::string name;
+  std::string type;
+  bool passive = false, durable = false, auto_delete = false, internal = false;
+  base::FieldTable arguments;
+};
+struct DeleteExchange {
+  std::string name;
+  bool if_unused = false;
+};
+struct DeclareQueue {
+  std::string name;  // "": the server names it
+  bool passive = false, durable = false, exclusive = false, auto_delete = false;
+  base::FieldTable arguments;
+};
+// The control plane asks the queue's home about if_unused and if_empty and tells the number of ready messages deleted.
+struct DeleteQueue {
+  std::string name;
+  bool if_unused = false, if_empty = false;
+  bool unused_auto_delete = false;  // the engine's own wish: no permission needed, only still true or not
+};
+struct Bind {
+  std::string source;
+  std::string destination;
+  bool destination_is_queue = true;
+  bool remove = false;  // unbind
+  std::string key;
+  base::FieldTable arguments;
+};
+// May this user do that? For what has no topology change: publish (write on the exchange), consume, get, purge (read on
+// the queue). The session keeps the answer until PermissionsChanged.
+enum class Access : uint8_t { configure, write, read };
+struct Authorize {
+  Access access = Access::read;
+  bool exchange = false;
+  std::string name;
+};
+// update-secret: authenticate again and keep the connection.
+struct Reauthenticate {
+  std::string user;
+  std::string password;
+};
+
+// Notices: no answer. They feed list_channels and list_consumers.
+struct ChannelOpened {
+  uint16_t channel = 0;
+};
+struct ChannelClosed {
+  uint16_t channel = 0;
+};
+struct ChannelChanged {
+  uint16_t channel = 0;
+  uint32_t prefetch = 0;         // per consumer
+  uint32_t global_prefetch = 0;  // per channel
+  bool confirms = false;
+};
+struct ConsumerAdded {
+  uint16_t channel = 0;
+  QueueId queue;
+  std::string tag;
+  bool no_ack = false, exclusive = false;
+  uint32_t prefetch = 0;
+  base::FieldTable arguments;
+};
+struct ConsumerRemoved {
+  uint16_t channel = 0;
+  std::string tag;
+};
+
+struct Request {
+  SessionAddress from;
+  uint64_t token = 0;  // comes back in the answer; 0 for notices
+  std::variant<Authenticate, OpenConnection, CloseConnection, DeclareExchange, DeleteExchange, DeclareQueue,
+               DeleteQueue, Bind, Authorize, Reauthenticate, ChannelOpened, ChannelClosed, ChannelChanged,
+               ConsumerAdded, ConsumerRemoved>
+      body;
+};
+
+// ---- answers
+// ---------------------------------------------------------------------------------------------------------
+
+enum class RefusalReason : uint8_t {
+  access_refused,       // 403
+  not_found,            // 404
+  resource_locked,      // 405
+  precondition_failed,  // 406
+  not_allowed,          // 530
+  not_implemented,      // 540
+  internal_error,       // 541
+};
+// `text` is what the client reads after the code's name, in the words clients know.
+struct Refusal {
+  RefusalReason reason = RefusalReason::internal_error;
+  std::string text;
+};
+struct Done {};
+// The default exchange included, every worker knows it now.
+struct ConnectionOpened {
+  VhostId vhost;
+};
+struct QueueDeclared {
+  QueueId queue;
+  WorkerIndex home = 0;
+  std::string name;
+  bool created = false;  // counts are 0; otherwise the session asks the queue's home
+};
+struct QueueDeleted {
+  uint32_t messages = 0;
+};
+
+struct Answer {
+  SessionAddress to;
+  uint64_t token = 0;
+  std::variant<Done, Refusal, ConnectionOpened, QueueDeclared, QueueDeleted> body;
+};
+
+}  // namespace talaria::broker

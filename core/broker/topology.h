@@ -1,0 +1,89 @@
+// Topology as values: what vhosts, exchanges, queues and bindings are, and the changes that the control plane, their
+// only writer, sends to every worker. Each worker applies every change in the same order and so holds a full replica.
+//
+// The control plane gives out the ids (slots are small and dense, reused with a new generation), has checked everything
+// (existence, equivalence, permissions, limits) before it sends, and sends removals of bindings before the removal of
+// what they touch. A change is immutable and shared by all workers; they copy what they keep.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "core/base/counters.h"
+#include "core/base/field.h"
+#include "core/broker/address.h"
+
+namespace talaria::broker {
+
+enum class ExchangeType : uint8_t { direct, fanout, topic, headers };
+
+// Written by the queue's home worker only, read by anyone. Owned by the control plane, which frees it only after every
+// worker has applied the queue's removal.
+struct QueueCounters {
+  base::Counter ready;           // messages, a gauge
+  base::Counter unacknowledged;  // messages, a gauge
+  base::Counter bytes_ready;     // body bytes, a gauge
+  base::Counter consumers;       // a gauge
+  base::Counter enqueued;        // messages since declared
+  base::Counter delivered;
+  base::Counter acknowledged;
+  base::Counter redelivered;
+};
+
+struct AddVhost {
+  VhostId id;
+  std::string name;
+};
+struct RemoveVhost {
+  VhostId id;
+};
+struct AddExchange {
+  VhostId vhost;
+  ExchangeId id;
+  std::string name;  // "" is the default exchange: direct, implicitly bound to every queue by its name
+  ExchangeType type = ExchangeType::direct;
+  bool internal = false;
+  std::string alternate;  // name of the alternate exchange, "" for none; looked up when it is needed (it may not exist)
+};
+struct RemoveExchange {
+  VhostId vhost;
+  ExchangeId id;
+};
+struct AddQueue {
+  VhostId vhost;
+  QueueId id;
+  std::string name;
+  bool durable = false;
+  bool auto_delete = false;
+  SessionAddress exclusive_to;  // generation 0: not exclusive
+  base::FieldTable arguments;
+  WorkerIndex home = 0;
+  QueueCounters* counters = nullptr;
+};
+struct RemoveQueue {
+  VhostId vhost;
+  QueueId id;
+};
+// Exactly one of queue, exchange is set. A binding is known by (source, destination, key, arguments).
+struct Binding {
+  VhostId vhost;
+  ExchangeId source;
+  QueueId queue;
+  ExchangeId exchange;
+  std::string key;
+  base::FieldTable arguments;
+};
+struct AddBinding {
+  Binding binding;
+};
+struct RemoveBinding {
+  Binding binding;
+};
+// What sessions have learnt about permissions is void: ask again.
+struct PermissionsChanged {};
+
+using TopologyChange = std::variant<AddVhost, RemoveVhost, AddExchange, RemoveExchange, AddQueue, RemoveQueue,
+                                    AddBinding, RemoveBinding, PermissionsChanged>;
+
+}  // namespace talaria::broker
