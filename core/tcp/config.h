@@ -1,0 +1,60 @@
+// What a TCP stack reserves at start, and its windows and timers. Every bound of the stack is a number here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/base/time.h"
+
+namespace talaria::tcp {
+
+using base::operator""ms;
+using base::operator""s;
+
+// A send chunk is also the most contiguous space `Stack::reserve` gives out.
+inline constexpr size_t send_chunk_bytes = 4096;
+inline constexpr size_t receive_chunk_bytes = 4096;
+
+struct Config {
+  // ---- memory, all of it reserved at start --------------------------------------------------------------------------
+  size_t connections = 1024;
+  size_t half_open = 1024;       // SYNs that were answered; when full, SYN cookies
+  size_t time_wait = 4096;       // when full, the oldest is forgotten
+  size_t send_chunks = 4096;     // of send_chunk_bytes: bytes written and not yet acknowledged
+  size_t shared_slices = 16384;  // bodies sent by reference and not yet acknowledged
+  size_t receive_chunks = 4096;  // of receive_chunk_bytes: bytes arrived and not yet consumed, or out of order
+  size_t held_packets = 128;     // received packets kept within one turn for zero-copy reading
+  size_t listeners = 16;
+
+  // ---- windows ------------------------------------------------------------------------------------------------------
+  uint32_t receive_window = 256 * 1024;        // most bytes buffered for a connection, and advertised
+  uint32_t send_high_watermark = 256 * 1024;   // `send_room` counts down to it
+  uint32_t send_low_watermark = 128 * 1024;    // `writable` comes when the queue falls to it
+  uint32_t send_queue_max = 64 * 1024 * 1024;  // a writer that overshoots the high watermark stops here
+  uint16_t mss_max = 65495;                    // what we announce is the smaller of this and the MTU's
+
+  // ---- timers -------------------------------------------------------------------------------------------------------
+  base::Duration rto_initial = 1s;  // RFC 6298 2.1
+  base::Duration rto_min = 200ms;   // below RFC 6298's 1 s, as Linux has it
+  base::Duration rto_max = 60s;
+  base::Duration delayed_ack = 40ms;     // RFC 9293 3.8.6.3 allows 500 ms
+  uint32_t retransmits_max = 15;         // consecutive timeouts before the peer is given up (R2, RFC 9293 3.8.3)
+  uint32_t syn_retransmits_max = 5;      // active open
+  uint32_t syn_ack_retransmits_max = 3;  // passive open
+  base::Duration keepalive_idle = 120s;  // 0 turns keepalive off
+  base::Duration keepalive_interval = 15s;
+  uint32_t keepalive_probes = 4;
+  base::Duration time_wait_duration = 60s;  // 2 MSL
+  base::Duration fin_wait_2_timeout = 60s;  // after close(), until the peer's FIN
+  base::Duration linger_timeout = 120s;     // after close(), until everything is acknowledged
+
+  // ---- limits on answers to strangers -------------------------------------------------------------------------------
+  uint32_t challenge_acks_per_second = 100;  // whole stack, randomised (RFC 5961 7, CVE-2016-5696)
+  uint32_t resets_per_second = 1000;         // RST to segments for no connection
+  uint32_t timers_per_turn = 256;            // expiries handled by one on_time
+
+  bool timestamps = true;
+  bool selective_acknowledgement = true;
+};
+
+}  // namespace talaria::tcp
