@@ -1,0 +1,264 @@
+// The control plane: the only writer of topology truth. It takes the sessions' requests and the operators' verbs,
+// checks them, makes durable what must be durable, tells every worker, and answers when every worker has applied it.
+//
+// One thread (talariad's control thread, or the simulator) calls everything here. The plane has no thread, clock or
+// randomness of its own: `poll(now)` does bounded work and returns; the store and the links are given. So the simulator
+// runs the real one with a MemoryStore. talariad's main is this loop, which sleeps only while there is nothing to do:
+//
+//     control::SqliteStore store(data_dir / "talaria.db");
+//     control::Plane plane(store, links, options);
+//     control::Commands commands(plane, statistics, ...);
+//     control::ControlSocket socket(path, commands);
+//     while (!done) {
+//       bool busy = plane.poll(clock.now());
+//       socket.poll(clock.now(), busy ? 0ms : 1ms);     // waits in epoll
+//       if (commands.stop_requested() || signalled) plane.drain();
+//       done = plane.drained();
+//     }
+//     plane.stop();                                     // then poll until flushed(), join the workers
+//
+// The life of a change: rules are checked against the catalog -> the store saves (what is durable is on disk) -> the
+// catalog changes -> Apply goes to all workers with the next sequence -> each reports Applied -> answers that waited
+// for that sequence leave. An answer waits for every change made before it, its own or not, so whatever it says is true
+// on every core. Requests of one connection are answered in their order.
+//
+// Bounds: `Limits` on things; one request a connection under way (the front end's promise); `poll` takes at most
+// `reports_per_poll` reports from each worker. Commands that do not fit into a worker's mailbox wait here, in order.
+// Refusals carry the texts clients know (docs/PROTOCOL.md); AMQP 0-9-1 semantics are RabbitMQ's.
+#pragma once
+
+#include <deque>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "control/catalog.h"
+#include "control/store.h"
+#include "control/worker_link.h"
+#include "core/base/time.h"
+#include "core/broker/requests.h"
+
+namespace talaria::control {
+
+struct Limits {
+  size_t vhosts = 1024;
+  size_t exchanges = 64 * 1024;
+  size_t queues = 1024 * 1024;
+  size_t bindings = 4 * 1024 * 1024;
+  size_t users = 64 * 1024;
+};
+
+struct PlaneOptions {
+  bool demo_account = false;  // make user guest with password guest, administrator, all permissions in "/"
+  Limits limits;
+  // Fills with unpredictable bytes: names of queues, salts of passwords. Must be set.
+  std::function<void(std::span<uint8_t>)> random;
+};
+
+// Why an operator's verb was not done.
+enum class Fault : uint8_t {
+  bad_argument,
+  not_found,
+  no_such_user,
+  no_such_vhost,
+  already_exists,
+  in_use,
+  not_empty,
+  store_failed,
+};
+struct OperatorError {
+  Fault fault = Fault::bad_argument;
+  std::string message;
+};
+// `count`: messages that were deleted or purged, connections that were told to close.
+using OperatorResult = std::expected<uint32_t, OperatorError>;
+// Names a verb under way.
+using Ticket = uint64_t;
+
+class Plane {
+ public:
+  static constexpr unsigned reports_per_poll = 256;
+
+  // Loads the store and queues what it holds for the workers. On an empty store it makes the vhost "/" and the
+  // predeclared exchanges. Throws StoreError, or std::runtime_error when the rows contradict each other.
+  Plane(Store& store, std::vector<WorkerLink*> workers, PlaneOptions options);
+  ~Plane();
+  Plane(const Plane&) = delete;
+
+  // Bounded work; true if there was any (poll again soon).
+  bool poll(base::Time now);
+
+  // Shutting down. `drain`: tell all workers to close their connections; `drained`: all have. `stop`: end their loops;
+  // `flushed`: nothing waits for room in a mailbox any more.
+  void drain();
+  bool drained() const;
+  void stop();
+  bool flushed() const;
+
+  // Every change made so far is applied by every worker.
+  bool settled() const { return applied_everywhere() == last_sequence_; }
+
+  const Catalog& catalog() const { return catalog_; }
+  unsigned workers() const { return static_cast<unsigned>(workers_.size()); }
+  base::Time now() const { return now_; }
+  struct Counts {
+    uint64_t requests = 0;  // sessions' requests and notices
+    uint64_t refusals = 0;  // requests answered with a Refusal
+    uint64_t logins_refused = 0;
+    uint64_t strays = 0;  // notices and reports about what is not there (any more)
+    uint64_t store_failures = 0;
+  };
+  const Counts& counts() const { return counts_; }
+
+  // ---- operators' verbs. Each gives a ticket; its result is there once every worker has applied what it changed. Take
+  // it or forget it, once.
+  Ticket add_user(const std::string& name, const std::string& password);
+  // As it stands in RabbitMQ's definitions; replaces a user of that name.
+  Ticket put_user(const UserRow& row);
+  Ticket delete_user(const std::string& name);
+  Ticket change_password(const std::string& name, const std::string& password);
+  Ticket set_user_tags(const std::string& name, const std::vector<std::string>& tags);
+  Ticket add_vhost(const VhostRow& row);
+  Ticket delete_vhost(const std::string& name);
+  Ticket set_permissions(const PermissionRow& row);
+  Ticket clear_permissions(const std::string& user, const std::string& vhost);
+  Ticket close_connection(const broker::SessionAddress& session, const std::string& reason);
+  Ticket delete_queue(const std::string& vhost, const std::string& name, bool if_unused, bool if_empty);
+  Ticket purge_queue(const std::string& vhost, const std::string& name);
+  // What is there and equivalent stays; what is there and differs is an error (already_exists).
+  Ticket import_exchange(const ExchangeRow& row);
+  Ticket import_queue(const QueueRow& row, bool durable);
+  Ticket import_binding(const BindingRow& row);
+
+  // nullopt: not yet. A result is given once.
+  std::optional<OperatorResult> take_result(Ticket ticket);
+  void forget(Ticket ticket);
+
+ private:
+  using Body = decltype(broker::Answer::body);
+  // Whom to tell what became of a request: a session, or the holder of a ticket.
+  struct ReplyTo {
+    broker::SessionAddress session;
+    uint64_t token = 0;
+    Ticket ticket = 0;  // not 0: an operator
+  };
+  // What is under way until the queue's home has reported.
+  struct Check {
+    ReplyTo to;
+    broker::QueueId queue;
+    std::string text;  // "queue 'q' in vhost '/'", should it have to be refused
+    bool unused_auto_delete = false;
+    bool purge = false;
+  };
+  struct Worker {
+    WorkerLink* link = nullptr;
+    std::deque<worker::ControlCommand> waiting;
+    uint64_t applied = 0;
+    bool drained = false;
+  };
+  struct WaitingAnswer {
+    uint64_t sequence = 0;
+    std::unique_ptr<broker::Answer> answer;
+  };
+  struct WaitingResult {
+    bool ready = false;
+    uint64_t sequence = 0;
+    OperatorResult result;
+  };
+  // Gone from the catalog, still in some worker's replica.
+  struct Retired {
+    uint64_t sequence = 0;
+    std::variant<broker::VhostId, broker::ExchangeId, broker::QueueId> id;
+    std::unique_ptr<broker::QueueCounters> counters;
+  };
+  // What goes when something is taken away, in no order; see plane_removal.cc.
+  struct Removal;
+
+  // plane.cc: the round
+  void take(const worker::ControlReport& report, broker::WorkerIndex from);
+  void on_request(std::unique_ptr<broker::Request> request);
+  void serve(std::unique_ptr<broker::Request> request);
+  void release_held(Connection& connection);
+  bool flush(Worker& worker);
+  void release_answers();
+  void recycle_retired();
+  uint64_t applied_everywhere() const;
+  void command(broker::WorkerIndex to, const worker::ControlCommand& command);
+  void broadcast(broker::TopologyChange change);
+  void answer(const ReplyTo& to, Body body);
+  Ticket new_ticket();
+  void resolve(Ticket ticket, OperatorResult result);
+  // The rows are on disk, or nothing has happened and the reason is returned.
+  std::expected<void, broker::Refusal> save(std::span<const Edit> edits);
+  void load(const StoreContents& contents);
+  std::string random_text(size_t bytes);
+
+  // plane_sessions.cc: who comes and goes
+  Body on(const ReplyTo& to, broker::Authenticate& request);
+  Body on(const ReplyTo& to, broker::OpenConnection& request);
+  Body on(Connection& connection, broker::Reauthenticate& request);
+  Body on(Connection& connection, broker::Authorize& request);
+  Body close_connection_of(const broker::SessionAddress& session);
+  void on_notice(Connection& connection, broker::Request& request);
+  bool password_holds(const std::string& user, const std::string& password) const;
+  std::optional<broker::Refusal> refused(const Connection& connection, broker::Access access, bool exchange,
+                                         std::string_view name) const;
+  std::optional<broker::Refusal> refused_any(const Connection& connection, bool exchange, std::string_view name) const;
+
+  // plane_topology.cc: declare, bind, delete
+  Body on(Connection& connection, broker::DeclareExchange& request);
+  Body on(Connection& connection, broker::DeleteExchange& request);
+  Body on(Connection& connection, broker::DeclareQueue& request);
+  Body on(Connection& connection, broker::Bind& request);
+  // Nothing when a worker must be asked first.
+  std::optional<Body> on(Connection& connection, const ReplyTo& to, broker::DeleteQueue& request);
+  void on_checked(const worker::DeleteChecked& report);
+  void on_purged(const worker::Purged& report);
+  void finish_check(const Check& check, Body body);
+
+  // plane_changes.cc: changes that have passed every rule: store, catalog, workers
+  std::expected<Vhost*, broker::Refusal> create_vhost(const VhostRow& row);
+  std::expected<Exchange*, broker::Refusal> create(std::unique_ptr<Exchange> exchange);
+  std::expected<Queue*, broker::Refusal> create(std::unique_ptr<Queue> queue);
+  std::expected<Binding*, broker::Refusal> create(std::unique_ptr<Binding> binding);
+  void announce(const Vhost& vhost);
+  void announce(const Exchange& exchange);
+  void announce(const Queue& queue);
+  void announce(const Binding& binding);
+  broker::WorkerIndex home_of(const Vhost& vhost, const std::string& queue) const;
+  void doom(Removal& removal, Binding& binding) const;
+  void doom(Removal& removal, Exchange& exchange) const;
+  void doom(Removal& removal, Queue& queue) const;
+  std::expected<void, broker::Refusal> carry_out(const Removal& removal, std::vector<Edit> more = {});
+
+  Ticket done(std::expected<void, broker::Refusal> saved, uint32_t count = 0);
+  Ticket failed(Fault fault, std::string message);
+
+  Store& store_;
+  PlaneOptions options_;
+  Catalog catalog_;
+  std::vector<Worker> workers_;
+  base::Time now_{};
+  Counts counts_;
+
+  uint64_t last_sequence_ = 0;
+  struct InFlight {
+    uint64_t sequence = 0;
+    std::unique_ptr<const broker::TopologyChange> change;
+  };
+  std::deque<InFlight> in_flight_;
+  std::deque<WaitingAnswer> answers_;  // in the order of their sequences
+  std::deque<Retired> retired_;
+  uint64_t last_token_ = 0;
+  std::unordered_map<uint64_t, Check> checks_;
+  Ticket last_ticket_ = 0;
+  std::unordered_map<Ticket, WaitingResult> results_;
+  bool drain_sent_ = false;
+};
+
+}  // namespace talaria::control
