@@ -9,12 +9,14 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-builtin-rules
 
 CXX := $(if $(filter default,$(origin CXX)),g++,$(CXX))
+# Debian's clang 14 refuses std::expected of anything with a destructor; its clang 16, beside it, does not.
+override CXX := $(if $(filter clang++,$(CXX)),$(firstword $(shell command -v clang++-16) clang++),$(CXX))
 SANITIZE ?=
 comma := ,
 B := build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(findstring clang,$(CXX)),-clang)
 
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Werror
-# clang 14 implements what libstdc++ 12's <expected> asks for, but announces an older __cpp_concepts.
+# clang 16 implements what libstdc++ 12's <expected> asks for, but announces an older __cpp_concepts.
 CLANG_FLAGS := $(if $(findstring clang,$(CXX)),-Wno-builtin-macro-redefined -Wno-macro-redefined -D__cpp_concepts=202002L)
 CXXFLAGS_ALL := -std=c++2b -O2 -g $(WARNINGS) -I. -MMD -MP -pthread -march=x86-64-v2 -fno-omit-frame-pointer $(CLANG_FLAGS) \
   $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all) $(CXXFLAGS)
@@ -66,8 +68,11 @@ $(B)/bin/talariactl: $(B)/control/talariactl.o
 	@echo "  LD    $@"
 	@$(CXX) -o $@ $^ $(LDFLAGS_ALL)
 
-.PHONY: all
-all: deps $(B)/bin/talariad $(B)/bin/talariactl ## build the broker and its command-line tool
+# `deps` comes first, in a make of its own: with -j nothing may be compiled before the compiler's headers are there.
+.PHONY: all programs
+all: deps ## build the broker and its command-line tool
+	@$(MAKE) --no-print-directory programs
+programs: $(B)/bin/talariad $(B)/bin/talariactl
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
 # tests/unit mirrors the layers: tests/unit/tcp/*.cc tests core/tcp and links only what core/tcp may use.
@@ -99,6 +104,67 @@ $(B)/tests/bench: $(patsubst %.cc,$(B)/%.o,$(wildcard tests/bench/*.cc)) $(call 
 unit: $(UNIT_PROGRAMS) ## unit tests, one program a layer
 	@scripts/run-tests $(UNIT_PROGRAMS)
 
+# ---- run ------------------------------------------------------------------------------------------------------------
+LAB_OPTIONS ?=
+
+.PHONY: run
+run: all ## start the broker in a network namespace, reachable at 127.0.0.1:5672, until Ctrl-C
+	@scripts/lab serve $(LAB_OPTIONS)
+
+.PHONY: demo
+demo: all deps-tests ## stock clients publish and consume through the broker; prints rates and latencies
+	@scripts/lab run $(LAB_OPTIONS) -- tests/interop/demo
+
+# ---- all tests ------------------------------------------------------------------------------------------------------
+# Each suite is a target of its own that leaves its sums in build/test-results; scripts/test-all adds them up.
+SUITES := unit scripts interop
+
+.PHONY: test
+test: deps-tests ## everything: builds, installs what is missing, ends with `N passed, N failed, N skipped`
+	@scripts/test-all $(SUITES)
+
+.PHONY: scripts
+scripts: ## tests of scripts/: the lab, host set-up, the layer check
+	@scripts/run-tests --suite scripts --tap $(wildcard tests/scripts/*_test)
+
+.PHONY: interop
+interop: all deps-tests ## stock clients of eight languages against the broker in the lab
+	@scripts/run-interop $(LAB_OPTIONS)
+
+# ---- check ----------------------------------------------------------------------------------------------------------
+CHECKED := $(shell find core control dpdk-app tests -name '*.cc' -o -name '*.h' 2>/dev/null | sort)
+TIDY_STAMPS := $(patsubst %.cc,$(B)/tidy/%.stamp,$(filter core/%.cc control/%.cc dpdk-app/%.cc,$(CHECKED)))
+
+.PHONY: check layers format tidy
+check: layers format tidy ## who includes whom, format, clang-tidy
+layers: ## reads every include against scripts/layers.txt
+	@scripts/check-layers
+format: ## clang-format, nothing but a look
+	@clang-format --dry-run -Werror $(CHECKED)
+tidy: $(TIDY_STAMPS) ## clang-tidy, on what changed since it last passed
+
+# A stamp follows the object, which follows every header the source includes.
+$(B)/tidy/%.stamp: %.cc $(B)/%.o .clang-tidy
+	@mkdir -p $(@D)
+	@echo "  TIDY  $<"
+	@clang-tidy-16 --quiet $< -- -std=c++2b -I. -U__cpp_concepts -D__cpp_concepts=202002L -Wno-builtin-macro-redefined -march=x86-64-v2 \
+	  -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB $(if $(filter dpdk-app/%,$<),$(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API) 2>$@.log \
+	  || { cat $@.log; false; }
+	@touch $@
+
+# ---- install --------------------------------------------------------------------------------------------------------
+PREFIX ?= /usr/local
+
+.PHONY: install
+install: all ## programs, systemd unit and host scripts below PREFIX (and DESTDIR)
+	install -D -m 755 $(B)/bin/talariad $(DESTDIR)$(PREFIX)/sbin/talariad
+	install -D -m 755 $(B)/bin/talariactl $(DESTDIR)$(PREFIX)/bin/talariactl
+	install -D -m 755 scripts/setup-host $(DESTDIR)$(PREFIX)/libexec/talaria/scripts/setup-host
+	install -D -m 755 scripts/bind-nic $(DESTDIR)$(PREFIX)/libexec/talaria/scripts/bind-nic
+	install -D -m 644 hugepages.conf $(DESTDIR)$(PREFIX)/libexec/talaria/hugepages.conf
+	sed 's|/usr/local|$(PREFIX)|' scripts/talaria.service >$(B)/talaria.service
+	install -D -m 644 $(B)/talaria.service $(DESTDIR)/etc/systemd/system/talaria.service
+
 .PHONY: clean
 clean: ## remove everything that was built
 	rm -rf build build-*
@@ -112,5 +178,9 @@ help: ## this list
 .PHONY: deps
 deps: ## install what is missing from Debian's packages
 	@scripts/install-deps
+
+.PHONY: deps-tests
+deps-tests: ## the same, with the stock clients and clang's tools
+	@scripts/install-deps --tests
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
