@@ -1,0 +1,187 @@
+// The broker engine of one worker: publishing, subscribing, settling, wherever the queue lives. A pure state machine
+// that speaks no protocol; it owns the worker's replica of the topology and the queues homed here.
+//
+//   sessions --- publish, subscribe, settle, ... ---> Engine --- here: at once -----------> queue
+//      ^                                                |------- elsewhere: outbox.operations[home]
+//      '--- outbox.deliveries, outbox.events -----------'
+//   peers: their operations come in through `perform`; events for their sessions leave by outbox.events_to[worker].
+//
+// A call here never calls back: whatever is to be said stands in the outbox (see there for the order). One thread owns
+// an engine. The turn of a worker, as far as this layer goes:
+//
+//   peers' operations -> perform                       (bounded by the mailbox drained)
+//   peers' releases   -> MessagePool::take_back
+//   sessions' input   -> publish, subscribe, settle, ... asking `room_for` before a publish is accepted
+//   do { dispatch -> outbox.events, then outbox.deliveries -> sessions (which may pause) } while (worked and budget)
+//   outbox.operations, events_to, releases -> mailboxes
+//
+// Back-pressure. Entries come from the same arena as messages. What was accepted can always be enqueued: `room_for`
+// asks for the entries of local queues above the pool's reserve, and the reserve (Engine::reserve_bytes) covers the
+// rest:
+//   what peers have under way:  (workers - 1) * operations_under_way_max * 32 B
+//   + four blocks: the message begun last, its body's last part, entries, and one the arena may have half used
+// A peer learns that this worker is short from the PressureBoard and stops reading the publishers of its queues.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+
+#include "core/base/counters.h"
+#include "core/base/time.h"
+#include "core/broker/address.h"
+#include "core/broker/message_pool.h"
+#include "core/broker/operations.h"
+#include "core/broker/outbox.h"
+#include "core/broker/queue.h"
+#include "core/broker/replica.h"
+#include "core/broker/topology.h"
+
+namespace talaria::broker {
+
+// Which workers are short of memory: each writes its own line, all read. Made once, shared by all engines.
+struct PressureBoard {
+  struct alignas(64) Line {
+    base::Counter pressed;  // 0 or 1
+  };
+  std::array<Line, workers_max> workers;
+};
+
+struct EngineLimits {
+  uint32_t deliveries_per_visit = 32;         // of one queue, before the next one has its turn
+  uint32_t handover_window = 256;             // deliveries on their way to one consumer on another worker
+  uint32_t operations_backlog_max = 4096;     // to one peer, waiting in the outbox: no more publishes for it above
+  uint32_t operations_under_way_max = 16384;  // to one peer: the backlog, the mailbox, and a turn's overshoot
+  uint32_t remains_per_dispatch = 1024;       // messages of deleted and purged queues freed each time
+};
+
+// Written by the engine, read by anyone.
+struct EngineCounters {
+  base::Counter published;          // messages that came to `publish`, whatever their targets
+  base::Counter stored;             // entries enqueued here
+  base::Counter stored_nowhere;     // published to a queue that was gone: dropped, and confirmed
+  base::Counter refused_no_memory;  // an entry found no memory: the reserve was too small, the publisher got a nack
+  base::Counter delivered;          // to consumers, here and elsewhere
+  base::Counter got;                // by get
+  base::Counter settled;
+  base::Counter dropped_with_queue;  // messages of purged and deleted queues
+  base::Counter late_operations;     // on a queue or subscription that was gone
+};
+
+// May the queue go? The answer holds for this moment.
+enum class DeleteCheck : uint8_t { may_go, in_use, not_empty, no_such_queue };
+struct DeletePlan {
+  DeleteCheck check = DeleteCheck::may_go;
+  uint32_t ready = 0;  // messages that go with it (unacknowledged ones are not counted)
+};
+
+class Engine {
+ public:
+  // Pool, outbox and board outlive the engine. `workers`: how many there are in all.
+  Engine(WorkerIndex self, WorkerIndex workers, MessagePool& pool, Outbox& outbox, PressureBoard& board,
+         EngineLimits limits = {});
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // What MessagePool::Marks::reserve must at least be, for a number of workers.
+  static size_t reserve_bytes(WorkerIndex workers, const EngineLimits& limits = {});
+
+  // ---- topology: cold, the same sequence of changes on every worker ----
+
+  // Removing a queue at its home cancels its consumers (Cancelled) and leaves its messages to `dispatch` to free.
+  void apply(const TopologyChange& change, base::Time now);
+  // Rises with every change: what a session remembers of vhosts, exchanges, queues (pointers) and permissions is good
+  // while this stays the same.
+  uint64_t topology_epoch() const { return topology_epoch_; }
+  Vhost* find_vhost(VhostId id) const { return replica_.find_vhost(id); }
+  Exchange* find_exchange(ExchangeId id) const { return replica_.find_exchange(id); }
+  QueueRecord* find_queue(QueueId id) const { return replica_.find_queue(id); }
+
+  // ---- what sessions ask; here or elsewhere ----
+
+  // Whether a publish to these queues can be accepted now. If not, the session keeps the message and reads no more from
+  // that publisher until it can. Depends on the targets: a queue elsewhere asks for room there.
+  bool room_for(std::span<QueueRecord* const> targets);
+  // Takes over one reference. Each target answers with Stored if `sequence` is not 0; no targets, no answer.
+  void publish(std::span<QueueRecord* const> targets, Message* message, const ChannelAddress& publisher,
+               uint64_t sequence);
+  void subscribe(const Subscribe& wish) { ask(wish); }      // -> Subscribed
+  void unsubscribe(const Unsubscribe& wish) { ask(wish); }  // -> Unsubscribed
+  void pause(const Pause& wish) { ask(wish); }
+  void passed(const Passed& report) { ask(report); }          // only for queues elsewhere; here it changes nothing
+  void settle(const Settle& settlement) { ask(settlement); }  // of a queue that is gone: nothing
+  void get(const Get& wish) { ask(wish); }                    // -> Got
+  void count(const Count& wish) { ask(wish); }                // -> Counted
+  void purge(const Purge& wish) { ask(wish); }                // -> Purged
+
+  // ---- what peers ask of queues homed here ----
+
+  void perform(const Operation& operation);
+
+  // ---- what the control plane asks, of queues homed here ----
+
+  DeletePlan prepare_delete(QueueId id, bool if_unused, bool if_empty) const;
+  // The number of messages dropped.
+  uint32_t purge_now(QueueId id);
+
+  // ---- the turn ----
+
+  // Hands at most `budget` ready messages to consumers, round robin over the active queues, and frees some of what
+  // deleted queues left. Says how many it delivered: fewer than the budget means that nothing is active any more.
+  uint32_t dispatch(base::Time now, uint32_t budget);
+  // Whether dispatch would find something to do.
+  bool idle() const { return home_.active.empty() && remains_.empty(); }
+
+  MessagePool& pool() { return pool_; }
+  Outbox& outbox() { return outbox_; }
+  const EngineCounters& counters() const { return counters_; }
+
+  // Walks everything: counters are list lengths, holders add up, active queues are in the list. For the simulator.
+  void check_invariants() const;
+
+ private:
+  // Here or there: `Kind` is any Operation but Publish.
+  template <class Kind>
+  void ask(const Kind& operation);
+
+  void on(const Publish& operation);
+  void on(const Subscribe& operation);
+  void on(const Unsubscribe& operation);
+  void on(const Pause& operation);
+  void on(const Passed& operation);
+  void on(const Settle& operation);
+  void on(const Get& operation);
+  void on(const Count& operation);
+  void on(const Purge& operation);
+
+  void change(const AddQueue& change);
+  void change(const RemoveQueue& change);
+  void change(const PermissionsChanged&) {}
+  template <class Change>
+  void change(const Change& change) {
+    replica_.apply(change);
+  }
+
+  void store(QueueRecord& target, Message* message, const ChannelAddress& publisher, uint64_t sequence);
+  Queue* local(QueueId id) const;
+  template <class Kind>
+  void tell(WorkerIndex worker, const Kind& event);
+  void free_remains();
+
+  WorkerIndex self_;
+  WorkerIndex workers_;
+  MessagePool& pool_;
+  Outbox& outbox_;
+  PressureBoard& board_;
+  EngineLimits limits_;
+  uint64_t topology_epoch_ = 1;
+  QueueHome home_;
+  Replica replica_;
+  std::deque<Remains> remains_;
+  EngineCounters counters_;
+};
+
+}  // namespace talaria::broker

@@ -1,0 +1,43 @@
+// What the engine has to say, gathered while a turn runs, until the worker passes it on.
+//
+// One a worker, owned by it, injected into the engine and the message pool. Everything here is taken out by the worker
+// in the same turn (what a full mailbox refuses stays, in order, until the next). The vectors are reserved at start and
+// bounded by the turn's budgets; they grow only on cold paths (a queue with thousands of consumers is deleted).
+//
+// Order: within one vector things stand as they happened. The worker passes `events` on before `deliveries` (a consumer
+// learns that it is subscribed before its first message), and empties both before it reads more input (a consumer that
+// cancels has had its last message before it is told).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <vector>
+
+#include "core/broker/address.h"
+#include "core/broker/operations.h"
+
+namespace talaria::broker {
+
+struct Outbox {
+  // `deliveries_per_turn`: the budget of Engine::dispatch. `workers`: how many of the arrays are in use.
+  explicit Outbox(WorkerIndex workers = 1, size_t deliveries_per_turn = 1024) {
+    deliveries.reserve(deliveries_per_turn);
+    events.reserve(4 * deliveries_per_turn);
+    for (WorkerIndex worker = 0; workers > 1 && worker < workers; worker++) {
+      operations[worker].reserve(deliveries_per_turn);
+      events_to[worker].reserve(deliveries_per_turn);
+      releases[worker].reserve(deliveries_per_turn);
+    }
+  }
+
+  // To sessions on this worker. Each delivery carries one reference to its message.
+  std::vector<Deliver> deliveries;
+  std::vector<Event> events;  // never a Deliver
+
+  // To peers, by worker; one's own place is unused.
+  std::array<std::vector<Operation>, workers_max> operations;  // to queues homed there
+  std::array<std::vector<Event>, workers_max> events_to;       // to sessions there (Deliver among them)
+  std::array<std::vector<Message*>, workers_max> releases;     // last references given up here: MessagePool::take_back
+};
+
+}  // namespace talaria::broker

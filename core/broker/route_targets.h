@@ -1,0 +1,93 @@
+// Where a message goes: the answer of `route` and its working memory in one, kept by the caller from message to message
+// so that routing allocates nothing once it has grown to the widest fan-out seen.
+//
+// A queue or exchange that was reached carries the routing's mark (a number that only ever rises, one count a vhost),
+// so "have we been here" costs a comparison and never a sort.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/base/field.h"
+#include "core/broker/binding.h"
+#include "core/broker/queue_record.h"
+
+namespace talaria::broker {
+
+struct TopicNode;
+
+// One word of a topic key, hashed once.
+struct TopicWord {
+  std::string_view text;
+  uint64_t hash = 0;
+};
+
+// The message's headers by name, built once a routing, and only if a headers exchange is reached.
+class HeaderIndex {
+ public:
+  void build(std::span<const base::HeaderView> headers);
+  void clear() { built_ = false; }
+  bool built() const { return built_; }
+  // The last header of that name, or nullptr. `hash` is base::hash_bytes of the name.
+  const base::FieldView* find(uint64_t hash, std::string_view name) const;
+
+ private:
+  struct Slot {
+    uint64_t hash = 0;
+    uint32_t header = 0;  // index + 1; 0: empty
+  };
+  std::span<const base::HeaderView> headers_;
+  std::vector<Slot> slots_;  // a power of two, at most half full
+  uint64_t mask_ = 0;
+  bool built_ = false;
+};
+
+class RouteTargets {
+ public:
+  explicit RouteTargets(size_t expected = 256) {
+    queues_.reserve(expected);
+    exchanges_.reserve(16);
+  }
+
+  // Each queue once, in no particular order.
+  std::span<QueueRecord* const> queues() const { return queues_; }
+  bool empty() const { return queues_.empty(); }
+
+ private:
+  friend class Exchange;
+  friend class DirectBindings;
+  friend class FanoutBindings;
+  friend class TopicBindings;
+  friend class HeadersBindings;
+
+  void begin(uint64_t mark) {
+    mark_ = mark;
+    queues_.clear();
+    exchanges_.clear();
+    headers_.clear();
+  }
+  void add(const Destination& destination) {
+    if (destination.queue)
+      add(destination.queue);
+    else
+      add(destination.exchange);
+  }
+  void add(QueueRecord* queue) {
+    if (queue->mark == mark_) return;
+    queue->mark = mark_;
+    queues_.push_back(queue);
+  }
+  void add(Exchange* exchange);
+
+  uint64_t mark_ = 0;
+  std::vector<QueueRecord*> queues_;
+  std::vector<Exchange*> exchanges_;  // reached, in the order of discovery
+  // Working memory of the exchange types.
+  std::vector<TopicWord> words_;
+  std::vector<TopicNode*> topic_here_, topic_next_;
+  HeaderIndex headers_;
+};
+
+}  // namespace talaria::broker

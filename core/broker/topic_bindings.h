@@ -1,0 +1,58 @@
+// The topic exchange: keys are words between dots; in a binding's key `*` stands for exactly one word and `#` for any
+// number, zero among them. An empty key is one empty word.
+//
+// Binding keys stand in a trie by words. Matching runs the trie as a nondeterministic automaton: after each word of the
+// routing key there is a set of nodes reached, a `#` node stays in the set whatever the word, and no node is in a set
+// twice. So the cost of a key is bounded by its words (at most 256) times the nodes of the trie, however many `#` the
+// binding keys hold; backtracking would be exponential in them. In ordinary use a handful of nodes is live at a time.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/flat_map.h"
+#include "core/broker/binding.h"
+#include "core/broker/route_targets.h"
+
+namespace talaria::broker {
+
+struct TopicNode {
+  base::FlatMap<TopicNode*> words;  // children by ordinary words
+  TopicNode* star = nullptr;        // child `*`
+  TopicNode* hash = nullptr;        // child `#`
+  TopicNode* parent = nullptr;
+  bool is_hash = false;
+  uint64_t mark = 0;  // the last set this node was put into
+  std::string word;
+  uint64_t word_hash = 0;
+  std::vector<StoredBinding*> bindings;  // whose key ends here
+};
+
+class TopicBindings {
+ public:
+  TopicBindings() = default;
+  ~TopicBindings();
+  TopicBindings(const TopicBindings&) = delete;
+  TopicBindings& operator=(const TopicBindings&) = delete;
+
+  void add(StoredBinding& binding);
+  void remove(StoredBinding& binding);
+  bool match(std::string_view key, RouteTargets& out);
+  size_t nodes() const { return nodes_; }
+
+ private:
+  TopicNode* child(TopicNode& node, const TopicWord& word) const;
+  TopicNode* make_child(TopicNode& node, const TopicWord& word);
+  void prune(TopicNode* node);
+  void reach(TopicNode* node, std::vector<TopicNode*>& set);
+  static void split(std::string_view key, std::vector<TopicWord>& words);
+  static void destroy(TopicNode& node);
+
+  TopicNode root_;
+  uint64_t mark_ = 0;  // one for each set ever built
+  size_t nodes_ = 0;   // besides the root
+};
+
+}  // namespace talaria::broker
