@@ -1,0 +1,13 @@
+#include "core/amqp091/session/confirms.h"
+
+#include <algorithm>
+
+namespace talaria::amqp091::session {
+
+void Confirms::grow() {
+  std::vector<Slot> old(std::max<size_t>(64, slots_.size() * 2));
+  old.swap(slots_);
+  for (uint64_t sequence = low_; sequence != next_; sequence++) slot(sequence) = old[sequence & (old.size() - 1)];
+}
+
+}  // namespace talaria::amqp091::session
