@@ -1,0 +1,304 @@
+#include "dpdk-app/options.h"
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <sstream>
+
+#include "core/base/version.h"
+#include "core/broker/address.h"
+#include "dpdk-app/exit_status.h"
+
+namespace talaria::app {
+namespace {
+
+// Our file format for CLI11 (its own one splits values at commas and knows no line numbers).
+class ConfigurationFile : public CLI::Config {
+ public:
+  explicit ConfigurationFile(const CLI::App& app) : app_(app) {}
+
+  // CLI11 reads the command line first: what stood there is not looked at again here.
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    std::vector<CLI::ConfigItem> settings;
+    std::string line;
+    for (int number = 1; std::getline(input, line); number++) {
+      const std::string text = CLI::detail::trim_copy(line);
+      if (text.empty() || text.front() == '#') continue;
+      const size_t equals = text.find('=');
+      const std::string name = CLI::detail::trim_copy(text.substr(0, equals));
+      const std::string value = equals == text.npos ? "true" : CLI::detail::trim_copy(text.substr(equals + 1));
+      auto refuse = [&](const std::string& why) {
+        throw CLI::ConfigError("line " + std::to_string(number) + ": " + why);
+      };
+
+      const CLI::Option* option = name.empty() ? nullptr : app_.get_option_no_throw("--" + name);
+      if (option == nullptr || !option->get_configurable()) refuse("there is no setting '" + name + "'");
+      const bool is_switch = option->get_expected_max() == 0;
+      if (value.empty() || (equals == text.npos && !is_switch))
+        refuse("'" + name + "' needs a value: " + name + " = ...");
+      const bool repeatable = option->get_items_expected_max() > 1;
+      const auto [earlier, is_first] = line_.emplace(name, number);
+      if (!is_first && !repeatable) refuse("'" + name + "' stands already in line " + std::to_string(earlier->second));
+
+      // CLI11 takes all values of one setting together.
+      auto same = std::find_if(settings.begin(), settings.end(), [&](auto& item) { return item.name == name; });
+      if (same == settings.end()) {
+        settings.emplace_back();
+        same = settings.end() - 1;
+        same->name = name;
+      }
+      same->inputs.push_back(value);
+    }
+    for (const CLI::ConfigItem& item : settings)
+      if (app_.get_option_no_throw("--" + item.name)->count() != 0) line_.erase(item.name);  // the command line said it
+    return settings;
+  }
+
+  std::string to_config(const CLI::App*, bool, bool, std::string) const override { return {}; }
+
+  // Where a setting was given in the file; 0: not there.
+  int line_of(const std::string& name) const {
+    auto found = line_.find(name);
+    return found == line_.end() ? 0 : found->second;
+  }
+
+ private:
+  const CLI::App& app_;
+  mutable std::map<std::string, int> line_;
+};
+
+// Turns a checked parser of settings.h into a function that CLI11 calls with each value of an option.
+template <class Parser, class Store>
+auto checked(const char* option, Parser parse, Store store) {
+  return [option, parse, store](const std::string& text) {
+    auto value = parse(text);
+    if (!value) throw CLI::ValidationError(option, value.error());
+    store(std::move(*value));
+  };
+}
+
+// The same for an option that may be given several times.
+template <class Parser>
+auto each_checked(const char* option, Parser parse, std::vector<std::string>& into) {
+  return [take = checked(option, parse, [&into](std::string value) { into.push_back(std::move(value)); })](
+             const std::vector<std::string>& values) {
+    for (const std::string& value : values) take(value);
+  };
+}
+
+// A whole number in a range.
+CLI::Validator between(uint64_t lowest, uint64_t highest) {
+  const auto check = [lowest, highest](const std::string& text) {
+    uint64_t value = 0;
+    const bool is_number = std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (is_number && CLI::detail::lexical_cast(text, value) && value >= lowest && value <= highest)
+      return std::string();
+    return "'" + text + "' is no number from " + std::to_string(lowest) + " to " + std::to_string(highest);
+  };
+  return CLI::Validator(check, "");
+}
+
+// One of some words.
+CLI::Validator one_of(std::vector<std::string> words) {
+  return CLI::Validator(
+      [words = std::move(words)](const std::string& text) {
+        if (std::find(words.begin(), words.end(), text) != words.end()) return std::string();
+        return "'" + text + "' is none of " + CLI::detail::join(words, ", ");
+      },
+      "");
+}
+
+Checked<net::Ipv4Address> parse_address(std::string_view text) {
+  auto address = net::parse_ipv4_address(text);
+  if (!address) return std::unexpected("'" + std::string(text) + "' is no IPv4 address");
+  return *address;
+}
+
+Checked<IdleMode> parse_idle_mode(std::string_view text) {
+  if (text == "spin") return IdleMode::spin;
+  if (text == "adaptive") return IdleMode::adaptive;
+  return std::unexpected("'" + std::string(text) + "' is neither spin nor adaptive");
+}
+
+constexpr const char* footer = R"(
+The configuration file holds one setting a line, as `address = 198.18.0.2/24`, named as the options above without
+their dashes. What the command line says wins.
+
+Exit status: 0 ended when asked to; 2 a setting was refused; 3 privileges are missing; 4 memory or huge pages are
+missing; 5 the port cannot be used; 6 the data directory or the control socket cannot be used; 1 anything else.
+
+  talariad --no-huge --vdev net_tap0,iface=talaria0 --address 198.18.0.2/24 --demo-account
+  talariad --port 0000:01:00.0 --address 198.18.0.2/24 --gateway 198.18.0.1 --workers 4 --cores 2-5
+)";
+
+struct CommandLine {
+  Settings settings;
+  CLI::App app{"talariad: the Talaria broker. Speaks AMQP 0-9-1 on a network port that it drives itself, with DPDK.",
+               "talariad"};
+  std::shared_ptr<ConfigurationFile> file = std::make_shared<ConfigurationFile>(app);
+  uint16_t vlan = 0;
+  CLI::Option* workers = nullptr;
+
+  void declare(std::string_view configuration_file);
+};
+
+void CommandLine::declare(std::string_view configuration_file) {
+  app.config_formatter(file);
+  app.set_config("--config", std::string(configuration_file), "Configuration file; the default one need not exist")
+      ->group("General");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.set_version_flag("--version", "talariad " + std::string(base::version))->group("General");
+  app.get_help_ptr()->group("General");
+  app.footer(footer);
+  app.get_formatter()->column_width(34);
+
+  // ---- the port
+  app.add_option_function<std::vector<std::string>>(
+         "--port", each_checked("--port", parse_pci_address, settings.pci_ports),
+         "PCI address of a port that is bound to a DPDK driver (see scripts/bind-nic)")
+      ->type_name("PCI")
+      ->allow_extra_args(false)
+      ->group("Port");
+  app.add_option_function<std::vector<std::string>>(
+         "--vdev", each_checked("--vdev", parse_vdev, settings.vdevs),
+         "Virtual port: net_tap0,iface=NAME, net_af_xdp0,iface=NAME, net_af_packet0,iface=NAME, net_memif0,..., "
+         "virtio_user0,..., net_ring0, net_null0. May be given more than once for ports that are made of others "
+         "(net_bonding)")
+      ->type_name("SPEC")
+      ->allow_extra_args(false)
+      ->group("Port");
+  app.add_option_function<std::string>("--address",
+                                       checked("--address", parse_address_with_prefix,
+                                               [this](AddressWithPrefix value) {
+                                                 settings.address = value.address;
+                                                 settings.prefix_length = value.prefix_length;
+                                               }),
+                                       "The broker's IPv4 address with its prefix length; required")
+      ->type_name("A.B.C.D/LEN")
+      ->group("Port");
+  app.add_option_function<std::string>(
+         "--gateway", checked("--gateway", parse_address, [this](net::Ipv4Address value) { settings.gateway = value; }),
+         "Router to everything outside the prefix; without it only neighbours are reached")
+      ->type_name("A.B.C.D")
+      ->group("Port");
+  app.add_option("--vlan", vlan, "VLAN id of all frames, in and out")
+      ->check(between(1, 4094))
+      ->type_name("1..4094")
+      ->group("Port");
+  app.add_option("--mtu", settings.mtu, "Largest IP packet in bytes")
+      ->check(between(68, 65535))
+      ->type_name("68..65535")
+      ->capture_default_str()
+      ->group("Port");
+
+  // ---- cores and memory
+  workers = app.add_option("--workers", settings.workers, "Datapath workers, one a core (default: as many as --cores)")
+                ->check(between(1, broker::workers_max))
+                ->type_name("1..64")
+                ->group("Cores and memory");
+  app.add_option_function<std::string>(
+         "--cores",
+         checked("--cores", parse_core_list,
+                 [this](std::vector<unsigned> value) { settings.cores = std::move(value); }),
+         "Processors of the workers, as 2,4-6 (default: isolated ones first). Fewer than workers: they share")
+      ->type_name("LIST")
+      ->group("Cores and memory");
+  app.add_option("--control-core", settings.control_core,
+                 "Processor of the control thread (default: one without worker)")
+      ->type_name("N")
+      ->group("Cores and memory");
+  app.add_option_function<std::string>(
+         "--idle", checked("--idle", parse_idle_mode, [this](IdleMode value) { settings.idle = value; }),
+         "An idle worker spins, or (adaptive) pauses and then sleeps up to 50 us at a time (default: spin on an "
+         "isolated core of its own, adaptive elsewhere)")
+      ->type_name("spin|adaptive")
+      ->group("Cores and memory");
+  app.add_option("--memory-mib", settings.memory_mib, "Memory of each worker for messages")
+      ->check(between(memory_mib_min, memory_mib_max))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("Cores and memory");
+  app.add_flag_callback(
+         "--no-huge", [this] { settings.huge_pages = false; }, "Work without huge pages (slower)")
+      ->group("Cores and memory");
+  app.add_option("--file-prefix", settings.file_prefix, "Name that tells several brokers on one host apart, for DPDK")
+      ->type_name("NAME")
+      ->capture_default_str()
+      ->group("Cores and memory");
+  app.add_option_function<std::string>(
+         "--eal",
+         checked("--eal", parse_eal_arguments,
+                 [this](std::vector<std::string> value) { settings.eal_arguments = std::move(value); }),
+         "More arguments for DPDK's environment layer, as a shell would split them")
+      ->type_name("'ARGUMENTS'")
+      ->group("Cores and memory");
+
+  // ---- the broker
+  app.add_option("--amqp-port", settings.amqp_port, "TCP port of AMQP 0-9-1")
+      ->check(between(1, 65535))
+      ->type_name("PORT")
+      ->capture_default_str()
+      ->group("Broker");
+  app.add_option("--data-dir", settings.data_directory, "Where users, permissions and durable topology are kept")
+      ->type_name("DIR")
+      ->capture_default_str()
+      ->group("Broker");
+  app.add_option("--control-socket", settings.control_socket, "Unix socket that talariactl speaks to")
+      ->type_name("PATH")
+      ->capture_default_str()
+      ->group("Broker");
+  app.add_flag("--demo-account", settings.demo_account, "Make the account guest/guest with all permissions")
+      ->group("Broker");
+  app.add_option("--log-level", settings.log_level, "The least important lines that are logged")
+      ->check(one_of({"trace", "debug", "info", "warning", "error", "critical", "off"}))
+      ->type_name("trace|debug|info|warning|error|critical|off")
+      ->capture_default_str()
+      ->group("Broker");
+  app.add_option("--log-file", settings.log_file, "Where lines are appended (default: standard error)")
+      ->type_name("FILE")
+      ->group("Broker");
+}
+
+}  // namespace
+
+std::expected<Settings, Ending> read_options(int argument_count, const char* const* arguments,
+                                             std::string_view configuration_file) {
+  CommandLine line;
+  auto refused = [](const std::string& text) {
+    return std::unexpected(Ending{exit_settings, "talariad: " + text + "\nTry 'talariad --help'."});
+  };
+  // "/etc/talaria/talaria.conf line 7: workers: reason", or "--workers: reason".
+  auto place = [&](const std::string& setting) {
+    const int number = line.file->line_of(setting);
+    if (number == 0) return "--" + setting;
+    return line.app.get_config_ptr()->as<std::string>() + " line " + std::to_string(number) + ": " + setting;
+  };
+
+  try {
+    line.declare(configuration_file);
+    line.app.parse(argument_count, arguments);
+  } catch (const CLI::CallForHelp&) {
+    return std::unexpected(Ending{0, line.app.help()});
+  } catch (const CLI::CallForVersion& version) {
+    return std::unexpected(Ending{0, version.what()});
+  } catch (const CLI::ConfigError& error) {
+    return refused(line.app.get_config_ptr()->as<std::string>() + " " + error.what());
+  } catch (const CLI::ParseError& error) {
+    // CLI11 begins what it says about a value with the option's name.
+    const std::string text = error.what();
+    const size_t end = text.find_first_of(": ", 2);
+    if (text.starts_with("--") && end != text.npos) {
+      const size_t reason = text.find_first_not_of(": ", end);
+      return refused(place(text.substr(2, end - 2)) + ": " + (reason == text.npos ? "" : text.substr(reason)));
+    }
+    return refused(text);
+  }
+
+  Settings& settings = line.settings;
+  if (line.vlan != 0) settings.vlan = line.vlan;
+  if (line.workers->empty() && !settings.cores.empty()) settings.workers = static_cast<uint16_t>(settings.cores.size());
+  if (auto contradiction = find_contradiction(settings))
+    return refused(place(contradiction->setting) + ": " + contradiction->reason);
+  return std::move(settings);
+}
+
+}  // namespace talaria::app

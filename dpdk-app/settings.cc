@@ -1,0 +1,227 @@
+#include "dpdk-app/settings.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "core/broker/address.h"
+
+namespace talaria::app {
+namespace {
+
+template <class Number>
+std::optional<Number> parse_number(std::string_view text, int base = 10) {
+  Number number{};
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
+  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
+
+bool contains(const std::vector<unsigned>& list, unsigned value) {
+  return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+constexpr unsigned processor_max = 4095;
+
+// EAL's arguments that follow from Talaria's own settings, and which setting that is.
+struct OwnedArgument {
+  std::string_view argument;
+  std::string_view setting;
+};
+constexpr std::array owned_arguments = {
+    OwnedArgument{"-l", "--cores"},
+    OwnedArgument{"-c", "--cores"},
+    OwnedArgument{"--lcores", "--cores"},
+    OwnedArgument{"--main-lcore", "--control-core"},
+    OwnedArgument{"--no-huge", "--no-huge"},
+    OwnedArgument{"--in-memory", "--no-huge (without it, memory is always --in-memory)"},
+    OwnedArgument{"-m", "--memory-mib"},
+    OwnedArgument{"--file-prefix", "--file-prefix"},
+    OwnedArgument{"--vdev", "--vdev"},
+    OwnedArgument{"-a", "--port"},
+    OwnedArgument{"--allow", "--port"},
+    OwnedArgument{"-b", "--port"},
+    OwnedArgument{"--block", "--port"},
+    OwnedArgument{"--no-pci", "--port"},
+    OwnedArgument{"--proc-type", "nothing: talariad is always the primary process"},
+};
+
+}  // namespace
+
+Checked<std::vector<unsigned>> parse_core_list(std::string_view text) {
+  std::vector<unsigned> cores;
+  size_t at = 0;
+  do {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    const std::string_view part = text.substr(at, comma - at);
+    at = comma + 1;
+    const size_t dash = part.find('-');
+    const auto first = parse_number<unsigned>(part.substr(0, dash));
+    const auto last = dash == part.npos ? first : parse_number<unsigned>(part.substr(dash + 1));
+    if (!first || !last) return std::unexpected(quoted(part) + " is no processor number and no range like 2-5");
+    if (*first > *last) return std::unexpected("the range " + quoted(part) + " runs backwards");
+    if (*last > processor_max) return std::unexpected("there is no processor " + std::to_string(*last));
+    for (unsigned core = *first; core <= *last; core++) {
+      if (contains(cores, core)) return std::unexpected("processor " + std::to_string(core) + " is listed twice");
+      cores.push_back(core);
+    }
+  } while (at <= text.size());
+  return cores;
+}
+
+Checked<AddressWithPrefix> parse_address_with_prefix(std::string_view text) {
+  const size_t slash = text.find('/');
+  if (slash == text.npos) return std::unexpected("the length of the prefix is missing, as in 198.18.0.2/24");
+  const auto address = net::parse_ipv4_address(text.substr(0, slash));
+  if (!address) return std::unexpected(quoted(text.substr(0, slash)) + " is no IPv4 address");
+  const auto length = parse_number<uint8_t>(text.substr(slash + 1));
+  if (!length || *length < 1 || *length > 32) return std::unexpected("a prefix has 1 to 32 bits");
+  if (address->is_multicast() || address->is_loopback() || address->is_broadcast() || (address->value >> 24) == 0)
+    return std::unexpected(net::to_text(*address) + " cannot be a host's address");
+  const uint32_t host_part = address->value & ~net::prefix_mask(*length);
+  if (*length < 31 && host_part == 0)
+    return std::unexpected(net::to_text(*address) + " is the network's own address, not a host's");
+  if (*length < 31 && host_part == ~net::prefix_mask(*length))
+    return std::unexpected(net::to_text(*address) + " is the network's broadcast address");
+  return AddressWithPrefix{*address, *length};
+}
+
+Checked<std::string> parse_pci_address(std::string_view text) {
+  // domain 4 : bus 2 : device 2 . function 1, hexadecimal; the domain may be left out.
+  const std::string address = (text.size() == 7 ? "0000:" : "") + std::string(text);
+  constexpr std::string_view shape = "xxxx:xx:xx.x";
+  bool fits = address.size() == shape.size();
+  for (size_t i = 0; fits && i < shape.size(); i++)
+    fits = shape[i] == 'x' ? std::isxdigit(static_cast<unsigned char>(address[i])) != 0 : address[i] == shape[i];
+  if (!fits) return std::unexpected(quoted(text) + " is no PCI address like 0000:01:00.0");
+  return address;
+}
+
+std::string_view vdev_name(std::string_view vdev) { return vdev.substr(0, vdev.find(',')); }
+
+Checked<std::string> parse_vdev(std::string_view text) {
+  const std::string_view name = vdev_name(text);
+  if (!name.starts_with("net_") && !name.starts_with("virtio_user"))
+    return std::unexpected(quoted(name) + " is no network driver: its name starts with net_ or is virtio_user");
+  if (name.empty() || !std::isdigit(static_cast<unsigned char>(name.back())))
+    return std::unexpected("a virtual device's name ends in a number, as in " + std::string(name) + "0");
+  if (name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != name.npos)
+    return std::unexpected(quoted(name) + " is no driver's name");
+  return std::string(text);
+}
+
+Checked<std::vector<std::string>> parse_eal_arguments(std::string_view text) {
+  std::vector<std::string> arguments;
+  std::string argument;
+  bool inside = false;
+  char quote = 0;
+  for (char c : text) {
+    if (quote != 0) {
+      if (c == quote)
+        quote = 0;
+      else
+        argument += c;
+    } else if (c == '\'' || c == '"') {
+      quote = c;
+      inside = true;
+    } else if (c == ' ' || c == '\t') {
+      if (inside) arguments.push_back(std::move(argument));
+      argument.clear();
+      inside = false;
+    } else {
+      argument += c;
+      inside = true;
+    }
+  }
+  if (quote != 0) return std::unexpected(std::string("the quote ") + quote + " is never closed");
+  if (inside) arguments.push_back(std::move(argument));
+
+  for (const std::string& each : arguments) {
+    const bool is_long = each.starts_with("--");
+    const std::string name = each.substr(0, is_long ? each.find('=') : 2);
+    for (const OwnedArgument& owned : owned_arguments)
+      if (name == owned.argument) return std::unexpected(name + " follows from " + std::string(owned.setting));
+  }
+  return arguments;
+}
+
+std::optional<Refusal> find_contradiction(const Settings& settings) {
+  if (settings.vdevs.empty() && settings.pci_ports.empty())
+    return Refusal{"vdev", "there is no port: --port names a PCI one, --vdev a virtual one"};
+  for (size_t i = 0; i < settings.vdevs.size(); i++)
+    for (size_t j = 0; j < i; j++)
+      if (vdev_name(settings.vdevs[i]) == vdev_name(settings.vdevs[j]))
+        return Refusal{"vdev", std::string(vdev_name(settings.vdevs[i])) + " is given twice"};
+  for (size_t i = 0; i < settings.pci_ports.size(); i++)
+    for (size_t j = 0; j < i; j++)
+      if (settings.pci_ports[i] == settings.pci_ports[j])
+        return Refusal{"port", settings.pci_ports[i] + " is given twice"};
+
+  if (settings.address.is_unspecified()) return Refusal{"address", "the broker needs an address, as in 198.18.0.2/24"};
+  if (settings.gateway) {
+    const uint32_t mask = net::prefix_mask(settings.prefix_length);
+    if (*settings.gateway == settings.address)
+      return Refusal{"gateway", net::to_text(*settings.gateway) + " is the broker's own address"};
+    if ((settings.gateway->value & mask) != (settings.address.value & mask))
+      return Refusal{"gateway", net::to_text(*settings.gateway) + " is outside the broker's own network " +
+                                    net::to_text(settings.address) + "/" + std::to_string(settings.prefix_length)};
+  }
+
+  if (settings.workers < 1 || settings.workers > broker::workers_max)
+    return Refusal{"workers", "there may be 1 to " + std::to_string(broker::workers_max)};
+  if (settings.cores.size() > settings.workers)
+    return Refusal{"cores", std::to_string(settings.cores.size()) + " processors for " +
+                                std::to_string(settings.workers) + " worker(s): raise --workers or list fewer"};
+  if (settings.memory_mib < memory_mib_min || settings.memory_mib > memory_mib_max)
+    return Refusal{"memory-mib", "a worker takes " + std::to_string(memory_mib_min) + " to " +
+                                     std::to_string(memory_mib_max) + " MiB"};
+
+  if (settings.file_prefix.empty() || settings.file_prefix.size() > 64 ||
+      settings.file_prefix.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+          std::string::npos)
+    return Refusal{"file-prefix", "it becomes a file name: up to 64 letters, digits, dots, dashes, underscores"};
+  if (settings.data_directory.empty()) return Refusal{"data-dir", "it is empty"};
+  if (settings.control_socket.empty() || settings.control_socket.size() > 107)  // sockaddr_un
+    return Refusal{"control-socket", "a Unix socket's path has 1 to 107 bytes"};
+  return std::nullopt;
+}
+
+bool CorePlan::alone(size_t worker) const {
+  return workers[worker] != control && std::count(workers.begin(), workers.end(), workers[worker]) == 1;
+}
+
+std::expected<CorePlan, Refusal> plan_cores(const Settings& settings, const Processors& processors) {
+  auto refuse_unusable = [&](const char* setting, unsigned core) {
+    return std::unexpected(
+        Refusal{setting, "processor " + std::to_string(core) + " does not exist here, or this process may not use it"});
+  };
+  if (processors.usable.empty()) return std::unexpected(Refusal{"cores", "no processor may be used"});
+  for (unsigned core : settings.cores)
+    if (!contains(processors.usable, core)) return refuse_unusable("cores", core);
+  if (settings.control_core && !contains(processors.usable, *settings.control_core))
+    return refuse_unusable("control-core", *settings.control_core);
+
+  CorePlan plan;
+  // The control thread: the first processor that no worker was given, if possible one that is not isolated.
+  auto control_rank = [&](unsigned core) {
+    return 2 * contains(settings.cores, core) + contains(processors.isolated, core);
+  };
+  plan.control = settings.control_core.value_or(
+      *std::min_element(processors.usable.begin(), processors.usable.end(),
+                        [&](unsigned a, unsigned b) { return control_rank(a) < control_rank(b); }));
+
+  std::vector<unsigned> candidates = settings.cores;
+  if (candidates.empty()) {
+    candidates = processors.usable;
+    auto worker_rank = [&](unsigned core) { return 2 * (core == plan.control) + !contains(processors.isolated, core); };
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [&](unsigned a, unsigned b) { return worker_rank(a) < worker_rank(b); });
+  }
+  for (size_t worker = 0; worker < settings.workers; worker++)
+    plan.workers.push_back(candidates[worker % candidates.size()]);
+  return plan;
+}
+
+}  // namespace talaria::app

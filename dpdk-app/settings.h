@@ -1,0 +1,105 @@
+// What talariad can be told, as checked values, and the rules by which a setting is refused. Pure: no file, no EAL, no
+// look at the host (what the host has is passed in), so that every rule can be tested. `options.h` fills these from the
+// command line and the configuration file.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/net/ipv4.h"
+
+namespace talaria::app {
+
+enum class IdleMode : uint8_t {
+  automatic,  // spin on a core of its own, adaptive otherwise
+  spin,
+  adaptive,
+};
+
+struct Settings {
+  // ---- the port
+  std::vector<std::string> vdevs;      // "net_tap0,iface=talaria0", as EAL's --vdev has it
+  std::vector<std::string> pci_ports;  // "0000:01:00.0"
+  net::Ipv4Address address;
+  uint8_t prefix_length = 24;
+  std::optional<net::Ipv4Address> gateway;
+  std::optional<uint16_t> vlan;
+  uint16_t mtu = 1500;
+
+  // ---- cores and memory
+  uint16_t workers = 1;
+  std::vector<unsigned> cores;  // of the workers, in order; empty: chosen by plan_cores
+  std::optional<unsigned> control_core;
+  IdleMode idle = IdleMode::automatic;
+  bool huge_pages = true;
+  uint32_t memory_mib = 512;  // message memory of each worker
+  std::string file_prefix = "talaria";
+  std::vector<std::string> eal_arguments;
+
+  // ---- the broker
+  uint16_t amqp_port = 5672;
+  std::string data_directory = "/var/lib/talaria";
+  std::string control_socket = "/run/talaria/control.sock";
+  bool demo_account = false;
+  std::string log_level = "info";
+  std::string log_file;  // empty: standard error
+};
+
+inline constexpr std::string_view default_configuration_file = "/etc/talaria/talaria.conf";
+inline constexpr uint32_t memory_mib_min = 8;
+inline constexpr uint32_t memory_mib_max = 1024 * 1024;
+
+// A setting that cannot be: which one (its long option name, without dashes), and why.
+struct Refusal {
+  std::string setting;
+  std::string reason;
+};
+template <class T>
+using Checked = std::expected<T, std::string>;  // the reason
+
+// "0,2-5": processors in the order given, each once.
+Checked<std::vector<unsigned>> parse_core_list(std::string_view text);
+
+struct AddressWithPrefix {
+  net::Ipv4Address address;
+  uint8_t prefix_length = 0;
+};
+// "198.18.0.2/24": a host's unicast address in its network, with the length of the network's prefix.
+Checked<AddressWithPrefix> parse_address_with_prefix(std::string_view text);
+
+// "0000:01:00.0" or "01:00.0"; the answer is always the long form.
+Checked<std::string> parse_pci_address(std::string_view text);
+
+// "net_tap0,iface=talaria0": a driver's name that starts with net_ or virtio_user, with a number, and its arguments.
+Checked<std::string> parse_vdev(std::string_view text);
+// "net_tap0" of it.
+std::string_view vdev_name(std::string_view vdev);
+
+// Splits as a shell would, with single and double quotes; refuses EAL arguments that Talaria sets itself.
+Checked<std::vector<std::string>> parse_eal_arguments(std::string_view text);
+
+// What contradicts what, in settings that are fine one by one.
+std::optional<Refusal> find_contradiction(const Settings& settings);
+
+// ---- cores ----------------------------------------------------------------------------------------------------------
+// Which processors may be used and which of them are kept free of other work by the kernel.
+struct Processors {
+  std::vector<unsigned> usable;
+  std::vector<unsigned> isolated;
+};
+struct CorePlan {
+  unsigned control = 0;
+  std::vector<unsigned> workers;  // one processor a worker; the same one may stand there several times
+
+  // True if nobody else of this process runs on the core of this worker.
+  bool alone(size_t worker) const;
+};
+// Chooses what the settings leave open: isolated processors for workers first, one that is not isolated for the
+// control thread; with fewer processors than threads, threads share. Refuses processors that are not usable.
+std::expected<CorePlan, Refusal> plan_cores(const Settings& settings, const Processors& processors);
+
+}  // namespace talaria::app
