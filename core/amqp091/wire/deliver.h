@@ -1,12 +1,11 @@
 // The frames a broker writes per message, straight into the bytes that will be sent.
 //
-//      basic.deliver: the method frame | the header frame | body frames, none for an empty body
+//      basic.deliver: a method frame, a header frame, and body frames; none for an empty body
 //
-//      method frame    | 1 | channel | size | 60 | 60 | tag s | delivery-tag u64 | redelivered u8 | exchange s | key s
-//      | 0xCE |
-//                      |<------------ DeliverTemplate ----->|
-//      header frame    | 2 | channel | size | 60 | 0 | body size u64 | raw: property flags and list | 0xCE |
-//      body frame      | 3 | channel | size | at most frame_max - 8 octets | 0xCE |
+//      method frame  | 1 | channel | size | 60 | 60 | tag s | delivery-tag | redelivered | exchange s | key s | 0xCE |
+//                    |<-------- DeliverTemplate ---------->|
+//      header frame  | 2 | channel | size | 60 | 0 | body size u64 | raw: property flags and list | 0xCE |
+//      body frame    | 3 | channel | size | at most frame_max - 8 octets | 0xCE |
 //
 // Sizes are exact and asked for once; after that nothing is checked again. Nothing allocates.
 #pragma once
@@ -97,9 +96,9 @@ inline uint8_t* store_body_frames(uint8_t* at, uint16_t channel, Bytes body, uin
 struct Delivery {
   uint64_t delivery_tag = 0;
   bool redelivered = false;
-  std::string_view exchange;
-  std::string_view routing_key;
-  Bytes raw_properties;  // flags and list, as the publisher sent them
+  std::string_view exchange{};
+  std::string_view routing_key{};
+  Bytes raw_properties{};  // flags and list, as the publisher sent them
 };
 
 // Method frame and header frame with the longest names: what to leave room for, besides the properties and the body.

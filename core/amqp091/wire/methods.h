@@ -4,7 +4,8 @@
 // table; bits that share an octet are drawn as they lie in it, the highest first. Extensions are marked (+).
 //
 // method.h says how such a struct is parsed and emitted. On the way of a message call `parse<basic::Publish>` and its
-// kind directly; `parse_method` at the end is for everything else.
+// kind directly; `parse_method` at the end is for everything else. Every member has a default, so that a literal names
+// only what it means: `queue::PurgeOk{.message_count = 3}`.
 #pragma once
 
 #include <expected>
@@ -23,8 +24,8 @@ struct Start {
   static constexpr uint32_t id = id_of(10, 10);
   static constexpr std::string_view name = "connection.start";
   uint8_t version_major = 0, version_minor = 9;
-  Table server_properties;
-  Bytes mechanisms, locales;
+  Table server_properties{};
+  Bytes mechanisms{}, locales{};
   static auto fields(auto& m) {
     return std::tie(m.version_major, m.version_minor, m.server_properties, m.mechanisms, m.locales);
   }
@@ -34,10 +35,10 @@ struct Start {
 struct StartOk {
   static constexpr uint32_t id = id_of(10, 11);
   static constexpr std::string_view name = "connection.start-ok";
-  Table client_properties;
-  std::string_view mechanism;
-  Bytes response;
-  std::string_view locale;
+  Table client_properties{};
+  std::string_view mechanism{};
+  Bytes response{};
+  std::string_view locale{};
   static auto fields(auto& m) { return std::tie(m.client_properties, m.mechanism, m.response, m.locale); }
 };
 
@@ -45,7 +46,7 @@ struct StartOk {
 struct Secure {
   static constexpr uint32_t id = id_of(10, 20);
   static constexpr std::string_view name = "connection.secure";
-  Bytes challenge;
+  Bytes challenge{};
   static auto fields(auto& m) { return std::tie(m.challenge); }
 };
 
@@ -53,7 +54,7 @@ struct Secure {
 struct SecureOk {
   static constexpr uint32_t id = id_of(10, 21);
   static constexpr std::string_view name = "connection.secure-ok";
-  Bytes response;
+  Bytes response{};
   static auto fields(auto& m) { return std::tie(m.response); }
 };
 
@@ -81,7 +82,7 @@ struct TuneOk {
 struct Open {
   static constexpr uint32_t id = id_of(10, 40);
   static constexpr std::string_view name = "connection.open";
-  std::string_view virtual_host;
+  std::string_view virtual_host{};
   static auto fields(auto& m) { return std::tie(m.virtual_host, reserved_shortstr, reserved_bit); }
 };
 
@@ -97,7 +98,7 @@ struct Close {
   static constexpr uint32_t id = id_of(10, 50);
   static constexpr std::string_view name = "connection.close";
   uint16_t reply_code = 0;
-  std::string_view reply_text;
+  std::string_view reply_text{};
   uint16_t class_id = 0, method_id = 0;
   static auto fields(auto& m) { return std::tie(m.reply_code, m.reply_text, m.class_id, m.method_id); }
 };
@@ -111,7 +112,7 @@ struct CloseOk : NoFields {
 struct Blocked {
   static constexpr uint32_t id = id_of(10, 60);
   static constexpr std::string_view name = "connection.blocked";
-  std::string_view reason;
+  std::string_view reason{};
   static auto fields(auto& m) { return std::tie(m.reason); }
 };
 
@@ -125,8 +126,8 @@ struct Unblocked : NoFields {
 struct UpdateSecret {
   static constexpr uint32_t id = id_of(10, 70);
   static constexpr std::string_view name = "connection.update-secret";
-  Bytes new_secret;
-  std::string_view reason;
+  Bytes new_secret{};
+  std::string_view reason{};
   static auto fields(auto& m) { return std::tie(m.new_secret, m.reason); }
 };
 
@@ -175,7 +176,7 @@ struct Close {
   static constexpr uint32_t id = id_of(20, 40);
   static constexpr std::string_view name = "channel.close";
   uint16_t reply_code = 0;
-  std::string_view reply_text;
+  std::string_view reply_text{};
   uint16_t class_id = 0, method_id = 0;
   static auto fields(auto& m) { return std::tie(m.reply_code, m.reply_text, m.class_id, m.method_id); }
 };
@@ -193,7 +194,7 @@ namespace access {
 struct Request {
   static constexpr uint32_t id = id_of(30, 10);
   static constexpr std::string_view name = "access.request";
-  std::string_view realm;
+  std::string_view realm{};
   bool exclusive = false, passive = false, active = false, write = false, read = false;
   static auto fields(auto& m) { return std::tie(m.realm, m.exclusive, m.passive, m.active, m.write, m.read); }
 };
@@ -214,9 +215,9 @@ namespace exchange {
 struct Declare {
   static constexpr uint32_t id = id_of(40, 10);
   static constexpr std::string_view name = "exchange.declare";
-  std::string_view exchange, type;
+  std::string_view exchange{}, type{};
   bool passive = false, durable = false, auto_delete = false, internal = false, no_wait = false;
-  Table arguments;
+  Table arguments{};
   static auto fields(auto& m) {
     return std::tie(reserved_short, m.exchange, m.type, m.passive, m.durable, m.auto_delete, m.internal, m.no_wait,
                     m.arguments);
@@ -232,7 +233,7 @@ struct DeclareOk : NoFields {
 struct Delete {
   static constexpr uint32_t id = id_of(40, 20);
   static constexpr std::string_view name = "exchange.delete";
-  std::string_view exchange;
+  std::string_view exchange{};
   bool if_unused = false, no_wait = false;
   static auto fields(auto& m) { return std::tie(reserved_short, m.exchange, m.if_unused, m.no_wait); }
 };
@@ -246,9 +247,9 @@ struct DeleteOk : NoFields {
 struct Bind {
   static constexpr uint32_t id = id_of(40, 30);
   static constexpr std::string_view name = "exchange.bind";
-  std::string_view destination, source, routing_key;
+  std::string_view destination{}, source{}, routing_key{};
   bool no_wait = false;
-  Table arguments;
+  Table arguments{};
   static auto fields(auto& m) {
     return std::tie(reserved_short, m.destination, m.source, m.routing_key, m.no_wait, m.arguments);
   }
@@ -264,9 +265,9 @@ struct BindOk : NoFields {
 struct Unbind {
   static constexpr uint32_t id = id_of(40, 40);
   static constexpr std::string_view name = "exchange.unbind";
-  std::string_view destination, source, routing_key;
+  std::string_view destination{}, source{}, routing_key{};
   bool no_wait = false;
-  Table arguments;
+  Table arguments{};
   static auto fields(auto& m) {
     return std::tie(reserved_short, m.destination, m.source, m.routing_key, m.no_wait, m.arguments);
   }
@@ -286,9 +287,9 @@ namespace queue {
 struct Declare {
   static constexpr uint32_t id = id_of(50, 10);
   static constexpr std::string_view name = "queue.declare";
-  std::string_view queue;
+  std::string_view queue{};
   bool passive = false, durable = false, exclusive = false, auto_delete = false, no_wait = false;
-  Table arguments;
+  Table arguments{};
   static auto fields(auto& m) {
     return std::tie(reserved_short, m.queue, m.passive, m.durable, m.exclusive, m.auto_delete, m.no_wait, m.arguments);
   }
@@ -298,7 +299,7 @@ struct Declare {
 struct DeclareOk {
   static constexpr uint32_t id = id_of(50, 11);
   static constexpr std::string_view name = "queue.declare-ok";
-  std::string_view queue;
+  std::string_view queue{};
   uint32_t message_count = 0, consumer_count = 0;
   static auto fields(auto& m) { return std::tie(m.queue, m.message_count, m.consumer_count); }
 };
@@ -307,9 +308,9 @@ struct DeclareOk {
 struct Bind {
   static constexpr uint32_t id = id_of(50, 20);
   static constexpr std::string_view name = "queue.bind";
-  std::string_view queue, exchange, routing_key;
+  std::string_view queue{}, exchange{}, routing_key{};
   bool no_wait = false;
-  Table arguments;
+  Table arguments{};
   static auto fields(auto& m) {
     return std::tie(reserved_short, m.queue, m.exchange, m.routing_key, m.no_wait, m.arguments);
   }
@@ -324,7 +325,7 @@ struct BindOk : NoFields {
 struct Purge {
   static constexpr uint32_t id = id_of(50, 30);
   static constexpr std::string_view name = "queue.purge";
-  std::string_view queue;
+  std::string_view queue{};
   bool no_wait = false;
   static auto fields(auto& m) { return std::tie(reserved_short, m.queue, m.no_wait); }
 };
@@ -341,7 +342,7 @@ struct PurgeOk {
 struct Delete {
   static constexpr uint32_t id = id_of(50, 40);
   static constexpr std::string_view name = "queue.delete";
-  std::string_view queue;
+  std::string_view queue{};
   bool if_unused = false, if_empty = false, no_wait = false;
   static auto fields(auto& m) { return std::tie(reserved_short, m.queue, m.if_unused, m.if_empty, m.no_wait); }
 };
@@ -358,8 +359,8 @@ struct DeleteOk {
 struct Unbind {
   static constexpr uint32_t id = id_of(50, 50);
   static constexpr std::string_view name = "queue.unbind";
-  std::string_view queue, exchange, routing_key;
-  Table arguments;
+  std::string_view queue{}, exchange{}, routing_key{};
+  Table arguments{};
   static auto fields(auto& m) { return std::tie(reserved_short, m.queue, m.exchange, m.routing_key, m.arguments); }
 };
 
@@ -391,9 +392,9 @@ struct QosOk : NoFields {
 struct Consume {
   static constexpr uint32_t id = id_of(60, 20);
   static constexpr std::string_view name = "basic.consume";
-  std::string_view queue, consumer_tag;
+  std::string_view queue{}, consumer_tag{};
   bool no_local = false, no_ack = false, exclusive = false, no_wait = false;
-  Table arguments;
+  Table arguments{};
   static auto fields(auto& m) {
     return std::tie(reserved_short, m.queue, m.consumer_tag, m.no_local, m.no_ack, m.exclusive, m.no_wait, m.arguments);
   }
@@ -403,7 +404,7 @@ struct Consume {
 struct ConsumeOk {
   static constexpr uint32_t id = id_of(60, 21);
   static constexpr std::string_view name = "basic.consume-ok";
-  std::string_view consumer_tag;
+  std::string_view consumer_tag{};
   static auto fields(auto& m) { return std::tie(m.consumer_tag); }
 };
 
@@ -411,7 +412,7 @@ struct ConsumeOk {
 struct Cancel {
   static constexpr uint32_t id = id_of(60, 30);
   static constexpr std::string_view name = "basic.cancel";
-  std::string_view consumer_tag;
+  std::string_view consumer_tag{};
   bool no_wait = false;
   static auto fields(auto& m) { return std::tie(m.consumer_tag, m.no_wait); }
 };
@@ -420,7 +421,7 @@ struct Cancel {
 struct CancelOk {
   static constexpr uint32_t id = id_of(60, 31);
   static constexpr std::string_view name = "basic.cancel-ok";
-  std::string_view consumer_tag;
+  std::string_view consumer_tag{};
   static auto fields(auto& m) { return std::tie(m.consumer_tag); }
 };
 
@@ -428,7 +429,7 @@ struct CancelOk {
 struct Publish {
   static constexpr uint32_t id = id_of(60, 40);
   static constexpr std::string_view name = "basic.publish";
-  std::string_view exchange, routing_key;
+  std::string_view exchange{}, routing_key{};
   bool mandatory = false, immediate = false;
   static auto fields(auto& m) { return std::tie(reserved_short, m.exchange, m.routing_key, m.mandatory, m.immediate); }
 };
@@ -438,7 +439,7 @@ struct Return {
   static constexpr uint32_t id = id_of(60, 50);
   static constexpr std::string_view name = "basic.return";
   uint16_t reply_code = 0;
-  std::string_view reply_text, exchange, routing_key;
+  std::string_view reply_text{}, exchange{}, routing_key{};
   static auto fields(auto& m) { return std::tie(m.reply_code, m.reply_text, m.exchange, m.routing_key); }
 };
 
@@ -446,10 +447,10 @@ struct Return {
 struct Deliver {
   static constexpr uint32_t id = id_of(60, 60);
   static constexpr std::string_view name = "basic.deliver";
-  std::string_view consumer_tag;
+  std::string_view consumer_tag{};
   uint64_t delivery_tag = 0;
   bool redelivered = false;
-  std::string_view exchange, routing_key;
+  std::string_view exchange{}, routing_key{};
   static auto fields(auto& m) {
     return std::tie(m.consumer_tag, m.delivery_tag, m.redelivered, m.exchange, m.routing_key);
   }
@@ -459,7 +460,7 @@ struct Deliver {
 struct Get {
   static constexpr uint32_t id = id_of(60, 70);
   static constexpr std::string_view name = "basic.get";
-  std::string_view queue;
+  std::string_view queue{};
   bool no_ack = false;
   static auto fields(auto& m) { return std::tie(reserved_short, m.queue, m.no_ack); }
 };
@@ -470,7 +471,7 @@ struct GetOk {
   static constexpr std::string_view name = "basic.get-ok";
   uint64_t delivery_tag = 0;
   bool redelivered = false;
-  std::string_view exchange, routing_key;
+  std::string_view exchange{}, routing_key{};
   uint32_t message_count = 0;
   static auto fields(auto& m) {
     return std::tie(m.delivery_tag, m.redelivered, m.exchange, m.routing_key, m.message_count);

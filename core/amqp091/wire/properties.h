@@ -53,12 +53,12 @@ inline constexpr uint16_t unknown_property_flags = 0x0003;
 // All properties. One that is not set has its zero value; to set one, assign it and `set` its flag.
 struct Properties {
   uint16_t flags = 0;
-  std::string_view content_type, content_encoding;
-  Table headers;
+  std::string_view content_type{}, content_encoding{};
+  Table headers{};
   uint8_t delivery_mode = 0, priority = 0;
-  std::string_view correlation_id, reply_to, expiration, message_id;
+  std::string_view correlation_id{}, reply_to{}, expiration{}, message_id{};
   uint64_t timestamp = 0;
-  std::string_view type, user_id, app_id, cluster_id;
+  std::string_view type{}, user_id{}, app_id{}, cluster_id{};
 
   bool has(Property property) const { return flags & flag(property); }
   void set(Property property) { flags = static_cast<uint16_t>(flags | flag(property)); }
@@ -74,12 +74,12 @@ struct Properties {
 // What a queue asks about a message, and the rest in one piece.
 struct ContentScan {
   uint64_t body_size = 0;
-  Bytes raw;                  // flags and list, as they are re-emitted
+  Bytes raw{};                // flags and list, as they are re-emitted
   uint16_t flags = 0;         // absent is not empty: ask `has`
   uint8_t delivery_mode = 0;  // 2 is persistent
   uint8_t priority = 0;
-  std::string_view expiration;  // text, still to be read as a number
-  Table headers;
+  std::string_view expiration{};  // text, still to be read as a number
+  Table headers{};
 
   bool has(Property property) const { return flags & flag(property); }
   bool persistent() const { return delivery_mode == 2; }
@@ -87,7 +87,7 @@ struct ContentScan {
 
 struct ContentHeader {
   uint64_t body_size = 0;
-  Bytes raw;
+  Bytes raw{};
   Properties properties;
 };
 
