@@ -1,0 +1,300 @@
+#include "core/worker/worker.h"
+
+#include <array>
+#include <memory>
+#include <utility>
+
+namespace talaria::worker {
+namespace {
+
+// Deliveries between two looks at who can still take some: a connection whose send buffer filled has paused by then.
+constexpr uint32_t deliveries_per_round = 128;
+// Events may lead to more events (an answer lets a connection go on, whose next method asks a queue again).
+constexpr int event_rounds_max = 64;
+
+// Moves the front of `waiting` into the mailbox, as much as it takes. True if all of it went.
+template <class T>
+bool send(std::vector<T>& waiting, base::Mailbox<T>& mailbox, base::Counter* sent = nullptr) {
+  if (waiting.empty()) return true;
+  const size_t count = mailbox.push(waiting);
+  if (sent) sent->add(count);
+  waiting.erase(waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(count));
+  return waiting.empty();
+}
+
+}  // namespace
+
+Worker::Worker(const WorkerConfig& config, net::Device& device, Mesh& mesh)
+    : config_(config),
+      mesh_(mesh),
+      host_(config.host, device, config.key),
+      stack_(config.tcp, host_, config.key, config.memory),
+      arena_(config.message_memory),
+      outbox_(mesh.workers(), config.deliveries_per_turn),
+      pool_(arena_, outbox_, config.index, config.marks),
+      engine_(config.index, mesh.workers(), pool_, outbox_, mesh.pressure()),
+      sessions_(config.session, config.index, stack_, engine_, pool_, config.key, &counters_.message_latency) {
+  CHECK(config.index < mesh.workers());
+  CHECK(stack_.listen(config.amqp_port));
+  events_.reserve(4 * config.deliveries_per_turn);
+  peer_deliveries_.reserve(config.peer_messages_per_turn);
+  reports_.reserve(64);
+}
+
+Worker::~Worker() {
+  for (const ControlReport& report : reports_)
+    if (const auto* asked = std::get_if<Asked>(&report)) delete asked->request;
+}
+
+// The walk. Steps 1 to 12 are those of docs/ARCHITECTURE.md.
+bool Worker::poll(base::Time now) {
+  left_over_ = false;
+  bool busy = take_commands(now);
+  busy |= take_peer_messages(now);
+  busy |= receive(now);    //            1-4  packets -> segments -> bytes in order
+  visit_connections(now);  //          5-8  bytes -> frames -> messages -> queues
+  busy |= dispatch(now);   //           9-10 queues -> consumers -> send buffers
+  busy |= transmit(now);   //           11-12 send buffers -> segments -> packets
+  send_peer_messages();
+  send_reports();
+  (busy ? counters_.turns_busy : counters_.turns_idle).add();
+  return busy;
+}
+
+base::Time Worker::next_deadline() const {
+  if (left_over_ || sessions_.has_work() || stack_.has_output() || !engine_.idle()) return base::Time{};
+  return std::min({stack_.next_deadline(), host_.next_deadline(), sessions_.next_deadline()});
+}
+
+// ---- mailboxes in
+// -----------------------------------------------------------------------------------------------------
+
+bool Worker::take_commands(base::Time now) {
+  ControlLane& lane = mesh_.control(config_.index);
+  ControlCommand command;
+  size_t taken = 0;
+  while (taken < config_.commands_per_turn && lane.commands.pop(command)) {
+    taken++;
+    std::visit([&](const auto& one) { on_command(one, now); }, command);
+  }
+  left_over_ |= taken == config_.commands_per_turn;
+  return taken != 0;
+}
+
+bool Worker::take_peer_messages(base::Time now) {
+  bool any = false;
+  for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++) {
+    if (peer == config_.index) continue;
+    Lane& lane = mesh_.lane(peer, config_.index);
+    if (size_t waiting = lane.releases.waiting()) {
+      any = true;
+      broker::Message* message = nullptr;
+      for (size_t i = 0; i < waiting && lane.releases.pop(message); i++) pool_.take_back(message);
+    }
+    if (size_t waiting = lane.operations.waiting()) {
+      any = true;
+      left_over_ |= waiting > config_.peer_messages_per_turn;
+      broker::Operation operation;
+      size_t taken = 0;
+      while (taken < config_.peer_messages_per_turn && lane.operations.pop(operation)) {
+        taken++;
+        engine_.perform(operation);
+      }
+      counters_.operations_received.add(taken);
+    }
+    if (lane.events.waiting() != 0) {
+      any = true;
+      take_events_of(lane, now);
+    }
+    net::LearnedNeighbor neighbor;
+    while (lane.neighbors.pop(neighbor)) host_.learn(neighbor.address, neighbor.mac, now);
+  }
+  return any;
+}
+
+// Events of one peer keep their order; runs of deliveries, which is what most of them are, go up in one piece.
+void Worker::take_events_of(Lane& lane, base::Time now) {
+  auto pass_deliveries = [&] {
+    sessions_.on_deliveries(peer_deliveries_, now);
+    peer_deliveries_.clear();
+  };
+  broker::Event event;
+  size_t taken = 0;
+  while (taken < config_.peer_messages_per_turn && lane.events.pop(event)) {
+    taken++;
+    if (const auto* deliver = std::get_if<broker::Deliver>(&event)) {
+      peer_deliveries_.push_back(*deliver);
+    } else {
+      pass_deliveries();
+      sessions_.on_event(event, now);
+    }
+  }
+  pass_deliveries();
+  counters_.events_received.add(taken);
+  left_over_ |= taken == config_.peer_messages_per_turn;
+}
+
+// ---- the network in
+// ---------------------------------------------------------------------------------------------------
+
+bool Worker::receive(base::Time now) {
+  const size_t frames = host_.receive(now);
+  stack_.on_segments(host_.datagrams(), now);
+  host_.on_time(now);
+  stack_.on_time(now);
+  sessions_.on_time(now);
+  return frames != 0;
+}
+
+void Worker::visit_connections(base::Time now) {
+  sessions_.on_turn(now);
+  for (const tcp::Event& event : stack_.events()) {
+    if (event.accepted) sessions_.on_accepted(event.id, now);
+    if (event.readable) sessions_.on_readable(event.id, now);
+    if (event.writable) sessions_.on_writable(event.id, now);
+    if (event.peer_finished) sessions_.on_peer_finished(event.id, now);
+    if (event.closed) sessions_.on_closed(event.id, event.reason, now);
+  }
+  stack_.clear_events();
+  sessions_.on_released(stack_.take_released());
+}
+
+// ---- the broker out
+// ---------------------------------------------------------------------------------------------------
+
+bool Worker::dispatch(base::Time now) {
+  size_t left = config_.deliveries_per_turn;
+  pass_events(now);
+  while (left != 0) {
+    const auto round = static_cast<uint32_t>(std::min<size_t>(left, deliveries_per_round));
+    const uint32_t delivered = engine_.dispatch(now, round);
+    pass_events(now);
+    sessions_.on_deliveries(outbox_.deliveries, now);
+    outbox_.deliveries.clear();
+    left -= delivered;
+    if (delivered < round) break;
+  }
+  sessions_.end_turn(now);
+  pass_events(now);
+  return left != config_.deliveries_per_turn;
+}
+
+// What a queue at hand told its sessions. Their reaction may be another event, so this looks again.
+void Worker::pass_events(base::Time now) {
+  for (int round = 0; !outbox_.events.empty(); round++) {
+    if (round == event_rounds_max) {
+      left_over_ = true;
+      return;
+    }
+    events_.swap(outbox_.events);
+    for (const broker::Event& event : events_) sessions_.on_event(event, now);
+    events_.clear();
+  }
+}
+
+// ---- the network out
+// --------------------------------------------------------------------------------------------------
+
+bool Worker::transmit(base::Time now) {
+  const bool had_output = stack_.has_output();
+  stack_.end_input(now);
+  stack_.output(now);
+  host_.flush();
+  return had_output;
+}
+
+// ---- mailboxes out
+// ----------------------------------------------------------------------------------------------------
+
+void Worker::send_peer_messages() {
+  if (mesh_.workers() == 1) return;
+  for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++) {
+    if (peer == config_.index) continue;
+    Lane& lane = mesh_.lane(config_.index, peer);
+    bool all = send(outbox_.operations[peer], lane.operations, &counters_.operations_sent);
+    all &= send(outbox_.events_to[peer], lane.events, &counters_.events_sent);
+    all &= send(outbox_.releases[peer], lane.releases);
+    if (!all) {
+      counters_.peers_congested.add();
+      left_over_ = true;
+    }
+  }
+  share_neighbors();
+}
+
+// Only a hint: what does not fit is learnt again when it is needed.
+void Worker::share_neighbors() {
+  for (const net::LearnedNeighbor& neighbor : host_.take_learned_neighbors())
+    for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++)
+      if (peer != config_.index) mesh_.lane(config_.index, peer).neighbors.push(neighbor);
+}
+
+void Worker::send_reports() {
+  for (broker::Request* request : sessions_.take_requests()) reports_.push_back(Asked{request});
+  if (applied_ != applied_reported_) {
+    reports_.push_back(Applied{applied_});
+    applied_reported_ = applied_;
+  }
+  if (draining_ && !drained_ && sessions_.drained() && stack_.connection_count() == 0) {
+    drained_ = true;
+    reports_.push_back(Drained{});
+  }
+  if (!send(reports_, mesh_.control(config_.index).reports)) left_over_ = true;
+}
+
+// ---- commands
+// ---------------------------------------------------------------------------------------------------------
+
+void Worker::on_command(const Apply& command, base::Time now) {
+  CHECK(command.sequence == applied_ + 1);
+  engine_.apply(*command.change, now);
+  if (std::holds_alternative<broker::PermissionsChanged>(*command.change)) sessions_.on_permissions_changed();
+  applied_ = command.sequence;
+  counters_.changes_applied.add();
+}
+
+void Worker::on_command(const PassAnswer& command, base::Time now) {
+  const std::unique_ptr<broker::Answer> answer(command.answer);
+  sessions_.on_answer(std::move(*answer), now);
+}
+
+void Worker::on_command(const CheckDelete& command, base::Time) {
+  const broker::DeletePlan plan = engine_.prepare_delete(command.queue, command.if_unused, command.if_empty);
+  DeleteVerdict verdict = DeleteVerdict::may_go;
+  switch (plan.check) {
+    case broker::DeleteCheck::may_go: break;
+    case broker::DeleteCheck::in_use: verdict = DeleteVerdict::in_use; break;
+    case broker::DeleteCheck::not_empty: verdict = DeleteVerdict::not_empty; break;
+    case broker::DeleteCheck::no_such_queue: verdict = DeleteVerdict::no_such_queue; break;
+  }
+  reports_.push_back(DeleteChecked{command.token, verdict, plan.ready});
+}
+
+void Worker::on_command(const PurgeQueue& command, base::Time) {
+  reports_.push_back(Purged{command.token, engine_.purge_now(command.queue)});
+}
+
+void Worker::on_command(const CloseSession& command, base::Time now) {
+  const std::unique_ptr<std::string> text(command.text);
+  if (command.session.worker == config_.index) sessions_.close_session(command.session.session, *text, now);
+}
+
+void Worker::on_command(const Drain&, base::Time now) {
+  draining_ = true;
+  stack_.stop_listening(config_.amqp_port);
+  sessions_.drain(now);
+}
+
+void Worker::on_command(const Stop&, base::Time) { stopped_ = true; }
+
+// ---- looking
+// ----------------------------------------------------------------------------------------------------------
+
+void Worker::check_invariants() const {
+  stack_.check_invariants();
+  engine_.check_invariants();
+  sessions_.check_invariants();
+  CHECK(stack_.packets_held() == 0);
+}
+
+}  // namespace talaria::worker
