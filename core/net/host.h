@@ -15,17 +15,20 @@
 // fragment.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/base/bytes.h"
 #include "core/base/counters.h"
 #include "core/base/hash.h"
+#include "core/base/rate_limit.h"
 #include "core/base/time.h"
+#include "core/net/arp.h"
 #include "core/net/device.h"
 #include "core/net/ethernet.h"
 #include "core/net/ipv4.h"
@@ -131,6 +134,10 @@ void HostCounters::for_each(Visitor&& visit) const {
 
 class Host {
  public:
+  // Places of the transmit queue that transmit_room() never gives away: an ARP or ICMP answer finds room even when TCP
+  // has filled the rest.
+  static constexpr size_t transmit_reserve = 32;
+
   // `key` is secret and random: the neighbour table is hashed with it. The device outlives the host.
   Host(const HostConfig& config, Device& device, base::HashKey key);
   ~Host();
@@ -182,13 +189,59 @@ class Host {
   size_t packets_held() const;
 
  private:
+  // host.cc: the way in.
+  void on_frame(Packet& packet, base::Time now);
+  void on_arp(base::Bytes payload, base::Time now);
+  void on_ipv4(Packet& packet, const EthernetHeader& ethernet, base::Time now);
+  void on_icmp(base::Bytes l4, const Ipv4Header& ip, base::Time now);
+  void on_udp(base::Bytes datagram, const Ipv4Header& ip, base::Time now);
+  void drop(Packet& packet, base::Counter& reason);
+  bool on_link(Ipv4Address address) const;
+  bool is_subnet_broadcast(Ipv4Address address) const;
+  size_t datagrams_held() const;
+
+  // host_transmit.cc: the way out.
+  void write_ipv4(Packet& packet, Ipv4Address destination, IpProtocol protocol);
+  void write_ethernet(Packet& packet, const MacAddress& to);
+  void enqueue(Packet& packet);
+  Neighbor* neighbor_for(Ipv4Address next_hop, base::Time now);
+  void wait_for_address(Neighbor& neighbor, Packet& packet);
+
+  // host_arp.cc: who is where.
+  void ask(Neighbor& neighbor, base::Time now);
+  void confirm(Neighbor& neighbor, const MacAddress& mac, base::Time now);
+  void forget(Neighbor& neighbor);
+  void on_neighbor_due(Neighbor& neighbor, base::Time now);
+  void announce(base::Time now);
+  void send_arp(const ArpMessage& message, const MacAddress& to);
+  void report_learned(Ipv4Address address, const MacAddress& mac);
+  void look_again_at(base::Time due) { next_look_ = std::min(next_look_, due); }
+
   HostConfig config_;
   Device& device_;
   Capabilities capabilities_;
   size_t l4_offset_;
-  std::array<Datagram, burst_max> datagrams_;
-  size_t datagram_count_ = 0;
   HostCounters counters_;
+  base::RateLimit unreachables_;
+
+  std::array<Packet, burst_max> burst_{};
+  std::array<Datagram, burst_max> datagrams_{};
+  size_t datagram_count_ = 0;
+
+  NeighborTable neighbors_;
+  Neighbor* last_used_ = nullptr;       // the neighbour of the last packet sent: bursts go to few
+  base::Time next_look_ = base::never;  // the earliest of all neighbours' due times and of announce_due_
+  base::Time announce_due_{};
+  uint8_t announcements_left_ = 0;
+  base::RateLimit defences_;
+  std::array<LearnedNeighbor, 64> learned_{};
+  size_t learned_count_ = 0;
+
+  // Towards the port: a ring; head and tail only grow, the place is the low bits.
+  std::vector<Packet> transmit_queue_;
+  size_t transmit_head_ = 0;
+  size_t transmit_tail_ = 0;
+  uint16_t identification_;
 };
 
 }  // namespace talaria::net

@@ -1,0 +1,179 @@
+// The way in: one burst from the device, each frame to where it belongs.
+#include "core/net/host.h"
+
+#include <bit>
+
+#include "core/base/check.h"
+#include "core/net/icmp.h"
+
+namespace talaria::net {
+namespace {
+
+constexpr uint32_t defences_per_second = 1;
+
+void prefetch_headers(const Packet& packet) {
+  __builtin_prefetch(packet.data);
+  __builtin_prefetch(packet.data + 64);
+}
+
+}  // namespace
+
+Host::Host(const HostConfig& config, Device& device, base::HashKey key)
+    : config_(config),
+      device_(device),
+      capabilities_(device.capabilities()),
+      l4_offset_(ethernet_header_bytes + (config.vlan ? vlan_tag_bytes : 0) + ipv4_header_bytes),
+      unreachables_(config.unreachables_per_second),
+      neighbors_(config.neighbors_max, config.unresolved_packets_max, key),
+      defences_(defences_per_second),
+      transmit_queue_(config.transmit_queue_max),
+      identification_(static_cast<uint16_t>(key.k0 ^ key.k1)) {
+  CHECK(std::has_single_bit(config.transmit_queue_max) && config.transmit_queue_max > transmit_reserve);
+  CHECK(config.prefix_length <= 32);
+  CHECK(!config.vlan || (*config.vlan >= 1 && *config.vlan <= 4094));
+  CHECK(config.unresolved_packets_per_neighbor >= 1);
+  if (config.announce) {
+    announcements_left_ = 2;  // RFC 5227 2.3: ANNOUNCE_NUM
+    look_again_at(base::Time::min());
+  }
+}
+
+Host::~Host() {
+  for (Datagram& datagram : datagrams()) release(datagram.packet);
+  for (Neighbor& neighbor : neighbors_.all())
+    while (auto packet = neighbors_.pop_waiting(neighbor)) device_.release(*packet);
+  for (; transmit_head_ != transmit_tail_; transmit_head_++)
+    device_.release(transmit_queue_[transmit_head_ & (transmit_queue_.size() - 1)]);
+}
+
+size_t Host::receive(base::Time now) {
+  for (Datagram& datagram : datagrams()) release(datagram.packet);
+  datagram_count_ = 0;
+
+  size_t frames = device_.receive(burst_);
+  CHECK(frames <= burst_max);
+  for (size_t i = 0; i < frames; i++) prefetch_headers(burst_[i]);
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < frames; i++) {
+    bytes += burst_[i].length;
+    on_frame(burst_[i], now);
+  }
+  if (frames > 0) {
+    counters_.frames_received.add(frames);
+    counters_.bytes_received.add(bytes);
+  }
+  return frames;
+}
+
+// Owns the packet: it becomes a datagram or is released.
+void Host::on_frame(Packet& packet, base::Time now) {
+  auto ethernet = parse_ethernet(packet.bytes());
+  if (!ethernet) return drop(packet, counters_.drop_short_frame);
+  if (ethernet->destination != capabilities_.mac && ethernet->destination != broadcast_mac)
+    return drop(packet, counters_.drop_other_mac);
+  if (ethernet->vlan != config_.vlan) return drop(packet, counters_.drop_other_vlan);
+  switch (ethernet->type) {
+    case ethertype_ipv4: return on_ipv4(packet, *ethernet, now);
+    case ethertype_arp:
+      on_arp(packet.bytes().subspan(ethernet->bytes), now);
+      device_.release(packet);
+      return;
+    default: return drop(packet, counters_.drop_unknown_ethertype);
+  }
+}
+
+void Host::on_ipv4(Packet& packet, const EthernetHeader& ethernet, base::Time now) {
+  base::Bytes bytes = packet.bytes().subspan(ethernet.bytes);
+  auto ip = parse_ipv4(bytes);
+  if (!ip) return drop(packet, counters_.drop_bad_ip_header);
+  if (packet.ip_checksum == ChecksumVerdict::bad ||
+      (packet.ip_checksum == ChecksumVerdict::unknown && !verify_ipv4_checksum(bytes.first(ip->header_bytes))))
+    return drop(packet, counters_.drop_bad_ip_checksum);
+  // Broadcasts are not ours to answer: no echo, no error, no connection (RFC 1122 3.2.2, 4.2.3.10).
+  if (ip->destination != config_.address || ethernet.destination != capabilities_.mac)
+    return drop(packet, counters_.drop_other_address);
+  if (ip->source.is_multicast() || ip->source.is_broadcast() || ip->source.is_loopback() ||
+      ip->source.is_unspecified() || ip->source == config_.address || is_subnet_broadcast(ip->source))
+    return drop(packet, counters_.drop_bad_source);
+  if (ip->is_fragment()) return drop(packet, counters_.drop_fragment);
+
+  base::Bytes datagram = bytes.first(ip->total_bytes);
+  base::Bytes l4 = datagram.subspan(ip->header_bytes);
+  switch (IpProtocol{ip->protocol}) {
+    case IpProtocol::tcp:
+      counters_.tcp_received.add();
+      datagrams_[datagram_count_++] = {.packet = packet,
+                                       .source = ip->source,
+                                       .destination = ip->destination,
+                                       .l4_offset = static_cast<uint16_t>(l4.data() - packet.data),
+                                       .l4_bytes = static_cast<uint16_t>(l4.size())};
+      return;
+    case IpProtocol::icmp: on_icmp(l4, *ip, now); break;
+    case IpProtocol::udp: on_udp(datagram, *ip, now); break;
+    default: counters_.drop_unknown_protocol.add();
+  }
+  device_.release(packet);
+}
+
+void Host::on_icmp(base::Bytes l4, const Ipv4Header& ip, base::Time now) {
+  counters_.icmp_received.add();
+  auto message = parse_icmp(l4);
+  if (!message) return counters_.drop_bad_icmp.add();
+  if (message->type != icmp_echo_request || message->code != 0) return counters_.drop_icmp_other.add();
+  if (l4.size() + ipv4_header_bytes > mtu()) return counters_.drop_bad_icmp.add();
+  Packet reply = allocate();
+  if (!reply) return;
+  IcmpMessage echo{.type = icmp_echo_reply, .code = 0, .body = message->body};
+  reply.length = static_cast<uint16_t>(l4_offset_ + emit_icmp(echo, reply.data + l4_offset_));
+  counters_.echo_replies.add();
+  send(reply, ip.source, IpProtocol::icmp, now);
+}
+
+// Nobody here speaks UDP: the sender is told so (RFC 1122 4.1.3.1), at a bounded rate.
+void Host::on_udp(base::Bytes datagram, const Ipv4Header& ip, base::Time now) {
+  counters_.udp_received.add();
+  if (!unreachables_.allow(now)) return counters_.port_unreachables_limited.add();
+  Packet answer = allocate();
+  if (!answer) return;
+  uint8_t body[4 + 60 + 8] = {};  // unused word, the datagram's header, its first 8 bytes
+  size_t quoted = std::min<size_t>(datagram.size(), ip.header_bytes + 8u);
+  std::memcpy(body + 4, datagram.data(), quoted);
+  IcmpMessage unreachable{.type = icmp_unreachable, .code = icmp_code_port_unreachable, .body = {body, 4 + quoted}};
+  answer.length = static_cast<uint16_t>(l4_offset_ + emit_icmp(unreachable, answer.data + l4_offset_));
+  counters_.port_unreachables.add();
+  send(answer, ip.source, IpProtocol::icmp, now);
+}
+
+void Host::drop(Packet& packet, base::Counter& reason) {
+  reason.add();
+  device_.release(packet);
+}
+
+void Host::release(Packet& packet) {
+  if (!packet) return;
+  device_.release(packet);
+  packet = {};
+}
+
+bool Host::on_link(Ipv4Address address) const {
+  return ((address.value ^ config_.address.value) & prefix_mask(config_.prefix_length)) == 0;
+}
+
+// A /31 has no broadcast address (RFC 3021), nor has a /32.
+bool Host::is_subnet_broadcast(Ipv4Address address) const {
+  if (config_.prefix_length > 30) return false;
+  uint32_t host_bits = ~prefix_mask(config_.prefix_length);
+  return on_link(address) && ((address.value & host_bits) == host_bits || (address.value & host_bits) == 0);
+}
+
+size_t Host::packets_held() const {
+  return neighbors_.waiting_total() + (transmit_tail_ - transmit_head_) + datagrams_held();
+}
+
+size_t Host::datagrams_held() const {
+  size_t held = 0;
+  for (size_t i = 0; i < datagram_count_; i++) held += datagrams_[i].packet ? 1 : 0;
+  return held;
+}
+
+}  // namespace talaria::net

@@ -1,0 +1,155 @@
+// Who is where: ARP (RFC 826, RFC 1122 2.3.2), announcements and address conflicts (RFC 5227).
+#include "core/base/check.h"
+#include "core/net/host.h"
+
+namespace talaria::net {
+namespace {
+
+constexpr base::Duration announce_interval = 2s;  // RFC 5227 1.1: ANNOUNCE_INTERVAL
+
+}  // namespace
+
+void Host::on_arp(base::Bytes payload, base::Time now) {
+  counters_.arp_received.add();
+  auto message = parse_arp(payload);
+  if (!message) return counters_.drop_bad_arp.add();
+  Ipv4Address sender = message->sender_address;
+  if (message->sender_mac == capabilities_.mac) return;  // our own, come back
+  if (sender == config_.address) {
+    // RFC 5227 2.4 (b): somebody else uses our address. Say once more whose it is, then leave it at that.
+    counters_.address_conflicts.add();
+    if (defences_.allow(now)) announce(now);
+    return;
+  }
+  bool for_us = message->target_address == config_.address;
+  bool request = message->operation == ArpOperation::request;
+  if (on_link(sender) && !sender.is_unspecified() && !is_subnet_broadcast(sender)) {
+    Neighbor* neighbor = neighbors_.find(sender);
+    // Who asks for us will talk to us. Who is not known and did not ask for us is not taken in, so that a flood of
+    // unasked answers cannot fill the table.
+    if (!neighbor && for_us && request) {
+      neighbor = neighbors_.create(sender, now);
+      if (!neighbor) counters_.neighbor_table_full.add();
+    }
+    if (neighbor) confirm(*neighbor, message->sender_mac, now);
+    if (neighbor || for_us) report_learned(sender, message->sender_mac);
+  }
+  if (!for_us || !request) return;
+  counters_.arp_replies_sent.add();
+  send_arp({.operation = ArpOperation::reply,
+            .sender_mac = capabilities_.mac,
+            .sender_address = config_.address,
+            .target_mac = message->sender_mac,
+            .target_address = sender},
+           message->sender_mac);
+}
+
+void Host::learn(Ipv4Address address, const MacAddress& mac, base::Time now) {
+  if (Neighbor* neighbor = neighbors_.find(address)) confirm(*neighbor, mac, now);
+}
+
+void Host::report_learned(Ipv4Address address, const MacAddress& mac) {
+  if (learned_count_ < learned_.size()) learned_[learned_count_++] = {address, mac};
+}
+
+std::span<const LearnedNeighbor> Host::take_learned_neighbors() {
+  return {learned_.data(), std::exchange(learned_count_, 0)};
+}
+
+// The address is known (again): what waited for it may go.
+void Host::confirm(Neighbor& neighbor, const MacAddress& mac, base::Time now) {
+  neighbor.state = NeighborState::known;
+  neighbor.mac = mac;
+  neighbor.confirmed = now;
+  neighbor.requests = 0;
+  neighbor.due = now + config_.neighbor_lifetime / 2;
+  look_again_at(neighbor.due);
+  while (auto packet = neighbors_.pop_waiting(neighbor)) {
+    write_ethernet(*packet, mac);
+    enqueue(*packet);
+  }
+}
+
+// One request: to everybody while nothing is known, to the neighbour itself to refresh.
+void Host::ask(Neighbor& neighbor, base::Time now) {
+  neighbor.requests++;
+  neighbor.due = now + config_.resolve_interval;
+  look_again_at(neighbor.due);
+  counters_.arp_requests_sent.add();
+  bool refresh = neighbor.state == NeighborState::known;
+  send_arp({.operation = ArpOperation::request,
+            .sender_mac = capabilities_.mac,
+            .sender_address = config_.address,
+            .target_mac = {},
+            .target_address = neighbor.address},
+           refresh ? neighbor.mac : broadcast_mac);
+}
+
+void Host::forget(Neighbor& neighbor) {
+  while (auto packet = neighbors_.pop_waiting(neighbor)) drop(*packet, counters_.drop_unresolved_timeout);
+  if (last_used_ == &neighbor) last_used_ = nullptr;
+  neighbors_.remove(neighbor);
+}
+
+void Host::on_neighbor_due(Neighbor& neighbor, base::Time now) {
+  if (neighbor.state == NeighborState::asking) {
+    if (neighbor.requests < config_.resolve_attempts) return ask(neighbor, now);
+    counters_.neighbor_unresolved.add();
+    return forget(neighbor);
+  }
+  // Known for half its lifetime. One that is in use is asked for again, and used on meanwhile; one that is not, or that
+  // does not answer, is forgotten when its time is over.
+  base::Time end = neighbor.confirmed + config_.neighbor_lifetime;
+  if (now >= end) return forget(neighbor);
+  bool in_use = neighbor.used > neighbor.confirmed;
+  if (in_use && neighbor.requests < config_.resolve_attempts) {
+    ask(neighbor, now);
+    neighbor.due = std::min(neighbor.due, end);
+  } else {
+    neighbor.due = end;
+  }
+  look_again_at(neighbor.due);
+}
+
+void Host::announce(base::Time) {
+  send_arp({.operation = ArpOperation::request,
+            .sender_mac = capabilities_.mac,
+            .sender_address = config_.address,
+            .target_mac = {},
+            .target_address = config_.address},
+           broadcast_mac);
+}
+
+void Host::send_arp(const ArpMessage& message, const MacAddress& to) {
+  Packet packet = allocate();
+  if (!packet) return;
+  EthernetHeader header{.destination = to, .source = capabilities_.mac, .vlan = config_.vlan, .type = ethertype_arp};
+  size_t offset = emit_ethernet(header, packet.data);
+  emit_arp(message, packet.data + offset);
+  packet.length = static_cast<uint16_t>(offset + arp_bytes);
+  enqueue(packet);
+}
+
+void Host::on_time(base::Time now) {
+  if (now < next_look_) return;
+  next_look_ = base::never;
+  if (announcements_left_ > 0) {
+    if (announce_due_ <= now) {
+      announce(now);
+      announcements_left_--;
+      announce_due_ = now + announce_interval;
+    }
+    if (announcements_left_ > 0) look_again_at(announce_due_);
+  }
+  for (Neighbor& neighbor : neighbors_.all()) {
+    if (neighbor.state == NeighborState::unused) continue;
+    if (neighbor.due <= now)
+      on_neighbor_due(neighbor, now);
+    else
+      look_again_at(neighbor.due);
+  }
+}
+
+base::Time Host::next_deadline() const { return next_look_; }
+
+}  // namespace talaria::net

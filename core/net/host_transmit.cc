@@ -1,0 +1,107 @@
+// The way out: headers, the next hop, and the bounded queue towards the port.
+#include "core/base/check.h"
+#include "core/net/host.h"
+
+namespace talaria::net {
+
+Packet Host::allocate() {
+  Packet packet = device_.allocate();
+  if (!packet) {
+    counters_.no_packet.add();
+    return packet;
+  }
+  CHECK(packet.capacity >= capabilities_.mtu + ethernet_header_bytes + vlan_tag_bytes);
+  return packet;
+}
+
+size_t Host::transmit_room() const {
+  size_t used = transmit_tail_ - transmit_head_ + transmit_reserve;
+  return used < transmit_queue_.size() ? transmit_queue_.size() - used : 0;
+}
+
+void Host::send(Packet packet, Ipv4Address destination, IpProtocol protocol, base::Time now) {
+  CHECK(packet.length > l4_offset_ && packet.length <= packet.capacity);
+  write_ipv4(packet, destination, protocol);
+  Ipv4Address next_hop = destination;
+  if (!on_link(destination)) {
+    if (!config_.gateway) return drop(packet, counters_.drop_no_route);
+    next_hop = *config_.gateway;
+  }
+  Neighbor* neighbor = neighbor_for(next_hop, now);
+  if (!neighbor) return drop(packet, counters_.neighbor_table_full);
+  neighbor->used = now;
+  if (neighbor->state != NeighborState::known) return wait_for_address(*neighbor, packet);
+  write_ethernet(packet, neighbor->mac);
+  enqueue(packet);
+}
+
+void Host::write_ipv4(Packet& packet, Ipv4Address destination, IpProtocol protocol) {
+  size_t ip_offset = l4_offset_ - ipv4_header_bytes;
+  Ipv4Header header{.total_bytes = static_cast<uint16_t>(packet.length - ip_offset),
+                    .identification = identification_++,
+                    .protocol = static_cast<uint8_t>(protocol),
+                    .source = config_.address,
+                    .destination = destination};
+  packet.offload_ip_checksum = capabilities_.transmit_ip_checksum;
+  packet.l2_length = static_cast<uint8_t>(ip_offset);
+  packet.l3_length = ipv4_header_bytes;
+  emit_ipv4(header, packet.data + ip_offset, !packet.offload_ip_checksum);
+}
+
+void Host::write_ethernet(Packet& packet, const MacAddress& to) {
+  EthernetHeader header{.destination = to, .source = capabilities_.mac, .vlan = config_.vlan, .type = ethertype_ipv4};
+  emit_ethernet(header, packet.data);
+}
+
+// The neighbour of a next hop, asked for if it is new; nullptr if the table has no room.
+Neighbor* Host::neighbor_for(Ipv4Address next_hop, base::Time now) {
+  if (last_used_ && last_used_->address == next_hop && last_used_->state != NeighborState::unused) return last_used_;
+  Neighbor* neighbor = neighbors_.find(next_hop);
+  if (!neighbor) {
+    neighbor = neighbors_.create(next_hop, now);
+    if (!neighbor) return nullptr;
+    ask(*neighbor, now);
+  }
+  last_used_ = neighbor;
+  return neighbor;
+}
+
+// RFC 1122 2.3.2.2: the latest packets are kept; who is pushed out is the oldest.
+void Host::wait_for_address(Neighbor& neighbor, Packet& packet) {
+  if (neighbor.waiting_count >= config_.unresolved_packets_per_neighbor || !neighbors_.push_waiting(neighbor, packet)) {
+    auto oldest = neighbors_.pop_waiting(neighbor);
+    if (!oldest) return drop(packet, counters_.drop_unresolved_overflow);
+    drop(*oldest, counters_.drop_unresolved_overflow);
+    CHECK(neighbors_.push_waiting(neighbor, packet));
+  }
+}
+
+void Host::enqueue(Packet& packet) {
+  if (transmit_tail_ - transmit_head_ == transmit_queue_.size())
+    return drop(packet, counters_.drop_transmit_queue_full);
+  transmit_queue_[transmit_tail_++ & (transmit_queue_.size() - 1)] = packet;
+}
+
+void Host::flush() {
+  uint64_t frames = 0, bytes = 0;
+  while (transmit_head_ != transmit_tail_) {
+    size_t place = transmit_head_ & (transmit_queue_.size() - 1);
+    size_t count = std::min({transmit_tail_ - transmit_head_, transmit_queue_.size() - place, burst_max});
+    std::array<uint16_t, burst_max> lengths;
+    for (size_t i = 0; i < count; i++) lengths[i] = transmit_queue_[place + i].length;
+    size_t taken = device_.transmit({&transmit_queue_[place], count});
+    CHECK(taken <= count);
+    for (size_t i = 0; i < taken; i++) bytes += lengths[i];
+    frames += taken;
+    transmit_head_ += taken;
+    if (taken < count) {
+      counters_.transmit_refused.add();
+      break;
+    }
+  }
+  if (frames == 0) return;
+  counters_.frames_sent.add(frames);
+  counters_.bytes_sent.add(bytes);
+}
+
+}  // namespace talaria::net
