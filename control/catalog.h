@@ -2,17 +2,17 @@
 // channels and consumers. Data with its indexes; the rules about it stand in plane.h.
 //
 // The control thread alone touches it. Pointers between parts are plain: a thing is taken out of every index before it
-// is destroyed (`remove` does both). Ids are numbered slots with generations; a slot that became free is given out
+// is destroyed (`remove` does both). Everything is kept in an order that does not depend on addresses in memory, so
+// that a simulated run can be repeated. Ids are numbered slots with generations; a slot that became free is given out
 // again only after `recycle`, which the plane calls when every worker has applied the removal.
 #pragma once
 
 #include <deque>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "control/permissions.h"
@@ -73,6 +73,7 @@ struct Queue;
 struct Connection;
 
 struct Binding {
+  uint64_t serial = 0;  // given by the catalog: bindings are listed and removed in the order they were made
   Exchange* source = nullptr;
   Queue* queue = nullptr;        // exactly one of queue
   Exchange* exchange = nullptr;  // and exchange is the destination
@@ -91,8 +92,9 @@ struct Exchange {
   broker::ExchangeType type = broker::ExchangeType::direct;
   bool durable = false, auto_delete = false, internal = false;
   base::FieldTable arguments;
-  std::set<Binding*> outgoing;  // it is their source
-  std::set<Binding*> incoming;  // it is their destination
+  bool predeclared = false;               // comes with its vhost and goes with it, never stored
+  std::map<uint64_t, Binding*> outgoing;  // it is their source; by serial
+  std::map<uint64_t, Binding*> incoming;  // it is their destination
 };
 
 struct Queue {
@@ -104,7 +106,7 @@ struct Queue {
   base::FieldTable arguments;
   broker::WorkerIndex home = 0;
   std::unique_ptr<broker::QueueCounters> counters;
-  std::set<Binding*> incoming;
+  std::map<uint64_t, Binding*> incoming;  // by serial
 };
 
 struct Vhost {
@@ -114,7 +116,7 @@ struct Vhost {
   std::vector<std::string> tags;
   std::map<std::string, std::unique_ptr<Exchange>, std::less<>> exchanges;
   std::map<std::string, std::unique_ptr<Queue>, std::less<>> queues;
-  std::map<std::string, std::unique_ptr<Binding>> bindings;  // by identity, see binding_identity
+  std::map<std::string, std::unique_ptr<Binding>> bindings;  // by what tells them apart, see catalog.cc
 };
 
 struct User {
@@ -122,6 +124,7 @@ struct User {
   std::string password_hash;
   std::string hashing_algorithm;
   std::vector<std::string> tags;
+  bool stored = true;  // false: the demo account, gone with the process unless an operator changes it
   std::map<std::string, Permission, std::less<>> permissions;  // by vhost
 };
 
@@ -145,24 +148,18 @@ struct Connection {
   broker::OpenConnection opened;
   base::Time since{};
   std::map<uint16_t, Channel> channels;
-  std::set<Queue*> exclusive_queues;
+  std::map<broker::QueueId, Queue*> exclusive_queues;
 
   // A request that must ask a worker first is under way: later ones of this connection wait here for their turn.
   bool busy = false;
   std::deque<std::unique_ptr<broker::Request>> held;
 };
 
-struct SessionAddressHash {
-  size_t operator()(const broker::SessionAddress& address) const {
-    return (size_t{address.worker} << 48) ^ (size_t{address.session.generation} << 24) ^ address.session.slot;
-  }
-};
-
 class Catalog {
  public:
   const std::map<std::string, std::unique_ptr<Vhost>, std::less<>>& vhosts() const { return vhosts_; }
   const std::map<std::string, std::unique_ptr<User>, std::less<>>& users() const { return users_; }
-  using Connections = std::unordered_map<broker::SessionAddress, std::unique_ptr<Connection>, SessionAddressHash>;
+  using Connections = std::map<broker::SessionAddress, std::unique_ptr<Connection>>;
   const Connections& connections() const { return connections_; }
 
   // nullptr: there is none.
@@ -208,10 +205,29 @@ class Catalog {
   SlotTable<broker::ExchangeId, Exchange> exchange_slots_;
   SlotTable<broker::QueueId, Queue> queue_slots_;
   size_t binding_count_ = 0;
+  uint64_t last_serial_ = 0;
+};
+
+// What every vhost begins with.
+inline constexpr std::pair<const char*, broker::ExchangeType> predeclared_exchanges[] = {
+    {"", broker::ExchangeType::direct},
+    {"amq.direct", broker::ExchangeType::direct},
+    {"amq.fanout", broker::ExchangeType::fanout},
+    {"amq.topic", broker::ExchangeType::topic},
+    {"amq.headers", broker::ExchangeType::headers},
+    {"amq.match", broker::ExchangeType::headers},
 };
 
 // A table as text that is equal for equivalent tables (order and integer widths do not show): half of a binding's name.
 std::string canonical(const base::FieldTable& table);
+
+// Things as rows: for the store and for definitions.
+ExchangeRow row_of(const Exchange& exchange);
+QueueRow row_of(const Queue& queue);
+BindingRow row_of(const Binding& binding);
+VhostRow row_of(const Vhost& vhost);
+UserRow row_of(const User& user);
+PermissionRow row_of(const User& user, const std::string& vhost, const Permission& permission);
 
 std::string_view type_name(broker::ExchangeType type);
 // False: no such type.

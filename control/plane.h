@@ -27,6 +27,7 @@
 // Refusals carry the texts clients know (docs/PROTOCOL.md); AMQP 0-9-1 semantics are RabbitMQ's.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <expected>
 #include <functional>
@@ -38,6 +39,8 @@
 #include <vector>
 
 #include "control/catalog.h"
+#include "control/password.h"
+#include "control/removal.h"
 #include "control/store.h"
 #include "control/worker_link.h"
 #include "core/base/time.h"
@@ -93,8 +96,8 @@ class Plane {
   // Bounded work; true if there was any (poll again soon).
   bool poll(base::Time now);
 
-  // Shutting down. `drain`: tell all workers to close their connections; `drained`: all have. `stop`: end their loops;
-  // `flushed`: nothing waits for room in a mailbox any more.
+  // Shutting down, a step at a time. `drain`: tell all workers to close their connections; `drained`: all have. `stop`:
+  // end their loops; `flushed`: nothing waits for room in a mailbox any more.
   void drain();
   bool drained() const;
   void stop();
@@ -118,8 +121,6 @@ class Plane {
   // ---- operators' verbs. Each gives a ticket; its result is there once every worker has applied what it changed. Take
   // it or forget it, once.
   Ticket add_user(const std::string& name, const std::string& password);
-  // As it stands in RabbitMQ's definitions; replaces a user of that name.
-  Ticket put_user(const UserRow& row);
   Ticket delete_user(const std::string& name);
   Ticket change_password(const std::string& name, const std::string& password);
   Ticket set_user_tags(const std::string& name, const std::vector<std::string>& tags);
@@ -130,10 +131,10 @@ class Plane {
   Ticket close_connection(const broker::SessionAddress& session, const std::string& reason);
   Ticket delete_queue(const std::string& vhost, const std::string& name, bool if_unused, bool if_empty);
   Ticket purge_queue(const std::string& vhost, const std::string& name);
-  // What is there and equivalent stays; what is there and differs is an error (already_exists).
-  Ticket import_exchange(const ExchangeRow& row);
-  Ticket import_queue(const QueueRow& row, bool durable);
-  Ticket import_binding(const BindingRow& row);
+  // Definitions, all in one: what can be is made, users and permissions are replaced, exchanges, queues and bindings
+  // that are there already stay as they are. `report` gets a sentence for everything that was left out or kept though
+  // it differs. An error (and nothing changed) only when the definitions are wrong in themselves.
+  Ticket import(const StoreContents& definitions, std::vector<std::string>& report);
 
   // nullopt: not yet. A result is given once.
   std::optional<OperatorResult> take_result(Ticket ticket);
@@ -147,13 +148,13 @@ class Plane {
     uint64_t token = 0;
     Ticket ticket = 0;  // not 0: an operator
   };
+  struct Import;  // plane_import.cc
   // What is under way until the queue's home has reported.
   struct Check {
     ReplyTo to;
     broker::QueueId queue;
     std::string text;  // "queue 'q' in vhost '/'", should it have to be refused
     bool unused_auto_delete = false;
-    bool purge = false;
   };
   struct Worker {
     WorkerLink* link = nullptr;
@@ -176,14 +177,13 @@ class Plane {
     std::variant<broker::VhostId, broker::ExchangeId, broker::QueueId> id;
     std::unique_ptr<broker::QueueCounters> counters;
   };
-  // What goes when something is taken away, in no order; see plane_removal.cc.
-  struct Removal;
-
   // plane.cc: the round
   void take(const worker::ControlReport& report, broker::WorkerIndex from);
   void on_request(std::unique_ptr<broker::Request> request);
   void serve(std::unique_ptr<broker::Request> request);
-  void release_held(Connection& connection);
+  // Nothing: no answer now (a notice, or a worker must be asked first).
+  std::optional<Body> respond(const ReplyTo& to, broker::Request& request);
+  void release_held(const broker::SessionAddress& session);
   bool flush(Worker& worker);
   void release_answers();
   void recycle_retired();
@@ -196,15 +196,20 @@ class Plane {
   // The rows are on disk, or nothing has happened and the reason is returned.
   std::expected<void, broker::Refusal> save(std::span<const Edit> edits);
   void load(const StoreContents& contents);
-  std::string random_text(size_t bytes);
+  std::string random_name();
+  PasswordSalt fresh_salt();
 
   // plane_sessions.cc: who comes and goes
-  Body on(const ReplyTo& to, broker::Authenticate& request);
-  Body on(const ReplyTo& to, broker::OpenConnection& request);
+  Body on(broker::Authenticate& request);
+  Body on(const broker::SessionAddress& session, broker::OpenConnection& request);
   Body on(Connection& connection, broker::Reauthenticate& request);
   Body on(Connection& connection, broker::Authorize& request);
   Body close_connection_of(const broker::SessionAddress& session);
-  void on_notice(Connection& connection, broker::Request& request);
+  void note(Connection& connection, broker::ChannelOpened& notice);
+  void note(Connection& connection, broker::ChannelClosed& notice);
+  void note(Connection& connection, broker::ChannelChanged& notice);
+  void note(Connection& connection, broker::ConsumerAdded& notice);
+  void note(Connection& connection, broker::ConsumerRemoved& notice);
   bool password_holds(const std::string& user, const std::string& password) const;
   std::optional<broker::Refusal> refused(const Connection& connection, broker::Access access, bool exchange,
                                          std::string_view name) const;
@@ -219,25 +224,27 @@ class Plane {
   std::optional<Body> on(Connection& connection, const ReplyTo& to, broker::DeleteQueue& request);
   void on_checked(const worker::DeleteChecked& report);
   void on_purged(const worker::Purged& report);
-  void finish_check(const Check& check, Body body);
+  void ask_home(Check check, const Queue& queue, bool if_unused, bool if_empty);
+  void finish(const Check& check, OperatorResult result);
 
-  // plane_changes.cc: changes that have passed every rule: store, catalog, workers
-  std::expected<Vhost*, broker::Refusal> create_vhost(const VhostRow& row);
-  std::expected<Exchange*, broker::Refusal> create(std::unique_ptr<Exchange> exchange);
-  std::expected<Queue*, broker::Refusal> create(std::unique_ptr<Queue> queue);
-  std::expected<Binding*, broker::Refusal> create(std::unique_ptr<Binding> binding);
-  void announce(const Vhost& vhost);
-  void announce(const Exchange& exchange);
-  void announce(const Queue& queue);
-  void announce(const Binding& binding);
+  // plane_changes.cc: changes that have passed every rule. `enter` puts into the catalog and tells the workers what the
+  // store holds already, where it must.
+  Vhost& enter(const VhostRow& row);
+  Exchange& enter(std::unique_ptr<Exchange> exchange);
+  Queue& enter(std::unique_ptr<Queue> queue);
+  Binding& enter(std::unique_ptr<Binding> binding);
   broker::WorkerIndex home_of(const Vhost& vhost, const std::string& queue) const;
-  void doom(Removal& removal, Binding& binding) const;
-  void doom(Removal& removal, Exchange& exchange) const;
-  void doom(Removal& removal, Queue& queue) const;
+  // Store, then workers and catalog. `more` goes into the same transaction.
   std::expected<void, broker::Refusal> carry_out(const Removal& removal, std::vector<Edit> more = {});
+  void take_out(const Removal& removal);
 
-  Ticket done(std::expected<void, broker::Refusal> saved, uint32_t count = 0);
+  // plane_operator.cc
+  Ticket done(uint32_t count = 0);
   Ticket failed(Fault fault, std::string message);
+  // The edits that make the store hold the user.
+  static std::vector<Edit> keep(const User& user);
+  Ticket replace(User& user, User changed);
+  uint32_t close_sessions(const std::string& text, const std::function<bool(const Connection&)>& chosen);
 
   Store& store_;
   PlaneOptions options_;

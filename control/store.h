@@ -35,11 +35,13 @@ struct ExchangeRow {
   std::string type;
   bool auto_delete = false, internal = false;
   base::FieldTable arguments;
+  bool durable = true;  // false only in definitions: such a row never reaches a store
 };
 struct QueueRow {
   std::string vhost, name;
   bool auto_delete = false;
   base::FieldTable arguments;
+  bool durable = true;  // as an exchange's
 };
 struct BindingRow {
   std::string vhost, source, destination;

@@ -1,0 +1,214 @@
+#include "control/arguments.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <type_traits>
+
+#include "control/refusals.h"
+
+namespace talaria::control {
+namespace {
+
+using base::Field;
+using base::FieldTable;
+
+// Erlang's names of the types, which stand in RabbitMQ's texts.
+const char* wire_type(const Field& field) {
+  static constexpr std::array names = {"void",          "bool",      "byte",        "unsignedbyte", "short",
+                                       "unsignedshort", "signedint", "unsignedint", "long",         "unsignedlong",
+                                       "float",         "double",    "decimal",     "longstr",      "timestamp",
+                                       "table",         "array",     "binary"};
+  static_assert(names.size() == std::variant_size_v<decltype(Field::value)>);
+  return names[field.value.index()];
+}
+
+std::string plain_value(const Field& field) { return field.text() ? *field.text() : base::to_text(field); }
+
+// How the value of an argument that only one side has is told.
+std::string described(const Field* field) {
+  if (!field) return "none";
+  return "the value '" + plain_value(*field) + "' of type '" + wire_type(*field) + "'";
+}
+
+std::string inequivalent(std::string_view name, const std::string& what, const std::string& received,
+                         const std::string& current) {
+  return "inequivalent arg '" + std::string(name) + "' for " + what + ": received " + received + " but current is " +
+         current;
+}
+
+std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
+
+MaybeRefusal invalid(std::string_view name, const std::string& what, const std::string& why) {
+  return precondition_failed("invalid arg '" + std::string(name) + "' for " + what + ": " + why);
+}
+
+enum class Kind : uint8_t { integer, text, boolean };
+
+struct KnownArgument {
+  std::string_view name;
+  Kind kind = Kind::integer;
+  int64_t least = 0;
+  int64_t most = INT64_MAX;
+};
+
+constexpr int64_t expiry_ms_most = 315'360'000'000;  // ten years, RabbitMQ's cap
+
+// What a classic queue understands in RabbitMQ, and Talaria does not honour yet.
+constexpr KnownArgument unsupported_arguments[] = {
+    {"x-message-ttl", Kind::integer, 0, expiry_ms_most},
+    {"x-expires", Kind::integer, 1, expiry_ms_most},
+    {"x-max-length"},
+    {"x-max-length-bytes"},
+    {"x-max-priority", Kind::integer, 0, 255},
+    {"x-consumer-timeout"},
+    {"x-overflow", Kind::text},
+    {"x-dead-letter-exchange", Kind::text},
+    {"x-dead-letter-routing-key", Kind::text},
+    {"x-single-active-consumer", Kind::boolean},
+};
+
+// Arguments of quorum queues and streams: a classic queue refuses them.
+constexpr std::string_view foreign_arguments[] = {
+    "x-delivery-limit",
+    "x-dead-letter-strategy",
+    "x-quorum-initial-group-size",
+    "x-quorum-target-group-size",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
+    "x-delayed-retry-type",
+    "x-delayed-retry-min",
+    "x-delayed-retry-max",
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-stream-filter-size-bytes",
+    "x-initial-cluster-size",
+};
+
+MaybeRefusal check_value(const KnownArgument& known, const Field& value, const std::string& what) {
+  switch (known.kind) {
+    case Kind::integer: {
+      if (!value.is_integer())
+        return invalid(known.name, what, std::string("\"expected integer, got ") + wire_type(value) + "\"");
+      int64_t number = value.integer();
+      std::string shown = std::to_string(number);
+      if (number < 0) return invalid(known.name, what, "{value_negative," + shown + "}");
+      if (number < known.least) return invalid(known.name, what, "{value_zero," + shown + "}");
+      if (number > known.most)
+        return invalid(known.name, what,
+                       (known.most == expiry_ms_most ? "{value_too_large," : "{max_value_exceeded,") + shown + "}");
+      return std::nullopt;
+    }
+    case Kind::text:
+      if (!value.text()) return invalid(known.name, what, std::string("{unacceptable_type,") + wire_type(value) + "}");
+      return std::nullopt;
+    case Kind::boolean:
+      if (!value.boolean())
+        return invalid(known.name, what, std::string("{unacceptable_type,") + wire_type(value) + "}");
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+MaybeRefusal check_queue_type(const FieldTable& arguments, const std::string& what) {
+  const Field* type = base::find(arguments, "x-queue-type");
+  if (!type) return std::nullopt;
+  if (!type->text()) return invalid("x-queue-type", what, std::string("{unacceptable_type,") + wire_type(*type) + "}");
+  if (*type->text() == "classic") return std::nullopt;
+  return invalid("x-queue-type", what, "\"unsupported queue type '" + *type->text() + "'\"");
+}
+
+MaybeRefusal check_argument_same(std::string_view name, const FieldTable& received, const FieldTable& current,
+                                 const std::string& what) {
+  const Field* theirs = base::find(received, name);
+  const Field* ours = base::find(current, name);
+  if (!theirs && !ours) return std::nullopt;
+  if (theirs && ours) {
+    if (base::equivalent(*theirs, *ours)) return std::nullopt;
+    return precondition_failed(inequivalent(name, what, quoted(plain_value(*theirs)), quoted(plain_value(*ours))));
+  }
+  return precondition_failed(inequivalent(name, what, described(theirs), described(ours)));
+}
+
+}  // namespace
+
+MaybeRefusal check_queue_arguments(const FieldTable& arguments, const std::string& what) {
+  if (auto refusal = check_queue_type(arguments, what)) return refusal;
+  for (const KnownArgument& known : unsupported_arguments)
+    if (const Field* value = base::find(arguments, known.name))
+      if (auto refusal = check_value(known, *value, what)) return refusal;
+  if (base::find(arguments, "x-dead-letter-routing-key") && !base::find(arguments, "x-dead-letter-exchange"))
+    return invalid("x-dead-letter-routing-key", what, "routing_key_but_no_dlx_defined");
+  if (const Field* overflow = base::find(arguments, "x-overflow")) {
+    constexpr std::string_view modes[] = {"drop-head", "reject-publish", "reject-publish-dlx"};
+    if (std::find(std::begin(modes), std::end(modes), *overflow->text()) == std::end(modes))
+      return invalid("x-overflow", what, "invalid_overflow");
+  }
+  for (std::string_view foreign : foreign_arguments)
+    if (base::find(arguments, foreign))
+      return precondition_failed("invalid arg '" + std::string(foreign) + "' for " + what + " of queue type classic");
+  for (const KnownArgument& known : unsupported_arguments) {
+    const Field* value = base::find(arguments, known.name);
+    if (!value) continue;
+    // Asking not to have it is no promise.
+    if (const bool* wanted = value->boolean(); wanted && !*wanted) continue;
+    return precondition_failed("argument '" + std::string(known.name) + "' for " + what + " is not supported yet");
+  }
+  return std::nullopt;
+}
+
+MaybeRefusal check_exchange_arguments(const FieldTable& arguments, const std::string& what) {
+  const Field* alternate = base::find(arguments, "alternate-exchange");
+  if (alternate && !alternate->text())
+    return precondition_failed(std::string("invalid type '") + wire_type(*alternate) +
+                               "' for arg 'alternate-exchange' in " + what);
+  return std::nullopt;
+}
+
+MaybeRefusal check_binding_arguments(broker::ExchangeType source, const FieldTable& arguments) {
+  if (source != broker::ExchangeType::headers) return std::nullopt;
+  const Field* match = base::find(arguments, "x-match");
+  if (!match) return std::nullopt;
+  if (!match->text())
+    return precondition_failed(std::string("Invalid x-match field type ") + wire_type(*match) + " (value " +
+                               base::to_text(*match) + "); expected longstr");
+  constexpr std::string_view ways[] = {"all", "any", "all-with-x", "any-with-x"};
+  if (std::find(std::begin(ways), std::end(ways), *match->text()) != std::end(ways)) return std::nullopt;
+  return precondition_failed("Invalid x-match field value <<\"" + *match->text() +
+                             "\">>; expected all, any, all-with-x, or any-with-x");
+}
+
+MaybeRefusal check_same(const char* name, bool received, bool current, const std::string& what) {
+  return check_same(name, std::string_view{received ? "true" : "false"}, std::string_view{current ? "true" : "false"},
+                    what);
+}
+
+MaybeRefusal check_same(const char* name, std::string_view received, std::string_view current,
+                        const std::string& what) {
+  if (received == current) return std::nullopt;
+  return precondition_failed(inequivalent(name, what, quoted(received), quoted(current)));
+}
+
+MaybeRefusal check_queue_arguments_same(const FieldTable& received, const FieldTable& current,
+                                        const std::string& what) {
+  for (const KnownArgument& known : unsupported_arguments)
+    if (auto refusal = check_argument_same(known.name, received, current, what)) return refusal;
+  // No type stands for classic.
+  auto type_of = [](const FieldTable& table) {
+    const Field* type = base::find(table, "x-queue-type");
+    return type ? plain_value(*type) : std::string("classic");
+  };
+  return check_same("x-queue-type", type_of(received), type_of(current), what);
+}
+
+MaybeRefusal check_exchange_arguments_same(const FieldTable& received, const FieldTable& current,
+                                           const std::string& what) {
+  return check_argument_same("alternate-exchange", received, current, what);
+}
+
+std::string alternate_of(const FieldTable& arguments) {
+  const Field* alternate = base::find(arguments, "alternate-exchange");
+  return alternate && alternate->text() ? *alternate->text() : std::string();
+}
+
+}  // namespace talaria::control

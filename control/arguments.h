@@ -1,0 +1,37 @@
+// Arguments of exchanges, queues and bindings: are they well-formed, does the broker honour them, and is a second
+// declaration equivalent to the first? Pure functions; the texts are RabbitMQ's.
+//
+// The rule for queues: what RabbitMQ does not know is ignored; what belongs to another queue type or has a wrong type
+// or value is refused; what would change the promise made for a message and is not honoured yet (TTL, limits,
+// dead-lettering, priorities, ...) is refused, too, and says so. Nothing is accepted and then ignored, except what asks
+// for an implementation rather than a behaviour (x-queue-mode, x-queue-version, x-queue-master-locator).
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/base/field.h"
+#include "core/broker/requests.h"
+#include "core/broker/topology.h"
+
+namespace talaria::control {
+
+using MaybeRefusal = std::optional<broker::Refusal>;
+
+// `what`: "queue 'q' in vhost '/'".
+MaybeRefusal check_queue_arguments(const base::FieldTable& arguments, const std::string& what);
+MaybeRefusal check_exchange_arguments(const base::FieldTable& arguments, const std::string& what);
+// A headers exchange's binding says how to match.
+MaybeRefusal check_binding_arguments(broker::ExchangeType source, const base::FieldTable& arguments);
+
+MaybeRefusal check_same(const char* name, bool received, bool current, const std::string& what);
+MaybeRefusal check_same(const char* name, std::string_view received, std::string_view current, const std::string& what);
+MaybeRefusal check_queue_arguments_same(const base::FieldTable& received, const base::FieldTable& current,
+                                        const std::string& what);
+MaybeRefusal check_exchange_arguments_same(const base::FieldTable& received, const base::FieldTable& current,
+                                           const std::string& what);
+
+// The alternate exchange's name, "" for none.
+std::string alternate_of(const base::FieldTable& arguments);
+
+}  // namespace talaria::control

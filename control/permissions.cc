@@ -1,0 +1,87 @@
+#include "control/permissions.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+namespace talaria::control {
+namespace {
+
+// A name has at most 255 bytes: an honest pattern needs a few thousand steps for it. Patterns may be this long.
+constexpr uint32_t match_limit = 100'000;
+constexpr uint32_t depth_limit = 1'000;
+constexpr uint32_t heap_limit_kib = 1'024;
+constexpr size_t pattern_size_max = 4'096;
+
+struct FreeContext {
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+};
+
+std::string error_text(int code) {
+  PCRE2_UCHAR text[128];
+  if (pcre2_get_error_message(code, text, sizeof text) < 0) return "error " + std::to_string(code);
+  return reinterpret_cast<const char*>(text);
+}
+
+PCRE2_SPTR units(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
+
+}  // namespace
+
+struct Pattern::Code {
+  ~Code() { pcre2_code_free(compiled); }
+  pcre2_code* compiled = nullptr;
+};
+
+std::expected<Pattern, std::string> Pattern::compile(std::string text) {
+  if (text.size() > pattern_size_max) return std::unexpected("a pattern is longer than 4096 bytes");
+  std::string_view effective = text.empty() ? std::string_view{"^$"} : std::string_view{text};
+  int error = 0;
+  PCRE2_SIZE where = 0;
+  auto code = std::make_shared<Code>();
+  code->compiled = pcre2_compile(units(effective), effective.size(), PCRE2_NEVER_BACKSLASH_C, &error, &where, nullptr);
+  if (!code->compiled)
+    return std::unexpected("pattern '" + text + "' is not valid at " + std::to_string(where) + ": " +
+                           error_text(error));
+  return Pattern(std::move(text), std::move(code));
+}
+
+bool Pattern::matches(std::string_view name) const {
+  std::unique_ptr<pcre2_match_context, FreeContext> context(pcre2_match_context_create(nullptr));
+  std::unique_ptr<pcre2_match_data, FreeContext> data(pcre2_match_data_create(1, nullptr));
+  if (!context || !data) return false;
+  pcre2_set_match_limit(context.get(), match_limit);
+  pcre2_set_depth_limit(context.get(), depth_limit);
+  pcre2_set_heap_limit(context.get(), heap_limit_kib);
+  return pcre2_match(code_->compiled, units(name), name.size(), 0, 0, data.get(), context.get()) >= 0;
+}
+
+std::expected<Permission, std::string> Permission::compile(std::string configure, std::string write, std::string read) {
+  auto compiled_configure = Pattern::compile(std::move(configure));
+  if (!compiled_configure) return std::unexpected(compiled_configure.error());
+  auto compiled_write = Pattern::compile(std::move(write));
+  if (!compiled_write) return std::unexpected(compiled_write.error());
+  auto compiled_read = Pattern::compile(std::move(read));
+  if (!compiled_read) return std::unexpected(compiled_read.error());
+  return Permission{*std::move(compiled_configure), *std::move(compiled_write), *std::move(compiled_read)};
+}
+
+bool Permission::allows(broker::Access access, std::string_view name) const {
+  if (name.empty()) name = "amq.default";
+  switch (access) {
+    case broker::Access::configure: return configure.matches(name);
+    case broker::Access::write: return write.matches(name);
+    case broker::Access::read: return read.matches(name);
+  }
+  return false;
+}
+
+std::string_view access_name(broker::Access access) {
+  switch (access) {
+    case broker::Access::configure: return "configure";
+    case broker::Access::write: return "write";
+    case broker::Access::read: return "read";
+  }
+  return "";
+}
+
+}  // namespace talaria::control

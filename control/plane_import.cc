@@ -1,0 +1,271 @@
+// Definitions, all in one: everything is judged first, then stored in one transaction, then made.
+
+#include <algorithm>
+
+#include "control/arguments.h"
+#include "control/plane.h"
+#include "control/printable.h"
+#include "control/refusals.h"
+
+namespace talaria::control {
+namespace {
+
+// What is wrong with definitions in themselves; thrown only within this file.
+struct Wrong {
+  OperatorError error;
+};
+
+[[noreturn]] void wrong(std::string message) { throw Wrong{{Fault::bad_argument, std::move(message)}}; }
+
+}  // namespace
+
+// What is to be made, judged and in order.
+struct Plane::Import {
+  Plane& plane;
+  const StoreContents& wanted;
+  std::vector<std::string>& report;
+  std::vector<Edit> edits;
+  std::vector<std::unique_ptr<User>> users;
+  std::vector<VhostRow> vhosts;
+  std::vector<std::pair<PermissionRow, Permission>> permissions;
+  std::vector<ExchangeRow> exchanges;
+  std::vector<QueueRow> queues;
+  std::vector<BindingRow> bindings;
+  // Those to be made, by vhost and name.
+  struct Future {
+    bool durable = false;
+    broker::ExchangeType type{};  // of an exchange
+  };
+  std::map<std::pair<std::string, std::string>, Future> exchanges_made, queues_made;
+
+  bool vhost_known(const std::string& name) const {
+    return plane.catalog_.vhost(name) ||
+           std::any_of(vhosts.begin(), vhosts.end(), [&](const VhostRow& row) { return row.name == name; });
+  }
+  void demand_vhost(const std::string& name, const std::string& what) const {
+    if (!vhost_known(name)) wrong(what + ": virtual host '" + name + "' does not exist");
+  }
+
+  void judge_vhosts() {
+    for (const VhostRow& row : wanted.vhosts) {
+      if (!is_name(row.name)) wrong("a virtual host's name is not valid");
+      if (vhost_known(row.name)) continue;
+      vhosts.push_back(row);
+      edits.push_back(Put<VhostRow>{row});
+    }
+    if (plane.catalog_.vhosts().size() + vhosts.size() > plane.options_.limits.vhosts) wrong("too many virtual hosts");
+  }
+
+  void judge_users() {
+    for (const UserRow& row : wanted.users) {
+      if (!is_name(row.name)) wrong("a user's name is not valid");
+      if (!row.password_hash.empty() && !hashing_is_known(row.hashing_algorithm)) {
+        report.push_back("user '" + row.name + "': hashing algorithm '" + row.hashing_algorithm +
+                         "' is not supported: left out");
+        continue;
+      }
+      if (!row.password_hash.empty() && !hash_is_well_formed(row.hashing_algorithm, row.password_hash))
+        wrong("user '" + row.name + "': the password hash is damaged");
+      auto user = std::make_unique<User>();
+      user->name = row.name;
+      user->password_hash = row.password_hash;
+      user->hashing_algorithm = row.hashing_algorithm;
+      user->tags = row.tags;
+      if (const User* existing = plane.catalog_.user(row.name)) {
+        user->permissions = existing->permissions;
+        user->stored = existing->stored;
+      }
+      for (Edit& edit : plane.keep(*user)) edits.push_back(std::move(edit));
+      user->stored = true;
+      users.push_back(std::move(user));
+    }
+    if (plane.catalog_.users().size() + users.size() > plane.options_.limits.users) wrong("too many users");
+  }
+
+  void judge_permissions() {
+    for (const PermissionRow& row : wanted.permissions) {
+      demand_vhost(row.vhost, "permissions of user '" + row.user + "'");
+      bool known = plane.catalog_.user(row.user) ||
+                   std::any_of(users.begin(), users.end(), [&](const auto& user) { return user->name == row.user; });
+      if (!known) {
+        report.push_back("permissions of user '" + row.user + "' in vhost '" + row.vhost +
+                         "': there is no such user: left out");
+        continue;
+      }
+      auto permission = Permission::compile(row.configure, row.write, row.read);
+      if (!permission) wrong("permissions of user '" + row.user + "': " + permission.error());
+      // A demo account that is given permissions becomes an account like any other.
+      if (const User* existing = plane.catalog_.user(row.user); existing && !existing->stored)
+        for (Edit& edit : plane.keep(*existing)) edits.push_back(std::move(edit));
+      permissions.emplace_back(row, *std::move(permission));
+      edits.push_back(Put<PermissionRow>{row});
+    }
+  }
+
+  void judge_exchanges() {
+    for (const ExchangeRow& row : wanted.exchanges) {
+      std::string what = exchange_text(row.name, row.vhost);
+      demand_vhost(row.vhost, what);
+      if (row.name.size() > 255) wrong(what + ": the name is too long");
+      if (row.name.empty() || row.name.starts_with("amq.")) continue;  // they come with their vhost
+      broker::ExchangeType type{};
+      if (!type_from_name(row.type, type)) {
+        report.push_back(what + ": exchange type '" + row.type + "' is not supported: left out");
+        continue;
+      }
+      if (auto refusal = check_exchange_arguments(row.arguments, what)) wrong(refusal->text);
+      if (const Exchange* existing = find_exchange(row.vhost, row.name)) {
+        ExchangeRow old = row_of(*existing);
+        if (old.type != row.type || old.auto_delete != row.auto_delete || old.internal != row.internal ||
+            old.durable != row.durable || !base::equivalent(old.arguments, row.arguments))
+          report.push_back(what + " is there already and differs: kept as it is");
+        continue;
+      }
+      if (!exchanges_made.emplace(std::pair(row.vhost, row.name), Future{row.durable, type}).second) continue;
+      exchanges.push_back(row);
+      if (row.durable) edits.push_back(Put<ExchangeRow>{row});
+    }
+    if (plane.catalog_.exchange_count() + exchanges.size() > plane.options_.limits.exchanges)
+      wrong("too many exchanges");
+  }
+
+  void judge_queues() {
+    for (const QueueRow& row : wanted.queues) {
+      std::string what = queue_text(row.name, row.vhost);
+      demand_vhost(row.vhost, what);
+      if (row.name.empty() || row.name.size() > 255) wrong(what + ": the name is not valid");
+      if (const Queue* existing = find_queue(row.vhost, row.name)) {
+        if (existing->durable != row.durable || existing->auto_delete != row.auto_delete ||
+            check_queue_arguments_same(row.arguments, existing->arguments, what))
+          report.push_back(what + " is there already and differs: kept as it is");
+        continue;
+      }
+      if (auto refusal = check_queue_arguments(row.arguments, what)) {
+        report.push_back(refusal->text + ": left out");
+        continue;
+      }
+      if (!queues_made.emplace(std::pair(row.vhost, row.name), Future{row.durable, {}}).second) continue;
+      queues.push_back(row);
+      if (row.durable) edits.push_back(Put<QueueRow>{row});
+    }
+    if (plane.catalog_.queue_count() + queues.size() > plane.options_.limits.queues) wrong("too many queues");
+  }
+
+  const Exchange* find_exchange(const std::string& vhost, const std::string& name) const {
+    const Vhost* found = plane.catalog_.vhost(vhost);
+    return found ? Catalog::exchange(*found, name) : nullptr;
+  }
+  const Queue* find_queue(const std::string& vhost, const std::string& name) const {
+    const Vhost* found = plane.catalog_.vhost(vhost);
+    return found ? Catalog::queue(*found, name) : nullptr;
+  }
+  // What the exchange or queue will be; nullopt: there will be none.
+  std::optional<Future> exchange_to_be(const std::string& vhost, const std::string& name) const {
+    if (const Exchange* existing = find_exchange(vhost, name)) return Future{existing->durable, existing->type};
+    if (!plane.catalog_.vhost(vhost))
+      for (const auto& [predeclared, type] : predeclared_exchanges)
+        if (name == predeclared) return Future{true, type};
+    auto made = exchanges_made.find({vhost, name});
+    return made == exchanges_made.end() ? std::nullopt : std::optional(made->second);
+  }
+  std::optional<Future> queue_to_be(const std::string& vhost, const std::string& name) const {
+    if (const Queue* existing = find_queue(vhost, name)) return Future{existing->durable, {}};
+    auto made = queues_made.find({vhost, name});
+    return made == queues_made.end() ? std::nullopt : std::optional(made->second);
+  }
+
+  void judge_bindings() {
+    for (const BindingRow& row : wanted.bindings) {
+      std::string what = "binding from '" + row.source + "' to '" + row.destination + "' in vhost '" + row.vhost + "'";
+      demand_vhost(row.vhost, what);
+      if (row.key.size() > 255) wrong(what + ": the routing key is too long");
+      if (row.source.empty()) continue;  // the default exchange binds by itself
+      auto source = exchange_to_be(row.vhost, row.source);
+      auto destination = row.destination_is_queue ? queue_to_be(row.vhost, row.destination)
+                                                  : exchange_to_be(row.vhost, row.destination);
+      if (!source || !destination) {
+        report.push_back(what + ": one of its ends is not there: left out");
+        continue;
+      }
+      if (auto refusal = check_binding_arguments(source->type, row.arguments)) wrong(what + ": " + refusal->text);
+      bindings.push_back(row);
+      if (source->durable && destination->durable) edits.push_back(Put<BindingRow>{row});
+    }
+    if (plane.catalog_.binding_count() + bindings.size() > plane.options_.limits.bindings) wrong("too many bindings");
+  }
+
+  void make_all() {
+    Catalog& catalog = plane.catalog_;
+    for (const VhostRow& row : vhosts) plane.enter(row);
+    for (auto& user : users) {
+      if (User* existing = catalog.user(user->name))
+        *existing = std::move(*user);
+      else
+        catalog.add(std::move(user));
+    }
+    for (auto& [row, permission] : permissions) {
+      User& user = *catalog.user(row.user);
+      user.permissions.insert_or_assign(row.vhost, std::move(permission));
+      user.stored = true;
+    }
+    for (const ExchangeRow& row : exchanges) plane.enter(made_of(row));
+    for (const QueueRow& row : queues) plane.enter(made_of(row));
+    for (const BindingRow& row : bindings) {
+      auto binding = made_of(row);
+      if (!Catalog::binding(*binding->source, binding->queue, binding->exchange, binding->key, binding->arguments))
+        plane.enter(std::move(binding));
+    }
+    if (!users.empty() || !permissions.empty()) plane.broadcast(broker::PermissionsChanged{});
+  }
+
+  std::unique_ptr<Exchange> made_of(const ExchangeRow& row) const {
+    auto exchange = std::make_unique<Exchange>();
+    exchange->vhost = plane.catalog_.vhost(row.vhost);
+    exchange->name = row.name;
+    CHECK(type_from_name(row.type, exchange->type));
+    exchange->durable = row.durable;
+    exchange->auto_delete = row.auto_delete;
+    exchange->internal = row.internal;
+    exchange->arguments = row.arguments;
+    return exchange;
+  }
+  std::unique_ptr<Queue> made_of(const QueueRow& row) const {
+    auto queue = std::make_unique<Queue>();
+    queue->vhost = plane.catalog_.vhost(row.vhost);
+    queue->name = row.name;
+    queue->durable = row.durable;
+    queue->auto_delete = row.auto_delete;
+    queue->arguments = row.arguments;
+    queue->home = plane.home_of(*queue->vhost, row.name);
+    return queue;
+  }
+  std::unique_ptr<Binding> made_of(const BindingRow& row) const {
+    const Vhost& vhost = *plane.catalog_.vhost(row.vhost);
+    auto binding = std::make_unique<Binding>();
+    binding->source = Catalog::exchange(vhost, row.source);
+    binding->queue = row.destination_is_queue ? Catalog::queue(vhost, row.destination) : nullptr;
+    binding->exchange = row.destination_is_queue ? nullptr : Catalog::exchange(vhost, row.destination);
+    binding->key = row.key;
+    binding->arguments = row.arguments;
+    return binding;
+  }
+};
+
+Ticket Plane::import(const StoreContents& definitions, std::vector<std::string>& report) {
+  Import work{*this, definitions, report, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+  try {
+    work.judge_vhosts();
+    work.judge_users();
+    work.judge_permissions();
+    work.judge_exchanges();
+    work.judge_queues();
+    work.judge_bindings();
+  } catch (const Wrong& found) {
+    return failed(found.error.fault, found.error.message);
+  }
+  if (auto saved = save(work.edits); !saved) return failed(Fault::store_failed, saved.error().text);
+  work.make_all();
+  return done();
+}
+
+}  // namespace talaria::control

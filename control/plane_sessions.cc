@@ -1,0 +1,147 @@
+// Who comes and goes: logging in, entering a vhost, permissions, channels and consumers, leaving.
+
+#include <spdlog/spdlog.h>
+
+#include "control/plane.h"
+#include "control/printable.h"
+#include "control/refusals.h"
+
+namespace talaria::control {
+namespace {
+
+std::string access_text(std::string_view access, const std::string& what, const std::string& user) {
+  std::string out(access);
+  return out + "access to " + what + " refused for user '" + user + "'";
+}
+
+std::string named(bool exchange, std::string_view name, const Connection& connection) {
+  return resource(exchange ? "exchange" : "queue", name, connection.vhost->name);
+}
+
+}  // namespace
+
+bool Plane::password_holds(const std::string& name, const std::string& password) const {
+  const User* user = catalog_.user(name);
+  if (user) return password_matches(user->hashing_algorithm, user->password_hash, password);
+  // Who does not exist takes as long to refuse as who does.
+  static const std::string nobody = hash_password(sha256_hashing, PasswordSalt{}, "nobody's");
+  (void)password_matches(sha256_hashing, nobody, password);
+  return false;
+}
+
+Plane::Body Plane::on(broker::Authenticate& request) {
+  if (password_holds(request.user, request.password)) return broker::Done{};
+  counts_.logins_refused++;
+  spdlog::warn("{}: {} login refused: user '{}' - invalid credentials", printable(request.peer),
+               printable(request.mechanism), printable(request.user));
+  return access_refused("Login was refused using authentication mechanism " + request.mechanism +
+                        ". For details see the broker logfile.");
+}
+
+Plane::Body Plane::on(const broker::SessionAddress& session, broker::OpenConnection& request) {
+  CHECK(!catalog_.connection(session));
+  Vhost* vhost = catalog_.vhost(request.vhost);
+  const User* user = catalog_.user(request.user);
+  if (!vhost || !user || !user->permissions.contains(request.vhost)) {
+    counts_.logins_refused++;
+    spdlog::warn("{}: user '{}' was refused access to vhost '{}'", printable(request.peer), printable(request.user),
+                 printable(request.vhost));
+    if (!vhost) return not_allowed("vhost " + request.vhost + " not found");
+    return not_allowed("access to vhost '" + request.vhost + "' refused for user '" + request.user + "'");
+  }
+  auto connection = std::make_unique<Connection>();
+  connection->address = session;
+  connection->vhost = vhost;
+  connection->opened = std::move(request);
+  connection->since = now_;
+  catalog_.add(std::move(connection));
+  return broker::ConnectionOpened{vhost->id};
+}
+
+Plane::Body Plane::on(Connection& connection, broker::Reauthenticate& request) {
+  const User* user = catalog_.user(connection.opened.user);
+  if (!user || request.user != connection.opened.user || !password_holds(request.user, request.password)) {
+    counts_.logins_refused++;
+    spdlog::warn("{}: user '{}' offered a new secret that was refused", printable(connection.opened.peer),
+                 printable(request.user));
+    return not_allowed("New secret was refused by one of the backends");
+  }
+  if (!user->permissions.contains(connection.vhost->name))
+    return not_allowed("access to vhost '" + connection.vhost->name + "' refused for user '" + user->name + "'");
+  return broker::Done{};
+}
+
+std::optional<broker::Refusal> Plane::refused(const Connection& connection, broker::Access access, bool exchange,
+                                              std::string_view name) const {
+  if (const User* user = catalog_.user(connection.opened.user)) {
+    auto permission = user->permissions.find(connection.vhost->name);
+    if (permission != user->permissions.end() && permission->second.allows(access, name)) return std::nullopt;
+  }
+  return access_refused(
+      access_text(std::string(access_name(access)) + " ", named(exchange, name, connection), connection.opened.user));
+}
+
+std::optional<broker::Refusal> Plane::refused_any(const Connection& connection, bool exchange,
+                                                  std::string_view name) const {
+  using enum broker::Access;
+  for (broker::Access access : {configure, write, read})
+    if (!refused(connection, access, exchange, name)) return std::nullopt;
+  return access_refused(access_text("", named(exchange, name, connection), connection.opened.user));
+}
+
+Plane::Body Plane::on(Connection& connection, broker::Authorize& request) {
+  if (auto refusal = refused(connection, request.access, request.exchange, request.name)) return *std::move(refusal);
+  return broker::Done{};
+}
+
+Plane::Body Plane::close_connection_of(const broker::SessionAddress& session) {
+  Connection* connection = catalog_.connection(session);
+  if (!connection) {
+    counts_.strays++;
+    return broker::Done{};
+  }
+  Removal removal;
+  for (auto& [id, queue] : connection->exclusive_queues) removal.add(*queue);
+  removal.spread();
+  // An exclusive queue is in no store; a durable auto-delete exchange that goes with it may be. The connection is gone
+  // whether that can be stored or not: at worst the exchange is back, without bindings, after a restart.
+  if (!carry_out(removal)) take_out(removal);
+  catalog_.remove(*connection);
+  return broker::Done{};
+}
+
+void Plane::note(Connection& connection, broker::ChannelOpened& notice) {
+  connection.channels.insert_or_assign(notice.channel, Channel{});
+}
+
+void Plane::note(Connection& connection, broker::ChannelClosed& notice) {
+  if (connection.channels.erase(notice.channel) == 0) counts_.strays++;
+}
+
+void Plane::note(Connection& connection, broker::ChannelChanged& notice) {
+  auto channel = connection.channels.find(notice.channel);
+  if (channel == connection.channels.end()) {
+    counts_.strays++;
+    return;
+  }
+  channel->second.prefetch = notice.prefetch;
+  channel->second.global_prefetch = notice.global_prefetch;
+  channel->second.confirms = notice.confirms;
+}
+
+void Plane::note(Connection& connection, broker::ConsumerAdded& notice) {
+  auto channel = connection.channels.find(notice.channel);
+  if (channel == connection.channels.end()) {
+    counts_.strays++;
+    return;
+  }
+  channel->second.consumers.insert_or_assign(notice.tag, Consumer{notice.queue, notice.no_ack, notice.exclusive,
+                                                                  notice.prefetch, std::move(notice.arguments)});
+}
+
+void Plane::note(Connection& connection, broker::ConsumerRemoved& notice) {
+  auto channel = connection.channels.find(notice.channel);
+  if (channel == connection.channels.end() || channel->second.consumers.erase(notice.tag) == 0) counts_.strays++;
+}
+
+}  // namespace talaria::control
