@@ -11,14 +11,13 @@ namespace talaria::amqp091::wire {
 namespace {
 
 TEST(WireReply, HardCodesCloseTheConnectionAndSoftOnesTheChannel) {
-  for (unsigned code : {320, 402, 501, 502, 503, 504, 505, 506, 530, 540, 541})
+  for (int code : {320, 402, 501, 502, 503, 504, 505, 506, 530, 540, 541})
     EXPECT_TRUE(is_hard(static_cast<ReplyCode>(code))) << code;
-  for (unsigned code : {200, 311, 312, 313, 403, 404, 405, 406})
-    EXPECT_FALSE(is_hard(static_cast<ReplyCode>(code))) << code;
+  for (int code : {200, 311, 312, 313, 403, 404, 405, 406}) EXPECT_FALSE(is_hard(static_cast<ReplyCode>(code))) << code;
 }
 
 TEST(WireReply, EveryCodeHasAName) {
-  for (unsigned code : {200, 311, 312, 313, 320, 402, 403, 404, 405, 406, 501, 502, 503, 504, 505, 506, 530, 540, 541})
+  for (int code : {200, 311, 312, 313, 320, 402, 403, 404, 405, 406, 501, 502, 503, 504, 505, 506, 530, 540, 541})
     EXPECT_NE(name(static_cast<ReplyCode>(code)), "UNKNOWN") << code;
   EXPECT_EQ(name(ReplyCode::precondition_failed), "PRECONDITION_FAILED");
 }
