@@ -11,14 +11,26 @@
 // 13, 11, 9 ... 4. What a slot wastes is below 20 % of it (below 15 B for the smallest). Slots are aligned to 16 B, and
 // slots of 32 B to 32 B, so that 32 bits name one of them (`reference_of`) in an arena of up to 128 GiB.
 //
+// Under AddressSanitizer whatever is not given out is poisoned, but for a free slot's first bytes.
+//
 // One thread owns an arena; nothing here is atomic.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include "core/base/bytes.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace talaria::base {
 
@@ -49,13 +61,14 @@ class Arena {
     block->freed = slot->next;
     block->used++;
     used_bytes_ += block->slot_bytes;
+    opened(slot, block->slot_bytes);
     return slot;
   }
   // What `allocate` gave. Never nullptr.
   void release(void* memory) {
     Block* block = block_of(memory);
-    auto* slot = static_cast<Slot*>(memory);
-    slot->next = block->freed;
+    Slot* slot = new (memory) Slot{block->freed};
+    closed(slot, block->slot_bytes);
     block->freed = slot;
     used_bytes_ -= block->slot_bytes;
     if (--block->used == 0 || block->full) [[unlikely]]
@@ -69,8 +82,8 @@ class Arena {
   size_t capacity() const { return blocks_ * block_bytes; }
   // Slots in use, each with what it wastes.
   size_t used_bytes() const { return used_bytes_; }
-  // Whole empty blocks: what any class can still have. Free slots in blocks of a class are not counted here, so
-  // used_bytes() + free_bytes() <= capacity().
+  // Whole empty blocks: what any class can still have (a class keeps its last one until another asks for it). Free
+  // slots in blocks of a class are not counted here, so used_bytes() + free_bytes() <= capacity().
   size_t free_bytes() const { return empty_blocks_ * block_bytes; }
 
   // 32-bit names for slots of 32 B (or a multiple of it up to 128): 0 names nothing.
@@ -115,14 +128,24 @@ class Arena {
   static constexpr Sizes make_sizes();
   static const Sizes sizes_;
 
+  // For AddressSanitizer: what a free slot holds behind its link is nobody's.
+#if defined(__SANITIZE_ADDRESS__)
+  static void opened(Slot* slot, size_t bytes) { __asan_unpoison_memory_region(slot + 1, bytes - sizeof(Slot)); }
+  static void closed(Slot* slot, size_t bytes) { __asan_poison_memory_region(slot + 1, bytes - sizeof(Slot)); }
+#else
+  static void opened(Slot*, size_t) {}
+  static void closed(Slot*, size_t) {}
+#endif
+
   static unsigned class_of(size_t bytes) { return sizes_.of[(bytes + small_step - 1) / small_step]; }
   static Block* block_of(void* memory) {
     return reinterpret_cast<Block*>(reinterpret_cast<uintptr_t>(memory) & ~(block_bytes - 1));
   }
   void* allocate_slowly(Class& size_class);
+  void* carve(Block* block);
   void block_became_roomier(Block* block);
-  Block* take_empty_block();
-  void give_back(Block* block);
+  Block* take_empty_block(Class& size_class);
+  Block* find_empty_block();
   void link(Class& size_class, Block* block);
   void unlink(Class& size_class, Block* block);
   Block* block_at(size_t index) const { return reinterpret_cast<Block*>(begin_ + index * block_bytes); }

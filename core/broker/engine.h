@@ -108,14 +108,14 @@ class Engine {
   // Takes over one reference. Each target answers with Stored if `sequence` is not 0; no targets, no answer.
   void publish(std::span<QueueRecord* const> targets, Message* message, const ChannelAddress& publisher,
                uint64_t sequence);
-  void subscribe(const Subscribe& wish) { ask(wish); }      // -> Subscribed
-  void unsubscribe(const Unsubscribe& wish) { ask(wish); }  // -> Unsubscribed
-  void pause(const Pause& wish) { ask(wish); }
-  void passed(const Passed& report) { ask(report); }          // only for queues elsewhere; here it changes nothing
-  void settle(const Settle& settlement) { ask(settlement); }  // of a queue that is gone: nothing
-  void get(const Get& wish) { ask(wish); }                    // -> Got
-  void count(const Count& wish) { ask(wish); }                // -> Counted
-  void purge(const Purge& wish) { ask(wish); }                // -> Purged
+  void subscribe(const Subscribe& wish);      // -> Subscribed
+  void unsubscribe(const Unsubscribe& wish);  // -> Unsubscribed
+  void pause(const Pause& wish);
+  void passed(const Passed& report);      // only for queues elsewhere; here it changes nothing
+  void settle(const Settle& settlement);  // of a queue that is gone: nothing
+  void get(const Get& wish);              // -> Got
+  void count(const Count& wish);          // -> Counted
+  void purge(const Purge& wish);          // -> Purged
 
   // ---- what peers ask of queues homed here ----
 
@@ -143,33 +143,33 @@ class Engine {
   void check_invariants() const;
 
  private:
-  // Here or there: `Kind` is any Operation but Publish.
+  // Any operation but Publish: at once if the queue is homed here (or gone), else to its home.
   template <class Kind>
   void ask(const Kind& operation);
 
-  void on(const Publish& operation);
-  void on(const Subscribe& operation);
-  void on(const Unsubscribe& operation);
-  void on(const Pause& operation);
-  void on(const Passed& operation);
-  void on(const Settle& operation);
-  void on(const Get& operation);
-  void on(const Count& operation);
-  void on(const Purge& operation);
+  // The queue is homed here; nullptr when it is gone.
+  void perform(Queue* queue, const Publish& operation);
+  void perform(Queue* queue, const Subscribe& operation);
+  void perform(Queue* queue, const Unsubscribe& operation);
+  void perform(Queue* queue, const Pause& operation);
+  void perform(Queue* queue, const Passed& operation);
+  void perform(Queue* queue, const Settle& operation);
+  void perform(Queue* queue, const Get& operation);
+  void perform(Queue* queue, const Count& operation);
+  void perform(Queue* queue, const Purge& operation);
 
-  void change(const AddQueue& change);
-  void change(const RemoveQueue& change);
-  void change(const PermissionsChanged&) {}
+  void apply_one(const AddQueue& change);
+  void apply_one(const RemoveQueue& change);
+  void apply_one(const PermissionsChanged&) {}
   template <class Change>
-  void change(const Change& change) {
+  void apply_one(const Change& change) {
     replica_.apply(change);
   }
 
-  void store(QueueRecord& target, Message* message, const ChannelAddress& publisher, uint64_t sequence);
+  void store(Queue& queue, Message* message, const ChannelAddress& publisher, uint64_t sequence);
   Queue* local(QueueId id) const;
-  template <class Kind>
-  void tell(WorkerIndex worker, const Kind& event);
-  void free_remains();
+  void free_remains(uint32_t most);
+  void report_pressure();
 
   WorkerIndex self_;
   WorkerIndex workers_;

@@ -28,14 +28,10 @@ class HeadersBindings {
   bool match(std::span<const base::HeaderView> headers, RouteTargets& out) const;
 
  private:
-  struct Condition {
-    uint64_t name_hash = 0;
-    const base::FieldEntry* entry = nullptr;  // in the binding's arguments
-  };
   struct Pattern {
     StoredBinding* binding = nullptr;
     bool all = true;
-    std::vector<Condition> conditions;
+    std::vector<const base::FieldEntry*> conditions;  // in the binding's arguments
   };
   static bool holds(const Pattern& pattern, const HeaderIndex& headers);
 

@@ -52,6 +52,14 @@ struct QueueHome {
   SubscriptionTable subscriptions;
   ActiveQueues active;
   uint32_t last_generation = 0;  // of unacknowledged entries
+
+  // To a session, wherever it lives.
+  template <class Kind>
+  void tell(WorkerIndex worker, const Kind& event) {
+    (worker == self ? outbox.events : outbox.events_to[worker]).push_back(event);
+  }
+  // An entry that this subscription (slot + 1) held is settled.
+  void release_holder(uint32_t holder);
 };
 
 class Queue {
@@ -71,8 +79,9 @@ class Queue {
   SubscribeResult subscribe(const Subscribe& wish);
   // False when that consumer was not subscribed.
   bool unsubscribe(const ConsumerAddress& consumer);
-  void pause(const Pause& wish);
-  void passed(const Passed& report);
+  // False when that consumer is not subscribed.
+  bool pause(const Pause& wish);
+  bool passed(const Passed& report);
   void settle(const Settle& settlement);
   // Fills entry, message, remaining and redelivered.
   void get(bool no_ack, Got& out);
@@ -83,10 +92,14 @@ class Queue {
   // The queue is removed: every consumer is told Cancelled, everything left goes to `remains`.
   void close(Remains& remains);
 
-  void check_invariants() const;
+  bool active() const { return active_; }
+  const Queue* next_active() const { return next_active_; }
+  // Adds what each subscription holds, by slot.
+  void check_invariants(std::vector<uint32_t>& held_by_slot) const;
 
  private:
   friend struct ActiveQueues;
+  friend struct QueueHome;
 
   bool has_ready() const { return ready_ != 0; }
   QueueEntry* take_head();
@@ -100,7 +113,6 @@ class Queue {
     if (!active_ && has_ready() && rota_.next()) home_.active.push(*this);
   }
   void remove_subscription(Subscription& subscription);
-  void release_holder(uint32_t holder);
 
   QueueHome& home_;
   QueueRecord& record_;

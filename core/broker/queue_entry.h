@@ -36,7 +36,7 @@ struct QueueEntry {
   uint32_t b = 0;
   // returned: rank in the heap. unacknowledged: the subscription that holds it (slot + 1), 0 for a get.
   uint32_t holder_or_rank = 0;
-  // unacknowledged: tells this delivery from others of the same slot.
+  // unacknowledged: tells this delivery from others of the same slot. returned: 0.
   uint32_t generation = 0;
 };
 static_assert(sizeof(QueueEntry) == base::Arena::reference_unit);

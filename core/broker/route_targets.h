@@ -24,23 +24,21 @@ struct TopicWord {
   uint64_t hash = 0;
 };
 
-// The message's headers by name, built once a routing, and only if a headers exchange is reached.
+// The message's headers by name, built once a routing, and only if a headers exchange is reached. A few are searched
+// one by one, many are sorted: a stranger chose the names, so nothing here depends on an unkeyed hash.
 class HeaderIndex {
  public:
   void build(std::span<const base::HeaderView> headers);
   void clear() { built_ = false; }
   bool built() const { return built_; }
-  // The last header of that name, or nullptr. `hash` is base::hash_bytes of the name.
-  const base::FieldView* find(uint64_t hash, std::string_view name) const;
+  // The last header of that name, or nullptr.
+  const base::FieldView* find(std::string_view name) const;
 
  private:
-  struct Slot {
-    uint64_t hash = 0;
-    uint32_t header = 0;  // index + 1; 0: empty
-  };
+  static constexpr size_t searched_max = 12;
+
   std::span<const base::HeaderView> headers_;
-  std::vector<Slot> slots_;  // a power of two, at most half full
-  uint64_t mask_ = 0;
+  std::vector<uint32_t> sorted_;  // by name, then by place; empty when there are few
   bool built_ = false;
 };
 

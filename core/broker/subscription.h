@@ -5,8 +5,9 @@
 // entry can name its holder by slot.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <deque>
+#include <memory>
 #include <vector>
 
 #include "core/base/flat_map.h"
@@ -17,23 +18,23 @@ namespace talaria::broker {
 class Queue;
 struct PriorityClass;
 
-struct Subscription {
+struct alignas(64) Subscription {
   ConsumerAddress consumer;
   bool no_ack = false;
-  bool exclusive = false;
   bool paused = false;
   bool gone = false;
   bool remote = false;  // its session lives on another worker
   bool in_rota = false;
+  bool exclusive = false;
   uint32_t credit = 0;          // unacknowledged at a time; 0: no limit
   uint32_t unacknowledged = 0;  // delivered, not yet settled
   uint32_t in_transit = 0;      // remote: delivered, not yet Passed
   uint32_t slot = 0;            // its own, in the table
-  uint32_t place = 0;           // in its queue's list of subscriptions
-  Queue* queue = nullptr;
   PriorityClass* priority_class = nullptr;
   Subscription* next = nullptr;  // in the rota
   Subscription* previous = nullptr;
+  Queue* queue = nullptr;
+  uint32_t place = 0;  // in its queue's list of subscriptions
 
   bool able(uint32_t handover_window) const {
     return !paused && !gone && (no_ack || credit == 0 || unacknowledged < credit) &&
@@ -93,13 +94,18 @@ class SubscriptionTable {
   void forget(Subscription& subscription);
   // nullptr when that consumer is not subscribed to the queue.
   Subscription* find(const Queue& queue, const ConsumerAddress& consumer);
-  Subscription& at(uint32_t slot) { return slots_[slot]; }
-  size_t size() const { return slots_.size() - free_.size(); }
+  Subscription& at(uint32_t slot) { return (*chunks_[slot / chunk_size])[slot % chunk_size]; }
+  const Subscription& at(uint32_t slot) const { return (*chunks_[slot / chunk_size])[slot % chunk_size]; }
+  size_t slots() const { return chunks_.size() * chunk_size; }
+  // Those that are gone but still hold messages among them.
+  size_t size() const { return chunks_.size() * chunk_size - free_.size(); }
 
  private:
+  static constexpr uint32_t chunk_size = 64;
+  using Chunk = std::array<Subscription, chunk_size>;
   static uint64_t hash_of(const Queue& queue, const ConsumerAddress& consumer);
 
-  std::deque<Subscription> slots_;  // addresses are stable
+  std::vector<std::unique_ptr<Chunk>> chunks_;  // addresses are stable
   std::vector<uint32_t> free_;
   base::FlatMap<Subscription*> by_name_;
 };

@@ -48,7 +48,6 @@ class TopicBindings {
   void prune(TopicNode* node);
   void reach(TopicNode* node, std::vector<TopicNode*>& set);
   static void split(std::string_view key, std::vector<TopicWord>& words);
-  static void destroy(TopicNode& node);
 
   TopicNode root_;
   uint64_t mark_ = 0;  // one for each set ever built

@@ -1,0 +1,296 @@
+#include "core/broker/engine.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+
+namespace talaria::broker {
+
+Engine::Engine(WorkerIndex self, WorkerIndex workers, MessagePool& pool, Outbox& outbox, PressureBoard& board,
+               EngineLimits limits)
+    : self_(self),
+      workers_(workers),
+      pool_(pool),
+      outbox_(outbox),
+      board_(board),
+      limits_(limits),
+      home_{self, pool, pool.arena(), outbox, limits.handover_window, {}, {}, 0} {
+  CHECK(self < workers && workers <= workers_max && pool.self() == self);
+  CHECK(limits.deliveries_per_visit != 0 && limits.handover_window != 0 && limits.remains_per_dispatch != 0);
+}
+
+// Whatever is queued goes back to the pool; what stands in the outbox is the worker's.
+Engine::~Engine() {
+  replica_.for_each_queue([&](QueueRecord& record) {
+    if (!record.local) return;
+    record.local->close(remains_.emplace_back());
+    delete record.local;
+    record.local = nullptr;
+  });
+  free_remains(UINT32_MAX);
+  CHECK(remains_.empty());
+}
+
+size_t Engine::reserve_bytes(WorkerIndex workers, const EngineLimits& limits) {
+  const size_t peers = workers > 1 ? size_t{workers} - 1u : 0;
+  return peers * limits.operations_under_way_max * sizeof(QueueEntry) + 4 * base::Arena::block_bytes;
+}
+
+// ---- publish --------------------------------------------------------------------------------------------------------
+
+bool Engine::room_for(std::span<QueueRecord* const> targets) {
+  size_t entries = 0;
+  for (const QueueRecord* target : targets) {
+    if (target->home == self_) [[likely]] {
+      entries++;
+      continue;
+    }
+    if (board_.workers[target->home].pressed.value() != 0) return false;
+    if (outbox_.operations[target->home].size() >= limits_.operations_backlog_max) return false;
+  }
+  return entries == 0 || pool_.room() > entries * sizeof(QueueEntry);
+}
+
+void Engine::publish(std::span<QueueRecord* const> targets, Message* message, const ChannelAddress& publisher,
+                     uint64_t sequence) {
+  counters_.published.add();
+  if (targets.empty()) {
+    pool_.release(message);
+    return;
+  }
+  if (targets.size() > 1) message->add_references(static_cast<uint32_t>(targets.size() - 1));
+  for (QueueRecord* target : targets) {
+    if (target->home == self_) [[likely]] {
+      store(*target->local, message, publisher, sequence);
+    } else {
+      message->mark_shared();
+      outbox_.operations[target->home].push_back(Publish{target->id, message, publisher, sequence});
+    }
+  }
+}
+
+void Engine::store(Queue& queue, Message* message, const ChannelAddress& publisher, uint64_t sequence) {
+  const bool stored = queue.enqueue(message);
+  if (stored) [[likely]] {
+    counters_.stored.add();
+  } else {
+    counters_.refused_no_memory.add();
+    pool_.release(message);
+  }
+  if (sequence != 0) home_.tell(publisher.worker, Stored{publisher, sequence, !stored});
+}
+
+// ---- operations -----------------------------------------------------------------------------------------------------
+
+template <class Kind>
+void Engine::ask(const Kind& operation) {
+  const QueueRecord* record = find_queue(operation.queue);
+  if (!record || record->home == self_) [[likely]]
+    perform(record ? record->local : nullptr, operation);
+  else
+    outbox_.operations[record->home].push_back(operation);
+}
+
+void Engine::subscribe(const Subscribe& wish) { ask(wish); }
+void Engine::unsubscribe(const Unsubscribe& wish) { ask(wish); }
+void Engine::pause(const Pause& wish) { ask(wish); }
+void Engine::settle(const Settle& settlement) { ask(settlement); }
+void Engine::get(const Get& wish) { ask(wish); }
+void Engine::count(const Count& wish) { ask(wish); }
+void Engine::purge(const Purge& wish) { ask(wish); }
+void Engine::passed(const Passed& report) {
+  const QueueRecord* record = find_queue(report.queue);
+  if (record && record->home != self_) outbox_.operations[record->home].push_back(report);
+}
+
+void Engine::perform(const Operation& operation) {
+  std::visit([this](const auto& one) { perform(local(one.queue), one); }, operation);
+}
+
+// A queue homed here, or nullptr when it is gone.
+Queue* Engine::local(QueueId id) const {
+  const QueueRecord* record = find_queue(id);
+  CHECK(!record || record->home == self_);
+  return record ? record->local : nullptr;
+}
+
+void Engine::perform(Queue* queue, const Publish& operation) {
+  if (queue) {
+    store(*queue, operation.message, operation.publisher, operation.sequence);
+    return;
+  }
+  counters_.stored_nowhere.add();
+  pool_.release(operation.message);
+  if (operation.sequence != 0)
+    home_.tell(operation.publisher.worker, Stored{operation.publisher, operation.sequence, false});
+}
+
+void Engine::perform(Queue* queue, const Subscribe& operation) {
+  const SubscribeResult result = queue ? queue->subscribe(operation) : SubscribeResult::no_such_queue;
+  home_.tell(operation.consumer.channel.worker, Subscribed{operation.consumer, operation.queue, result});
+}
+
+void Engine::perform(Queue* queue, const Unsubscribe& operation) {
+  const bool removed = queue && queue->unsubscribe(operation.consumer);
+  if (!removed) counters_.late_operations.add();
+  if (!operation.answer) return;
+  const bool unused = removed && queue->record().auto_delete && queue->consumers() == 0;
+  home_.tell(operation.consumer.channel.worker, Unsubscribed{operation.consumer, operation.queue, unused});
+}
+
+void Engine::perform(Queue* queue, const Pause& operation) {
+  if (!queue || !queue->pause(operation)) counters_.late_operations.add();
+}
+
+void Engine::perform(Queue* queue, const Passed& operation) {
+  if (!queue || !queue->passed(operation)) counters_.late_operations.add();
+}
+
+void Engine::perform(Queue* queue, const Settle& operation) {
+  if (queue) [[likely]] {
+    queue->settle(operation);
+    counters_.settled.add();
+  } else {
+    counters_.late_operations.add();
+  }
+}
+
+void Engine::perform(Queue* queue, const Get& operation) {
+  Got got{operation.channel, operation.queue, {}, nullptr, 0, false};
+  if (queue) queue->get(operation.no_ack, got);
+  if (got.message) {
+    counters_.got.add();
+    if (operation.channel.worker != self_) got.message->mark_shared();
+  }
+  home_.tell(operation.channel.worker, got);
+}
+
+void Engine::perform(Queue* queue, const Count& operation) {
+  home_.tell(operation.channel.worker,
+             Counted{operation.channel, operation.queue, queue ? queue->ready() : 0, queue ? queue->consumers() : 0});
+}
+
+void Engine::perform(Queue* queue, const Purge& operation) {
+  const uint32_t count = queue ? purge_now(operation.queue) : 0;
+  home_.tell(operation.channel.worker, Purged{operation.channel, operation.queue, count});
+}
+
+// ---- control --------------------------------------------------------------------------------------------------------
+
+DeletePlan Engine::prepare_delete(QueueId id, bool if_unused, bool if_empty) const {
+  const Queue* queue = local(id);
+  if (!queue) return {DeleteCheck::no_such_queue, 0};
+  DeletePlan plan{DeleteCheck::may_go, queue->ready()};
+  if (if_unused && queue->consumers() != 0)
+    plan.check = DeleteCheck::in_use;
+  else if (if_empty && queue->ready() != 0)
+    plan.check = DeleteCheck::not_empty;
+  return plan;
+}
+
+uint32_t Engine::purge_now(QueueId id) {
+  Queue* queue = local(id);
+  if (!queue || queue->ready() == 0) return 0;
+  return queue->purge(remains_.emplace_back());
+}
+
+void Engine::apply(const TopologyChange& change, base::Time) {
+  std::visit([this](const auto& one) { apply_one(one); }, change);
+  topology_epoch_++;
+}
+
+void Engine::apply_one(const AddQueue& change) {
+  CHECK(change.home < workers_);
+  QueueRecord& record = replica_.apply(change);
+  if (record.home == self_) record.local = new Queue(record, home_);
+}
+
+void Engine::apply_one(const RemoveQueue& change) {
+  QueueRecord* record = find_queue(change.id);
+  CHECK(record);
+  if (record->local) {
+    record->local->close(remains_.emplace_back());
+    if (remains_.back().empty()) remains_.pop_back();
+    delete record->local;
+    record->local = nullptr;
+  }
+  replica_.apply(change);
+}
+
+// ---- the turn -------------------------------------------------------------------------------------------------------
+
+uint32_t Engine::dispatch(base::Time, uint32_t budget) {
+  if (!remains_.empty()) [[unlikely]]
+    free_remains(limits_.remains_per_dispatch);
+  uint32_t done = 0;
+  while (done < budget && !home_.active.empty())
+    done += home_.active.pop().deliver(std::min(limits_.deliveries_per_visit, budget - done));
+  counters_.delivered.add(done);
+  report_pressure();
+  return done;
+}
+
+void Engine::report_pressure() {
+  const uint64_t pressed = pool_.pressure() == Pressure::high ? 1 : 0;
+  base::Counter& shown = board_.workers[self_].pressed;
+  if (shown.value() != pressed) shown.set(pressed);  // peers read this line: it is written only when it changes
+}
+
+void Engine::free_remains(uint32_t most) {
+  base::Arena& arena = pool_.arena();
+  for (uint32_t freed = 0; freed < most && !remains_.empty(); freed++) {
+    Remains& remains = remains_.front();
+    QueueEntry* entry = nullptr;
+    if (!remains.fresh.empty()) {
+      entry = remains.fresh.pop(arena);
+    } else if (!remains.returned.empty()) {
+      entry = remains.returned.take_any(arena);
+    } else if (!remains.unacked.empty()) {
+      entry = entry_at(arena, remains.unacked.head);
+      remains.unacked.remove(arena, entry);
+      if (entry->holder_or_rank) home_.release_holder(entry->holder_or_rank);
+    } else {
+      remains_.pop_front();
+      continue;
+    }
+    pool_.release(entry->message);
+    arena.release(entry);
+    counters_.dropped_with_queue.add();
+    if (remains.empty()) remains_.pop_front();
+  }
+}
+
+// ---- invariants -----------------------------------------------------------------------------------------------------
+
+void Engine::check_invariants() const {
+  const SubscriptionTable& subscriptions = home_.subscriptions;
+  std::vector<uint32_t> held(subscriptions.slots(), 0);
+  size_t active = 0, marked = 0;
+  replica_.for_each_queue([&](const QueueRecord& record) {
+    CHECK((record.home == self_) == (record.local != nullptr));
+    if (!record.local) return;
+    record.local->check_invariants(held);
+    marked += record.local->active();
+  });
+  for (const Queue* queue = home_.active.first; queue; queue = queue->next_active()) active++;
+  CHECK(active == marked);
+  const base::Arena& arena = pool_.arena();
+  for (const Remains& remains : remains_)
+    for (uint32_t at = remains.unacked.head; at; at = entry_at(arena, at)->b)
+      if (uint32_t holder = entry_at(arena, at)->holder_or_rank) held[holder - 1]++;
+  size_t holding = 0;
+  for (uint32_t slot = 0; slot < held.size(); slot++) {
+    const Subscription& subscription = subscriptions.at(slot);
+    if (!subscription.queue) {
+      CHECK(held[slot] == 0);
+      continue;
+    }
+    holding++;
+    CHECK(subscription.slot == slot && subscription.unacknowledged == held[slot]);
+    CHECK(!subscription.gone || held[slot] != 0);
+  }
+  CHECK(holding == subscriptions.size());
+  arena.check_invariants();
+}
+
+}  // namespace talaria::broker

@@ -1,0 +1,172 @@
+#include "core/broker/message_pool.h"
+
+#include <cstring>
+#include <new>
+
+namespace talaria::broker {
+namespace {
+
+constexpr size_t part_payload_max = base::Arena::allocation_max - sizeof(MessagePart);
+// What one greatest slot takes of a block.
+constexpr size_t promise_per_part = base::Arena::block_bytes / base::Arena::slots_of_greatest;
+
+// Memory for what is behind the first slot: greatest slots, and for the last part, whose size is its own, a whole block
+// (its class may have none).
+size_t promise_for(size_t payload_behind_first) {
+  if (payload_behind_first == 0) return 0;
+  return (payload_behind_first - 1) / part_payload_max * promise_per_part + base::Arena::block_bytes;
+}
+
+}  // namespace
+
+// ---- the pool -------------------------------------------------------------------------------------------------------
+
+MessagePool::MessagePool(base::Arena& arena, Outbox& outbox, WorkerIndex self, Marks marks)
+    : arena_(arena), outbox_(outbox), self_(self), marks_(marks) {
+  size_t capacity = arena.capacity();
+  if (marks_.reserve == 0) marks_.reserve = capacity / 8;
+  if (marks_.high == 0) marks_.high = marks_.reserve + capacity / 8;
+  if (marks_.low == 0) marks_.low = marks_.reserve + capacity / 4;
+  CHECK(marks_.reserve < marks_.high && marks_.high < marks_.low && marks_.low < capacity);
+}
+
+size_t MessagePool::body_size_max() const {
+  size_t usable = arena_.capacity() - marks_.low;
+  return usable / promise_per_part * part_payload_max / 2;
+}
+
+std::optional<MessageBuilder> MessagePool::begin(const MessageHead& head) {
+  CHECK(head.exchange.size() <= UINT8_MAX && head.routing_key.size() <= UINT8_MAX);
+  CHECK(head.body_size <= UINT32_MAX - head.properties.size());
+  const size_t names = head.exchange.size() + head.routing_key.size();
+  const size_t payload = head.properties.size() + static_cast<size_t>(head.body_size);
+  const size_t fixed = sizeof(Message) + names;
+  const size_t first = std::min(payload, base::Arena::allocation_max - fixed);
+  const size_t promise = promise_for(payload - first);
+  void* memory = room() > promise ? arena_.allocate(fixed + first) : nullptr;
+  if (!memory) [[unlikely]] {
+    refused_begins_.add();
+    return std::nullopt;
+  }
+  auto* message = new (memory) Message;
+  message->home_ = self_;
+  message->persistent_ = head.persistent;
+  message->priority_ = head.priority;
+  message->received_ = head.received;
+  message->body_size_ = static_cast<uint32_t>(head.body_size);
+  message->properties_size_ = static_cast<uint32_t>(head.properties.size());
+  message->first_size_ = static_cast<uint32_t>(first);
+  message->exchange_size_ = static_cast<uint8_t>(head.exchange.size());
+  message->routing_key_size_ = static_cast<uint8_t>(head.routing_key.size());
+  message->format_ = head.format;
+  auto* at = static_cast<uint8_t*>(memory) + sizeof(Message);
+  if (!head.exchange.empty()) std::memcpy(at, head.exchange.data(), head.exchange.size());
+  at += head.exchange.size();
+  if (!head.routing_key.empty()) std::memcpy(at, head.routing_key.data(), head.routing_key.size());
+  at += head.routing_key.size();
+  messages_.add();
+  promised_ += promise;
+
+  std::optional<MessageBuilder> builder{MessageBuilder(*this, message)};
+  builder->at_ = at;
+  builder->room_ = first;
+  builder->missing_ = payload;
+  builder->promised_ = promise;
+  if (!builder->append(head.properties)) [[unlikely]] {
+    refused_begins_.add();
+    return std::nullopt;
+  }
+  return builder;
+}
+
+void MessagePool::last_reference_gone(Message* message) {
+  if (message->home_ == self_)
+    free(message);
+  else
+    outbox_.releases[message->home_].push_back(message);
+}
+
+void MessagePool::take_back(Message* message) {
+  CHECK(message->home_ == self_ && message->references() == 0);
+  free(message);
+}
+
+void MessagePool::free(Message* message) {
+  MessagePart* part = message->more_;
+  arena_.release(message);
+  while (part) [[unlikely]] {
+      MessagePart* next = part->next;
+      arena_.release(part);
+      part = next;
+    }
+  messages_.subtract();
+}
+
+Pressure MessagePool::pressure() {
+  size_t free = arena_.free_bytes();
+  free = free > promised_ ? free - promised_ : 0;
+  if (pressure_ == Pressure::ok && free < marks_.high)
+    pressure_ = Pressure::high;
+  else if (pressure_ == Pressure::high && free > marks_.low)
+    pressure_ = Pressure::ok;
+  return pressure_;
+}
+
+// ---- the builder ----------------------------------------------------------------------------------------------------
+
+MessageBuilder& MessageBuilder::operator=(MessageBuilder&& other) noexcept {
+  if (this == &other) return *this;
+  abandon();
+  pool_ = other.pool_;
+  message_ = std::exchange(other.message_, nullptr);
+  last_ = other.last_;
+  at_ = other.at_;
+  room_ = other.room_;
+  missing_ = other.missing_;
+  promised_ = std::exchange(other.promised_, 0);
+  return *this;
+}
+
+bool MessageBuilder::append_over_parts(base::Bytes bytes) {
+  CHECK(message_ && bytes.size() <= missing_);
+  while (!bytes.empty()) {
+    if (room_ == 0 && !add_part(missing_)) return false;
+    base::Bytes some = bytes.first(std::min(bytes.size(), room_));
+    copy(some);
+    bytes = bytes.subspan(some.size());
+  }
+  return true;
+}
+
+bool MessageBuilder::add_part(size_t payload_left) {
+  const size_t size = std::min(payload_left, part_payload_max);
+  pool_->unpromise(promised_);
+  promised_ = promise_for(payload_left - size);
+  pool_->promised_ += promised_;
+  void* memory = pool_->arena_.allocate(sizeof(MessagePart) + size);
+  if (!memory) [[unlikely]] {
+    pool_->broken_promises_.add();
+    return false;
+  }
+  auto* part = new (memory) MessagePart;
+  part->size = static_cast<uint32_t>(size);
+  (last_ ? last_->next : message_->more_) = part;
+  last_ = part;
+  at_ = part->bytes();
+  room_ = size;
+  return true;
+}
+
+Message* MessageBuilder::finish() {
+  CHECK(message_ && missing_ == 0 && promised_ == 0);
+  return std::exchange(message_, nullptr);
+}
+
+void MessageBuilder::abandon() {
+  if (!message_) return;
+  pool_->unpromise(std::exchange(promised_, 0));
+  message_->references_.store(0, std::memory_order_relaxed);
+  pool_->free(std::exchange(message_, nullptr));
+}
+
+}  // namespace talaria::broker

@@ -1,0 +1,351 @@
+#include "core/broker/queue.h"
+
+#include <new>
+
+#include "core/base/check.h"
+
+namespace talaria::broker {
+
+// ---- active queues --------------------------------------------------------------------------------------------------
+
+void ActiveQueues::push(Queue& queue) {
+  queue.active_ = true;
+  queue.next_active_ = nullptr;
+  queue.previous_active_ = last;
+  (last ? last->next_active_ : first) = &queue;
+  last = &queue;
+}
+
+Queue& ActiveQueues::pop() {
+  Queue& queue = *first;
+  remove(queue);
+  return queue;
+}
+
+void ActiveQueues::remove(Queue& queue) {
+  queue.active_ = false;
+  (queue.previous_active_ ? queue.previous_active_->next_active_ : first) = queue.next_active_;
+  (queue.next_active_ ? queue.next_active_->previous_active_ : last) = queue.previous_active_;
+}
+
+// ---- messages in ----------------------------------------------------------------------------------------------------
+
+Queue::~Queue() { CHECK(!active_ && ready_ == 0 && unacked_.empty() && subscriptions_.empty()); }
+
+bool Queue::enqueue(Message* message) {
+  void* memory = home_.arena.allocate(sizeof(QueueEntry));
+  if (!memory) [[unlikely]]
+    return false;
+  auto* entry = new (memory) QueueEntry;
+  entry->message = message;
+  entry->position = next_position_++ & QueueEntry::position_max;
+  fresh_.push(home_.arena, entry);
+  ready_++;
+  counters_.ready.add();
+  counters_.bytes_ready.add(message->body_size());
+  counters_.enqueued.add();
+  activate();
+  return true;
+}
+
+// ---- messages out ---------------------------------------------------------------------------------------------------
+
+uint32_t Queue::deliver(uint32_t most) {
+  uint32_t done = 0, held = 0, again = 0;
+  uint64_t bytes = 0;
+  while (done < most && ready_ != 0) {
+    Subscription* to = rota_.next();
+    if (!to) break;
+    QueueEntry* entry = take_head();
+    bytes += entry->message->body_size();
+    again += entry->redelivered;
+    held += !to->no_ack;
+    hand_over(entry, *to);
+    done++;
+    if (to->able(home_.handover_window)) [[likely]]
+      rota_.rotate(*to);
+    else
+      rota_.remove(*to);
+  }
+  counters_.ready.subtract(done);
+  counters_.bytes_ready.subtract(bytes);
+  counters_.delivered.add(done);
+  counters_.unacknowledged.add(held);
+  if (again) counters_.redelivered.add(again);
+  activate();
+  return done;
+}
+
+// The oldest ready message. What came back is older than whatever was never delivered.
+QueueEntry* Queue::take_head() {
+  ready_--;
+  if (!returned_.empty()) [[unlikely]]
+    return returned_.pop(home_.arena);
+  QueueEntry* entry = fresh_.pop(home_.arena);
+  // In a long queue the next message has long left the cache.
+  if (!fresh_.empty()) __builtin_prefetch(entry_at(home_.arena, fresh_.head)->message, 1);
+  return entry;
+}
+
+void Queue::hand_over(QueueEntry* entry, Subscription& to) {
+  Message* message = entry->message;
+  Deliver delivery{to.consumer, record_.id, {}, message, entry->redelivered != 0};
+  if (to.no_ack) {
+    home_.arena.release(entry);  // its reference travels with the delivery
+  } else {
+    message->add_references();
+    delivery.entry = hold(entry, &to);
+  }
+  if (!to.remote) [[likely]] {
+    home_.outbox.deliveries.push_back(delivery);
+    return;
+  }
+  to.in_transit++;
+  message->mark_shared();
+  home_.outbox.events_to[to.consumer.channel.worker].push_back(delivery);
+}
+
+EntryId Queue::hold(QueueEntry* entry, Subscription* holder) {
+  if (++home_.last_generation == 0) home_.last_generation = 1;
+  if (entry->deliveries != QueueEntry::deliveries_max) entry->deliveries = (entry->deliveries + 1) & 0xff;
+  entry->state = static_cast<uint64_t>(EntryState::unacknowledged) & 7;
+  entry->generation = home_.last_generation;
+  entry->holder_or_rank = 0;
+  if (holder) {
+    entry->holder_or_rank = holder->slot + 1;
+    holder->unacknowledged++;
+  }
+  unacked_.push(home_.arena, entry);
+  return {home_.arena.reference_of(entry), entry->generation};
+}
+
+void Queue::get(bool no_ack, Got& out) {
+  out.remaining = ready_;
+  if (ready_ == 0) return;
+  QueueEntry* entry = take_head();
+  out.message = entry->message;
+  out.redelivered = entry->redelivered != 0;
+  out.remaining = ready_;
+  counters_.ready.subtract();
+  counters_.bytes_ready.subtract(entry->message->body_size());
+  counters_.delivered.add();
+  if (entry->redelivered) counters_.redelivered.add();
+  if (no_ack) {
+    home_.arena.release(entry);
+    return;
+  }
+  entry->message->add_references();
+  out.entry = hold(entry, nullptr);
+  counters_.unacknowledged.add();
+}
+
+// ---- settlement -----------------------------------------------------------------------------------------------------
+
+void Queue::settle(const Settle& settlement) {
+  // A session settles what it was given, once: as long as the queue lives, the entry is there.
+  CHECK(home_.arena.holds(settlement.entry.slot));
+  QueueEntry* entry = entry_at(home_.arena, settlement.entry.slot);
+  CHECK(entry->generation == settlement.entry.generation &&
+        entry->state == static_cast<uint64_t>(EntryState::unacknowledged));
+  unacked_.remove(home_.arena, entry);
+  counters_.unacknowledged.subtract();
+  const uint32_t holder = entry->holder_or_rank;
+  switch (settlement.outcome) {
+    case Outcome::acknowledged:
+      counters_.acknowledged.add();
+      free_entry(entry);
+      break;
+    case Outcome::rejected: free_entry(entry); break;
+    case Outcome::requeued:
+      entry->redelivered = 1;
+      return_entry(entry);
+      break;
+    case Outcome::unsent:
+      if (entry->deliveries != QueueEntry::deliveries_max) entry->deliveries = (entry->deliveries - 1) & 0xff;
+      return_entry(entry);
+      break;
+  }
+  if (holder) home_.release_holder(holder);
+  activate();
+}
+
+void Queue::return_entry(QueueEntry* entry) {
+  entry->state = static_cast<uint64_t>(EntryState::returned) & 7;
+  returned_.push(home_.arena, entry);
+  ready_++;
+  counters_.ready.add();
+  counters_.bytes_ready.add(entry->message->body_size());
+}
+
+void Queue::free_entry(QueueEntry* entry) {
+  home_.pool.release(entry->message);
+  home_.arena.release(entry);
+}
+
+void QueueHome::release_holder(uint32_t holder) {
+  Subscription& subscription = subscriptions.at(holder - 1);
+  CHECK(subscription.unacknowledged != 0);
+  subscription.unacknowledged--;
+  if (subscription.gone) {
+    if (subscription.unacknowledged == 0) subscriptions.destroy(subscription);
+  } else if (!subscription.in_rota) {
+    subscription.queue->refresh(subscription);
+  }
+}
+
+// ---- subscriptions --------------------------------------------------------------------------------------------------
+
+SubscribeResult Queue::subscribe(const Subscribe& wish) {
+  if (has_exclusive_ || (wish.exclusive && !subscriptions_.empty())) return SubscribeResult::exclusive_conflict;
+  Subscription& made = home_.subscriptions.make(*this, wish.consumer);
+  made.no_ack = wish.no_ack;
+  made.exclusive = wish.exclusive;
+  made.credit = wish.credit;
+  made.remote = wish.consumer.channel.worker != home_.self;
+  made.place = consumers();
+  subscriptions_.push_back(&made);
+  has_exclusive_ = wish.exclusive;
+  counters_.consumers.add();
+  rota_.join(made, wish.priority);
+  refresh(made);
+  activate();
+  return SubscribeResult::subscribed;
+}
+
+bool Queue::unsubscribe(const ConsumerAddress& consumer) {
+  Subscription* subscription = home_.subscriptions.find(*this, consumer);
+  if (!subscription) return false;
+  subscriptions_[subscription->place] = subscriptions_.back();
+  subscriptions_[subscription->place]->place = subscription->place;
+  subscriptions_.pop_back();
+  if (subscription->exclusive) has_exclusive_ = false;
+  counters_.consumers.subtract();
+  remove_subscription(*subscription);
+  return true;
+}
+
+// What it holds stays unacknowledged: it keeps its slot until the last of that is settled.
+void Queue::remove_subscription(Subscription& subscription) {
+  if (subscription.in_rota) rota_.remove(subscription);
+  rota_.leave(subscription);
+  home_.subscriptions.forget(subscription);
+  subscription.gone = true;
+  if (subscription.unacknowledged == 0) home_.subscriptions.destroy(subscription);
+}
+
+bool Queue::pause(const Pause& wish) {
+  Subscription* subscription = home_.subscriptions.find(*this, wish.consumer);
+  if (!subscription) return false;
+  subscription->paused = wish.paused;
+  refresh(*subscription);
+  activate();
+  return true;
+}
+
+bool Queue::passed(const Passed& report) {
+  Subscription* subscription = home_.subscriptions.find(*this, report.consumer);
+  if (!subscription) return false;
+  CHECK(report.count <= subscription->in_transit);
+  subscription->in_transit -= report.count;
+  refresh(*subscription);
+  activate();
+  return true;
+}
+
+void Queue::refresh(Subscription& subscription) {
+  const bool able = subscription.able(home_.handover_window);
+  if (able == subscription.in_rota) return;
+  if (able)
+    rota_.insert(subscription);
+  else
+    rota_.remove(subscription);
+}
+
+// ---- the end --------------------------------------------------------------------------------------------------------
+
+uint32_t Queue::purge(Remains& remains) {
+  const uint32_t count = ready_;
+  remains.fresh = fresh_;
+  remains.returned = returned_;
+  fresh_ = {};
+  returned_ = {};
+  ready_ = 0;
+  counters_.ready.set(0);
+  counters_.bytes_ready.set(0);
+  return count;
+}
+
+void Queue::close(Remains& remains) {
+  purge(remains);
+  remains.unacked = unacked_;
+  unacked_ = {};
+  counters_.unacknowledged.set(0);
+  counters_.consumers.set(0);
+  for (Subscription* subscription : subscriptions_) {
+    home_.tell(subscription->consumer.channel.worker, Cancelled{subscription->consumer, record_.id});
+    remove_subscription(*subscription);
+  }
+  subscriptions_.clear();
+  if (active_) home_.active.remove(*this);
+}
+
+// ---- invariants -----------------------------------------------------------------------------------------------------
+
+void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
+  const base::Arena& arena = home_.arena;
+  uint64_t ready = 0, unacknowledged = 0, bytes = 0;
+  uint64_t least_fresh = next_position_;
+  const QueueEntry* before = nullptr;
+  for (uint32_t at = fresh_.head; at; at = entry_at(arena, at)->a) {
+    const QueueEntry* entry = entry_at(arena, at);
+    CHECK(entry->state == static_cast<uint64_t>(EntryState::fresh) && entry->message->references() >= 1);
+    CHECK(before ? before->position < entry->position : true);
+    if (!before) least_fresh = entry->position;
+    CHECK(entry->position < next_position_ && (entry->a || at == fresh_.tail));
+    before = entry;
+    ready++;
+    bytes += entry->message->body_size();
+  }
+  std::vector<uint32_t> open;
+  if (returned_.root) open.push_back(returned_.root);
+  while (!open.empty()) {
+    const QueueEntry* entry = entry_at(arena, open.back());
+    open.pop_back();
+    CHECK(entry->state == static_cast<uint64_t>(EntryState::returned) && entry->message->references() >= 1);
+    CHECK(entry->position < least_fresh);
+    const uint32_t left = entry->a ? entry_at(arena, entry->a)->holder_or_rank : 0;
+    const uint32_t right = entry->b ? entry_at(arena, entry->b)->holder_or_rank : 0;
+    CHECK(left >= right && entry->holder_or_rank == right + 1);
+    for (uint32_t child : {entry->a, entry->b}) {
+      if (!child) continue;
+      CHECK(entry_at(arena, child)->position > entry->position);
+      open.push_back(child);
+    }
+    ready++;
+    bytes += entry->message->body_size();
+  }
+  uint32_t previous = 0;
+  for (uint32_t at = unacked_.head; at; previous = at, at = entry_at(arena, at)->b) {
+    const QueueEntry* entry = entry_at(arena, at);
+    CHECK(entry->state == static_cast<uint64_t>(EntryState::unacknowledged) && entry->message->references() >= 1);
+    CHECK(entry->a == previous && entry->position < least_fresh);
+    if (entry->holder_or_rank) held_by_slot[entry->holder_or_rank - 1]++;
+    unacknowledged++;
+  }
+  CHECK(previous == unacked_.tail);
+  CHECK(ready == ready_ && ready == counters_.ready.value());
+  CHECK(bytes == counters_.bytes_ready.value());
+  CHECK(unacknowledged == counters_.unacknowledged.value());
+  CHECK(subscriptions_.size() == counters_.consumers.value());
+  bool any_able = false, exclusive = false;
+  for (const Subscription* subscription : subscriptions_) {
+    CHECK(!subscription->gone && subscription->queue == this);
+    CHECK(subscription->in_rota == subscription->able(home_.handover_window));
+    any_able |= subscription->in_rota;
+    exclusive |= subscription->exclusive;
+  }
+  CHECK(exclusive == has_exclusive_ && (!exclusive || subscriptions_.size() == 1));
+  CHECK(active_ || ready_ == 0 || !any_able);
+}
+
+}  // namespace talaria::broker
