@@ -1,0 +1,23 @@
+// Planted bugs: faults of the harness between the layers, each like a bug that the broker could have. A run with one
+// must fail; if it does not, the simulator has stopped looking.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace talaria::sim {
+
+enum class Plant : uint8_t {
+  none,
+  lost_segment,    // the bytes of one segment turn to zeros between card and stack, its checksum made right again
+  drop_requeue,    // one message that was given back never reaches its queue
+  lost_publish,    // one message disappears on its way to a queue's home
+  double_confirm,  // a queue says twice that it stored a message
+  early_answer,    // the control plane answers before every worker has applied the change
+};
+
+std::optional<Plant> plant_named(std::string_view name);
+std::string_view name_of(Plant plant);
+
+}  // namespace talaria::sim

@@ -1,0 +1,41 @@
+#include "tests/sim/run.h"
+
+#include <array>
+#include <utility>
+
+namespace talaria::sim {
+
+namespace {
+
+constexpr std::array<std::pair<Plant, std::string_view>, 6> plants{{
+    {Plant::none, "none"},
+    {Plant::lost_segment, "lost-segment"},
+    {Plant::drop_requeue, "drop-requeue"},
+    {Plant::lost_publish, "lost-publish"},
+    {Plant::double_confirm, "double-confirm"},
+    {Plant::early_answer, "early-answer"},
+}};
+
+}  // namespace
+
+std::optional<Plant> plant_named(std::string_view name) {
+  for (const auto& [plant, its_name] : plants)
+    if (its_name == name) return plant;
+  return std::nullopt;
+}
+
+std::string_view name_of(Plant plant) {
+  for (const auto& [candidate, name] : plants)
+    if (candidate == plant) return name;
+  return "?";
+}
+
+// Two of three runs are of the whole broker.
+std::string scenario_of(uint64_t seed) { return seed % 3 == 0 ? "tcp" : "amqp"; }
+
+RunReport run(const RunOptions& options) {
+  const std::string scenario = options.scenario.empty() ? scenario_of(options.seed) : options.scenario;
+  return scenario == "tcp" ? run_tcp(options) : run_amqp(options);
+}
+
+}  // namespace talaria::sim

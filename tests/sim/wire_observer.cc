@@ -1,0 +1,71 @@
+#include "tests/sim/wire_observer.h"
+
+#include <algorithm>
+
+#include "tests/sim/peer_segment.h"
+#include "tests/sim/world.h"
+
+namespace talaria::sim {
+
+uint64_t WireObserver::unwrap(uint32_t at, uint32_t initial, uint64_t reference) {
+  const uint32_t offset = at - initial;
+  const auto distance = static_cast<int32_t>(offset - static_cast<uint32_t>(reference));
+  return static_cast<uint64_t>(static_cast<int64_t>(reference) + distance);
+}
+
+void WireObserver::on_frame(base::Bytes frame) {
+  const auto segment = read_segment(frame);
+  if (!segment || segment->rst) return;
+  segments_++;
+  Flow& flow = flows_[{segment->source, segment->source_port, segment->destination, segment->destination_port}];
+  Flow& other = flows_[{segment->destination, segment->destination_port, segment->source, segment->source_port}];
+  const auto complain = [&](const char* what, uint64_t a, uint64_t b) {
+    fail("on the wire, %08x:%u -> %08x:%u: %s (%lu, %lu)", segment->source, segment->source_port, segment->destination,
+         segment->destination_port, what, a, b);
+  };
+
+  if (segment->syn && (!flow.started || flow.initial != segment->sequence)) {
+    flow = {};
+    flow.started = true;
+    flow.initial = segment->sequence;
+    flow.offered_shift = segment->window_scale.has_value();
+    flow.shift = std::min<uint8_t>(segment->window_scale.value_or(0), 14);
+    if (!segment->ack) other = {};  // a new connection: the other side's old flow is history
+  }
+  if (!flow.started) return;  // an answer to a stranger
+
+  const uint64_t position = unwrap(segment->sequence, flow.initial, flow.sent_end);
+  if (segment->length() > 0) {
+    const uint64_t end = position + segment->length();
+    if (other.acknowledges && !segment->syn && !segment->payload.empty() && end - segment->fin > other.edge + 1)
+      complain("sent beyond the offered window", end, other.edge);
+    // Position 0 is the SYN; byte i of the stream stands at position i + 1.
+    if (!segment->syn && !segment->payload.empty()) {
+      const size_t from = position - 1;
+      if (from > flow.bytes.size()) complain("sent with a gap before it", from, flow.bytes.size());
+      const size_t again = std::min(flow.bytes.size() - from, segment->payload.size());
+      if (!std::equal(segment->payload.begin(), segment->payload.begin() + static_cast<ptrdiff_t>(again),
+                      flow.bytes.begin() + static_cast<ptrdiff_t>(from)))
+        complain("other bytes under the same sequence numbers", from, again);
+      flow.bytes.insert(flow.bytes.end(), segment->payload.begin() + static_cast<ptrdiff_t>(again),
+                        segment->payload.end());
+    }
+    flow.sent_end = std::max(flow.sent_end, end);
+  }
+
+  if (!segment->ack || !other.started) return;
+  const uint64_t acknowledged = unwrap(segment->acknowledgement, other.initial, flow.acknowledged);
+  const uint8_t shift = segment->syn ? 0 : flow.effective_shift(other);
+  const uint64_t edge = acknowledged + (uint64_t{segment->window} << shift);
+  if (acknowledged > other.sent_end) complain("acknowledges what was never sent", acknowledged, other.sent_end);
+  if (flow.acknowledges) {
+    if (acknowledged < flow.acknowledged) complain("acknowledgement went back", acknowledged, flow.acknowledged);
+    const uint64_t rounding = (uint64_t{1} << shift) - 1;
+    if (edge + rounding < flow.edge && !segment->syn) complain("window's right edge retracted", edge, flow.edge);
+  }
+  flow.acknowledges = true;
+  flow.acknowledged = acknowledged;
+  flow.edge = std::max(flow.edge, edge);
+}
+
+}  // namespace talaria::sim
