@@ -8,7 +8,7 @@
 //   block:  | header 64 B | slot | slot | slot | ... | never carved yet      |
 //
 // Classes: steps of 16 B up to 128 B, of 32 B up to 256 B, then four a doubling up to 8 KiB, then the block divided by
-// 13, 11, 9 ... 4. What a slot wastes is below 20 % of it (below 15 B for the smallest). Slots are aligned to 16 B, and
+// 13, 11, 9 ... 4. A slot wastes at most a fifth of itself (up to 128 B: 15 B). Slots are aligned to 16 B, and
 // slots of 32 B to 32 B, so that 32 bits name one of them (`reference_of`) in an arena of up to 128 GiB.
 //
 // Under AddressSanitizer whatever is not given out is poisoned, but for a free slot's first bytes.

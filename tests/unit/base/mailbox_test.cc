@@ -1,0 +1,66 @@
+#include "core/base/mailbox.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <thread>
+#include <vector>
+
+namespace talaria::base {
+namespace {
+
+TEST(Mailbox, KeepsOrder) {
+  Mailbox<int> mailbox(8);
+  const std::array<int, 3> values = {1, 2, 3};
+  EXPECT_EQ(mailbox.push(std::span<const int>(values)), 3u);
+  EXPECT_TRUE(mailbox.push(4));
+  EXPECT_EQ(mailbox.waiting(), 4u);
+  std::array<int, 8> out{};
+  EXPECT_EQ(mailbox.pop(std::span<int>(out)), 4u);
+  EXPECT_EQ(out[0], 1);
+  EXPECT_EQ(out[3], 4);
+  EXPECT_EQ(mailbox.waiting(), 0u);
+}
+
+TEST(Mailbox, TakesExactlyItsCapacity) {
+  Mailbox<int> mailbox(5);
+  std::vector<int> values(9, 1);
+  EXPECT_EQ(mailbox.push(std::span<const int>(values)), 5u);
+  EXPECT_FALSE(mailbox.push(1));
+  int one = 0;
+  EXPECT_TRUE(mailbox.pop(one));
+  EXPECT_TRUE(mailbox.push(2));
+}
+
+TEST(Mailbox, PopsNoMoreThanAsked) {
+  Mailbox<int> mailbox(8);
+  for (int i = 0; i < 6; i++) mailbox.push(i);
+  std::array<int, 4> out{};
+  EXPECT_EQ(mailbox.pop(std::span<int>(out)), 4u);
+  EXPECT_EQ(mailbox.pop(std::span<int>(out)), 2u);
+  EXPECT_EQ(out[1], 5);
+  EXPECT_EQ(mailbox.pop(std::span<int>(out)), 0u);
+}
+
+TEST(Mailbox, CarriesValuesBetweenThreads) {
+  constexpr uint64_t last = 100000;
+  Mailbox<uint64_t> mailbox(64);
+  std::thread producer([&] {
+    for (uint64_t value = 1; value <= last;)
+      if (mailbox.push(value))
+        value++;
+      else
+        std::this_thread::yield();
+  });
+  std::array<uint64_t, 16> out{};
+  uint64_t expected = 1;
+  while (expected <= last) {
+    size_t count = mailbox.pop(std::span<uint64_t>(out));
+    if (count == 0) std::this_thread::yield();
+    for (size_t i = 0; i < count; i++) ASSERT_EQ(out[i], expected++);
+  }
+  producer.join();
+}
+
+}  // namespace
+}  // namespace talaria::base
