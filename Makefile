@@ -113,7 +113,7 @@ run: all ## start the broker in a network namespace, reachable at 127.0.0.1:5672
 
 .PHONY: demo
 demo: all deps-tests ## stock clients publish and consume through the broker; prints rates and latencies
-	@scripts/lab run $(LAB_OPTIONS) -- tests/interop/demo
+	@scripts/lab run $(LAB_OPTIONS) -- tests/interop/demo/run
 
 # ---- all tests ------------------------------------------------------------------------------------------------------
 # Each suite is a target of its own that leaves its sums in build/test-results; scripts/test-all adds them up.
