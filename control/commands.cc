@@ -1,0 +1,352 @@
+#include "control/commands.h"
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "control/definitions.h"
+#include "control/listings.h"
+
+namespace talaria::control {
+namespace {
+
+using nlohmann::json;
+
+// Why a verb was not done; thrown only within this file.
+struct Failure {
+  std::string error;
+  std::string message;
+};
+
+const char* fault_name(Fault fault) {
+  switch (fault) {
+    case Fault::bad_argument: return "bad_argument";
+    case Fault::not_found: return "not_found";
+    case Fault::no_such_user: return "no_such_user";
+    case Fault::no_such_vhost: return "no_such_vhost";
+    case Fault::already_exists: return "already_exists";
+    case Fault::in_use: return "in_use";
+    case Fault::not_empty: return "not_empty";
+    case Fault::store_failed: return "store_failed";
+  }
+  return "bad_argument";
+}
+
+// What is no UTF-8 (names clients made) is shown with replacement characters.
+std::string line_of(const json& reply) { return reply.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+std::string failure_line(const std::string& error, const std::string& message) {
+  return line_of({{"ok", false}, {"error", error}, {"message", message}});
+}
+
+std::string success_line(const json& result) {
+  std::string line = line_of({{"ok", true}, {"result", result}});
+  if (line.size() > Commands::reply_bytes_max)
+    return failure_line("too_large", "the answer is greater than 64 MiB: ask for fewer columns or one vhost");
+  return line;
+}
+
+template <class T>
+T argument(const json& arguments, const char* name, std::optional<T> otherwise, const char* kind) {
+  auto found = arguments.find(name);
+  if (found == arguments.end() || found->is_null()) {
+    if (otherwise) return *std::move(otherwise);
+    throw Failure{"bad_argument", std::string("'") + name + "' is missing"};
+  }
+  try {
+    return found->get<T>();
+  } catch (const json::exception&) {
+    throw Failure{"bad_argument", std::string("'") + name + "' is no " + kind};
+  }
+}
+
+std::string text(const json& arguments, const char* name, std::optional<std::string> otherwise = std::nullopt) {
+  return argument<std::string>(arguments, name, std::move(otherwise), "text");
+}
+bool flag(const json& arguments, const char* name) { return argument<bool>(arguments, name, false, "boolean"); }
+std::vector<std::string> texts(const json& arguments, const char* name) {
+  return argument<std::vector<std::string>>(arguments, name, std::vector<std::string>{}, "list of texts");
+}
+
+// Only the columns that were asked for, if any were.
+json chosen(json rows, const json& arguments) {
+  std::vector<std::string> columns = texts(arguments, "columns");
+  if (columns.empty()) return rows;
+  for (json& row : rows) {
+    json kept = json::object();
+    for (const std::string& column : columns) {
+      auto found = row.find(column);
+      if (found == row.end()) throw Failure{"bad_argument", "there is no column '" + column + "'"};
+      kept[column] = std::move(*found);
+    }
+    row = std::move(kept);
+  }
+  return rows;
+}
+
+json counts_of(const std::vector<NamedCount>& counts) {
+  json out = json::object();
+  for (const auto& [name, count] : counts) out[name] = count;
+  return out;
+}
+
+json percentiles_of(const base::HistogramSum& sum) {
+  auto microseconds = [&](double share) { return static_cast<double>(sum.percentile(share)) / 1000.0; };
+  return {{"messages", sum.total()},
+          {"p50_us", microseconds(0.5)},
+          {"p90_us", microseconds(0.9)},
+          {"p99_us", microseconds(0.99)},
+          {"p99.9_us", microseconds(0.999)},
+          {"p99.99_us", microseconds(0.9999)},
+          {"max_us", static_cast<double>(sum.max()) / 1000.0}};
+}
+
+}  // namespace
+
+Commands::Commands(Plane& plane, const Statistics& statistics, std::string version)
+    : plane_(plane), statistics_(statistics), version_(std::move(version)) {}
+
+void Commands::poll(base::Time now) {
+  if (!started_) started_ = now;
+  rates_.poll(statistics_, now);
+}
+
+std::optional<std::string> Commands::start(std::string_view line, Pending& pending) {
+  json request = json::parse(line, nullptr, false);
+  if (!request.is_object() || !request.contains("command") || !request["command"].is_string())
+    return failure_line("bad_request", "a request is a JSON object with a \"command\"");
+  pending = {};
+  try {
+    const std::string verb = request["command"].get<std::string>();
+    json result = run(verb, request, pending);
+    if (pending.ticket == 0) return success_line(result);
+    pending.result = std::move(result);
+    return finish(pending);
+  } catch (const Failure& failure) {
+    return failure_line(failure.error, failure.message);
+  } catch (const DefinitionsError& error) {
+    return failure_line("bad_argument", error.what());
+  }
+}
+
+std::optional<std::string> Commands::finish(Pending& pending) {
+  std::optional<OperatorResult> result = plane_.take_result(pending.ticket);
+  if (!result) return std::nullopt;
+  if (!*result) return failure_line(fault_name(result->error().fault), result->error().message);
+  if (pending.count_is_result) return success_line({{"count", **result}});
+  return success_line(pending.result);
+}
+
+const Vhost& Commands::vhost(const Arguments& arguments) const {
+  std::string name = text(arguments, "vhost", "/");
+  const Vhost* found = plane_.catalog().vhost(name);
+  if (!found) throw Failure{"no_such_vhost", "virtual host '" + name + "' does not exist"};
+  return *found;
+}
+
+json Commands::run(const std::string& verb, const Arguments& arguments, Pending& pending) {
+  const Catalog& catalog = plane_.catalog();
+  if (verb == "status") return status();
+  if (verb == "list_queues") return chosen(list_queues(vhost(arguments)), arguments);
+  if (verb == "list_exchanges") return chosen(list_exchanges(vhost(arguments)), arguments);
+  if (verb == "list_bindings") return chosen(list_bindings(vhost(arguments)), arguments);
+  if (verb == "list_connections") return chosen(list_connections(catalog, statistics_, wall_offset_ms()), arguments);
+  if (verb == "list_channels") return chosen(list_channels(catalog), arguments);
+  if (verb == "list_consumers") return chosen(list_consumers(catalog, vhost(arguments)), arguments);
+  if (verb == "list_users") return chosen(list_users(catalog), arguments);
+  if (verb == "list_vhosts") return chosen(list_vhosts(catalog), arguments);
+  if (verb == "list_permissions") return chosen(list_permissions(catalog, vhost(arguments).name), arguments);
+  if (verb == "export_definitions") return export_definitions(catalog, version_);
+  if (verb == "workers") return workers();
+  if (verb == "ports") return ports();
+  if (verb == "latency") return latency();
+  if (verb == "log_level") return log_level(arguments);
+  if (verb == "stop") {
+    spdlog::info("an operator asked for the end");
+    stop_requested_ = true;
+    return json::object();
+  }
+  if (verb == "import_definitions") {
+    std::vector<std::string> report;
+    auto definitions = arguments.find("definitions");
+    if (definitions == arguments.end()) throw Failure{"bad_argument", "'definitions' is missing"};
+    pending.ticket = plane_.import(parse_definitions(*definitions, report), report);
+    return {{"report", report}};
+  }
+  if (change(verb, arguments, pending)) return json::object();
+  throw Failure{"unknown_command", "there is no command '" + verb + "'"};
+}
+
+bool Commands::change(const std::string& verb, const Arguments& arguments, Pending& pending) {
+  auto given = [&](const char* name) { return text(arguments, name); };
+  auto vhost_name = [&] { return text(arguments, "vhost", "/"); };
+  if (verb == "add_user") {
+    pending.ticket = plane_.add_user(given("user"), given("password"));
+  } else if (verb == "delete_user") {
+    pending.ticket = plane_.delete_user(given("user"));
+  } else if (verb == "change_password") {
+    pending.ticket = plane_.change_password(given("user"), given("password"));
+  } else if (verb == "set_user_tags") {
+    pending.ticket = plane_.set_user_tags(given("user"), texts(arguments, "tags"));
+  } else if (verb == "add_vhost") {
+    pending.ticket = plane_.add_vhost({given("vhost"), text(arguments, "description", ""), texts(arguments, "tags")});
+  } else if (verb == "delete_vhost") {
+    pending.ticket = plane_.delete_vhost(given("vhost"));
+  } else if (verb == "set_permissions") {
+    pending.ticket =
+        plane_.set_permissions({given("user"), vhost_name(), given("configure"), given("write"), given("read")});
+  } else if (verb == "clear_permissions") {
+    pending.ticket = plane_.clear_permissions(given("user"), vhost_name());
+  } else if (verb == "close_connection") {
+    broker::SessionAddress address;
+    std::string pid = given("pid");
+    if (!connection_from_pid(pid, address))
+      throw Failure{"bad_argument", "'" + pid + "' names no connection: see column pid of list_connections"};
+    pending.ticket = plane_.close_connection(address, text(arguments, "explanation", "closed by an operator"));
+  } else if (verb == "delete_queue") {
+    pending.ticket =
+        plane_.delete_queue(vhost_name(), given("queue"), flag(arguments, "if_unused"), flag(arguments, "if_empty"));
+    pending.count_is_result = true;
+  } else if (verb == "purge_queue") {
+    pending.ticket = plane_.purge_queue(vhost_name(), given("queue"));
+    pending.count_is_result = true;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+int64_t Commands::wall_offset_ms() const {
+  using std::chrono::milliseconds;
+  auto wall = std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+  return (wall - std::chrono::duration_cast<milliseconds>(plane_.now().time_since_epoch())).count();
+}
+
+json Commands::status() const {
+  const Catalog& catalog = plane_.catalog();
+  size_t channels = 0, consumers = 0;
+  for (const auto& [address, connection] : catalog.connections()) {
+    channels += connection->channels.size();
+    for (const auto& [number, channel] : connection->channels) consumers += channel.consumers.size();
+  }
+  uint64_t ready = 0, unacknowledged = 0;
+  for (const auto& [name, vhost] : catalog.vhosts()) {
+    for (const auto& [queue_name, queue] : vhost->queues) {
+      ready += queue->counters->ready.value();
+      unacknowledged += queue->counters->unacknowledged.value();
+    }
+  }
+  const Plane::Counts& counts = plane_.counts();
+  auto up = started_ ? std::chrono::duration_cast<std::chrono::seconds>(plane_.now() - *started_).count() : 0;
+  return {{"product", "Talaria"},
+          {"version", version_},
+          {"pid", ::getpid()},
+          {"uptime_seconds", up},
+          {"workers", plane_.workers()},
+          {"vhosts", catalog.vhosts().size()},
+          {"users", catalog.users().size()},
+          {"exchanges", catalog.exchange_count()},
+          {"queues", catalog.queue_count()},
+          {"bindings", catalog.binding_count()},
+          {"connections", catalog.connections().size()},
+          {"channels", channels},
+          {"consumers", consumers},
+          {"messages_ready", ready},
+          {"messages_unacknowledged", unacknowledged},
+          {"requests", counts.requests},
+          {"requests_refused", counts.refusals},
+          {"logins_refused", counts.logins_refused},
+          {"stray_reports", counts.strays},
+          {"store_failures", counts.store_failures}};
+}
+
+json Commands::workers() const {
+  json rows = json::array();
+  for (broker::WorkerIndex index = 0; index < statistics_.workers(); index++) {
+    WorkerFigures figures = statistics_.worker(index);
+    WorkerRates rates = rates_.worker(index);
+    rows.push_back({{"worker", index},
+                    {"core", figures.core},
+                    {"isolated", figures.isolated},
+                    {"busy_percent", rates.busy_share * 100.0},
+                    {"idle_percent", figures.turns_busy + figures.turns_idle == 0 ? 0 : 100.0 - rates.busy_share * 100},
+                    {"packets_in_rate", rates.packets_in},
+                    {"packets_out_rate", rates.packets_out},
+                    {"messages_in_rate", rates.messages_in},
+                    {"messages_out_rate", rates.messages_out},
+                    {"longest_turn_us", static_cast<double>(figures.longest_turn_ns) / 1000.0},
+                    {"connections", figures.connections},
+                    {"pool_used", figures.pool_used},
+                    {"pool_total", figures.pool_total},
+                    {"turns_busy", figures.turns_busy},
+                    {"turns_idle", figures.turns_idle},
+                    {"packets_in", figures.packets_in},
+                    {"packets_out", figures.packets_out},
+                    {"messages_in", figures.messages_in},
+                    {"messages_out", figures.messages_out},
+                    {"refusals", counts_of(figures.refusals)}});
+  }
+  return rows;
+}
+
+json Commands::ports() const {
+  auto traffic = [](json row, const PortQueueFigures& figures) {
+    row["packets_in"] = figures.packets_in;
+    row["bytes_in"] = figures.bytes_in;
+    row["packets_out"] = figures.packets_out;
+    row["bytes_out"] = figures.bytes_out;
+    return row;
+  };
+  json rows = json::array();
+  for (const PortFigures& port : statistics_.ports()) {
+    json queues = json::array();
+    for (const PortQueueFigures& queue : port.queues) queues.push_back(traffic({{"queue", queues.size()}}, queue));
+    json row = {{"port", port.name},
+                {"driver", port.driver},
+                {"mac", port.mac},
+                {"address", port.address},
+                {"link", port.link_up ? "up" : "down"},
+                {"speed_mbps", port.speed_mbps},
+                {"mtu", port.mtu},
+                {"numa_node", port.numa_node},
+                {"drops", counts_of(port.drops)},
+                {"queues", std::move(queues)}};
+    rows.push_back(traffic(std::move(row), port.total));
+  }
+  return rows;
+}
+
+json Commands::latency() const {
+  json rows = json::array();
+  base::HistogramSum all;
+  for (broker::WorkerIndex index = 0; index < statistics_.workers(); index++) {
+    const base::Histogram* histogram = statistics_.worker(index).message_latency;
+    if (!histogram) continue;
+    base::HistogramSum one;
+    one.add(*histogram);
+    all.add(*histogram);
+    json row = percentiles_of(one);
+    row["worker"] = std::to_string(index);
+    rows.push_back(std::move(row));
+  }
+  json row = percentiles_of(all);
+  row["worker"] = "all";
+  rows.push_back(std::move(row));
+  return rows;
+}
+
+json Commands::log_level(const Arguments& arguments) {
+  std::string wanted = text(arguments, "level", "");
+  if (!wanted.empty()) {
+    spdlog::level::level_enum level = spdlog::level::from_str(wanted);
+    // from_str says "off" to everything it does not know.
+    if (level == spdlog::level::off && wanted != "off")
+      throw Failure{"bad_argument", "a level is one of trace debug info warning error critical off"};
+    spdlog::set_level(level);
+  }
+  auto name = spdlog::level::to_string_view(spdlog::get_level());
+  return {{"level", std::string(name.data(), name.size())}};
+}
+
+}  // namespace talaria::control

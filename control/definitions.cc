@@ -1,0 +1,195 @@
+#include "control/definitions.h"
+
+#include "control/field_json.h"
+#include "control/password.h"
+
+namespace talaria::control {
+namespace {
+
+using nlohmann::json;
+
+bool is_exported(const Exchange& exchange) { return !exchange.predeclared; }
+bool is_exported(const Queue& queue) { return queue.owner == nullptr; }
+bool is_exported(const Binding& binding) { return !binding.queue || is_exported(*binding.queue); }
+
+// A member of an entry, or what it is when it is not there.
+template <class T>
+T member(const json& entry, const char* name, T otherwise, const char* section) {
+  auto found = entry.find(name);
+  if (found == entry.end() || found->is_null()) return otherwise;
+  try {
+    return found->get<T>();
+  } catch (const json::exception&) {
+    throw DefinitionsError(std::string(section) + ": '" + name + "' has the wrong type");
+  }
+}
+
+std::string required(const json& entry, const char* name, const char* section) {
+  if (!entry.contains(name)) throw DefinitionsError(std::string(section) + ": an entry lacks '" + name + "'");
+  return member<std::string>(entry, name, {}, section);
+}
+
+base::FieldTable arguments_of(const json& entry, const char* section) {
+  auto found = entry.find("arguments");
+  if (found == entry.end()) return {};
+  try {
+    return from_plain_json(*found);
+  } catch (const FieldJsonError& error) {
+    throw DefinitionsError(std::string(section) + ": " + error.what());
+  }
+}
+
+// A list, or one text with commas, as older versions wrote it.
+std::vector<std::string> tags_of(const json& entry, const char* section) {
+  auto found = entry.find("tags");
+  if (found == entry.end() || found->is_null()) return {};
+  if (!found->is_string()) return member<std::vector<std::string>>(entry, "tags", {}, section);
+  std::vector<std::string> tags;
+  std::string tag;
+  for (char c : found->get<std::string>() + ",") {
+    if (c != ',' && c != ' ') {
+      tag += c;
+    } else if (!tag.empty()) {
+      tags.push_back(std::move(tag));
+      tag.clear();
+    }
+  }
+  return tags;
+}
+
+template <class Take>
+void each(const json& definitions, const char* section, Take&& take) {
+  auto found = definitions.find(section);
+  if (found == definitions.end() || found->is_null()) return;
+  if (!found->is_array()) throw DefinitionsError(std::string(section) + " is no list");
+  for (const json& entry : *found) {
+    if (!entry.is_object()) throw DefinitionsError(std::string(section) + " holds what is no object");
+    take(entry);
+  }
+}
+
+}  // namespace
+
+json export_definitions(const Catalog& catalog, const std::string& version) {
+  json out = {{"product_name", "Talaria"},   {"product_version", version},         {"users", json::array()},
+              {"vhosts", json::array()},     {"permissions", json::array()},       {"topic_permissions", json::array()},
+              {"parameters", json::array()}, {"global_parameters", json::array()}, {"policies", json::array()},
+              {"queues", json::array()},     {"exchanges", json::array()},         {"bindings", json::array()}};
+  for (const auto& [name, user] : catalog.users()) {
+    if (!user->stored) continue;
+    out["users"].push_back({{"name", name},
+                            {"password_hash", user->password_hash},
+                            {"hashing_algorithm", user->hashing_algorithm},
+                            {"tags", user->tags},
+                            {"limits", json::object()}});
+    for (const auto& [vhost, permission] : user->permissions)
+      out["permissions"].push_back({{"user", name},
+                                    {"vhost", vhost},
+                                    {"configure", permission.configure.text()},
+                                    {"write", permission.write.text()},
+                                    {"read", permission.read.text()}});
+  }
+  for (const auto& [vhost_name, vhost] : catalog.vhosts()) {
+    out["vhosts"].push_back({{"name", vhost_name},
+                             {"description", vhost->description},
+                             {"tags", vhost->tags},
+                             {"metadata", {{"description", vhost->description}, {"tags", vhost->tags}}}});
+    for (const auto& [name, queue] : vhost->queues)
+      if (is_exported(*queue))
+        out["queues"].push_back({{"name", name},
+                                 {"vhost", vhost_name},
+                                 {"durable", queue->durable},
+                                 {"auto_delete", queue->auto_delete},
+                                 {"arguments", to_plain_json(queue->arguments)}});
+    for (const auto& [name, exchange] : vhost->exchanges)
+      if (is_exported(*exchange))
+        out["exchanges"].push_back({{"name", name},
+                                    {"vhost", vhost_name},
+                                    {"type", type_name(exchange->type)},
+                                    {"durable", exchange->durable},
+                                    {"auto_delete", exchange->auto_delete},
+                                    {"internal", exchange->internal},
+                                    {"arguments", to_plain_json(exchange->arguments)}});
+    for (const auto& [identity, binding] : vhost->bindings)
+      if (is_exported(*binding))
+        out["bindings"].push_back({{"source", binding->source->name},
+                                   {"vhost", vhost_name},
+                                   {"destination", binding->destination()},
+                                   {"destination_type", binding->queue ? "queue" : "exchange"},
+                                   {"routing_key", binding->key},
+                                   {"arguments", to_plain_json(binding->arguments)}});
+  }
+  return out;
+}
+
+StoreContents parse_definitions(const json& definitions, std::vector<std::string>& report) {
+  if (!definitions.is_object()) throw DefinitionsError("definitions are a JSON object");
+  StoreContents contents;
+  each(definitions, "vhosts", [&](const json& entry) {
+    contents.vhosts.push_back({required(entry, "name", "vhosts"),
+                               member<std::string>(entry, "description", {}, "vhosts"), tags_of(entry, "vhosts")});
+  });
+  each(definitions, "users", [&](const json& entry) {
+    UserRow row;
+    row.name = required(entry, "name", "users");
+    row.password_hash = member<std::string>(entry, "password_hash", {}, "users");
+    row.hashing_algorithm = member<std::string>(entry, "hashing_algorithm", std::string(sha256_hashing), "users");
+    row.tags = tags_of(entry, "users");
+    if (entry.contains("password"))
+      throw DefinitionsError("users: '" + row.name + "' comes with a plain password, a password_hash is needed");
+    if (auto limits = entry.find("limits"); limits != entry.end() && !limits->empty())
+      report.push_back("user '" + row.name + "': limits are not supported: left out");
+    contents.users.push_back(std::move(row));
+  });
+  each(definitions, "permissions", [&](const json& entry) {
+    contents.permissions.push_back({required(entry, "user", "permissions"), required(entry, "vhost", "permissions"),
+                                    required(entry, "configure", "permissions"),
+                                    required(entry, "write", "permissions"), required(entry, "read", "permissions")});
+  });
+  each(definitions, "exchanges", [&](const json& entry) {
+    ExchangeRow row;
+    row.vhost = required(entry, "vhost", "exchanges");
+    row.name = required(entry, "name", "exchanges");
+    row.type = required(entry, "type", "exchanges");
+    row.auto_delete = member(entry, "auto_delete", false, "exchanges");
+    row.internal = member(entry, "internal", false, "exchanges");
+    row.durable = member(entry, "durable", true, "exchanges");
+    row.arguments = arguments_of(entry, "exchanges");
+    contents.exchanges.push_back(std::move(row));
+  });
+  each(definitions, "queues", [&](const json& entry) {
+    QueueRow row;
+    row.vhost = required(entry, "vhost", "queues");
+    row.name = required(entry, "name", "queues");
+    row.auto_delete = member(entry, "auto_delete", false, "queues");
+    row.durable = member(entry, "durable", true, "queues");
+    row.arguments = arguments_of(entry, "queues");
+    // Newer versions tell the type beside the arguments.
+    std::string type = member<std::string>(entry, "type", "classic", "queues");
+    if (type != "classic" && !base::find(row.arguments, "x-queue-type"))
+      row.arguments.push_back({"x-queue-type", {type}});
+    contents.queues.push_back(std::move(row));
+  });
+  each(definitions, "bindings", [&](const json& entry) {
+    BindingRow row;
+    row.vhost = required(entry, "vhost", "bindings");
+    row.source = required(entry, "source", "bindings");
+    row.destination = required(entry, "destination", "bindings");
+    std::string kind = required(entry, "destination_type", "bindings");
+    if (kind != "queue" && kind != "exchange")
+      throw DefinitionsError("bindings: destination_type '" + kind + "' is neither queue nor exchange");
+    row.destination_is_queue = kind == "queue";
+    row.key = member<std::string>(entry, "routing_key", {}, "bindings");
+    row.arguments = arguments_of(entry, "bindings");
+    contents.bindings.push_back(std::move(row));
+  });
+  for (const char* section : {"policies", "parameters", "global_parameters", "topic_permissions"}) {
+    auto found = definitions.find(section);
+    if (found != definitions.end() && !found->empty())
+      report.push_back(std::string(section) + ": " + std::to_string(found->size()) +
+                       (found->size() == 1 ? " entry is" : " entries are") + " not supported: left out");
+  }
+  return contents;
+}
+
+}  // namespace talaria::control

@@ -1,0 +1,28 @@
+// RabbitMQ's definitions: the JSON its management plugin and rabbitmqctl export and import, with users (their hashes,
+// not their passwords), vhosts, permissions, exchanges, queues and bindings. What we have no place for (policies,
+// parameters, topic permissions, limits) is left out and said so.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "control/catalog.h"
+#include "control/store.h"
+
+namespace talaria::control {
+
+class DefinitionsError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Everything except exclusive queues, what is predeclared, and the demo account. `version`: this broker's.
+nlohmann::json export_definitions(const Catalog& catalog, const std::string& version);
+
+// Rows for Plane::import. `report` gets a sentence for every section that is left out. Throws DefinitionsError for what
+// is no definitions.
+StoreContents parse_definitions(const nlohmann::json& json, std::vector<std::string>& report);
+
+}  // namespace talaria::control

@@ -1,0 +1,210 @@
+#include "control/listings.h"
+
+#include <array>
+#include <charconv>
+
+#include "control/field_json.h"
+
+namespace talaria::control {
+namespace {
+
+using nlohmann::json;
+
+int64_t milliseconds(base::Time time) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+}
+
+json queue_row(const Queue& queue) {
+  const broker::QueueCounters& counters = *queue.counters;
+  uint64_t ready = counters.ready.value();
+  uint64_t unacknowledged = counters.unacknowledged.value();
+  return {{"name", queue.name},
+          {"vhost", queue.vhost->name},
+          {"type", "classic"},
+          {"durable", queue.durable},
+          {"auto_delete", queue.auto_delete},
+          {"exclusive", queue.owner != nullptr},
+          {"owner_pid", queue.owner ? connection_pid(queue.owner->address) : ""},
+          {"arguments", to_plain_json(queue.arguments)},
+          {"state", "running"},
+          {"worker", queue.home},
+          {"messages", ready + unacknowledged},
+          {"messages_ready", ready},
+          {"messages_unacknowledged", unacknowledged},
+          {"message_bytes_ready", counters.bytes_ready.value()},
+          {"consumers", counters.consumers.value()},
+          {"enqueued", counters.enqueued.value()},
+          {"delivered", counters.delivered.value()},
+          {"acknowledged", counters.acknowledged.value()},
+          {"redelivered", counters.redelivered.value()}};
+}
+
+json binding_row(const std::string& source, const char* kind, const std::string& destination, const std::string& key,
+                 json arguments) {
+  return {{"source_name", source},    {"source_kind", "exchange"}, {"destination_name", destination},
+          {"destination_kind", kind}, {"routing_key", key},        {"arguments", std::move(arguments)}};
+}
+
+std::string channel_pid(const Connection& connection, uint16_t channel) {
+  std::string pid = connection_pid(connection.address);
+  pid.insert(pid.size() - 1, "." + std::to_string(channel));
+  return pid;
+}
+
+}  // namespace
+
+std::string connection_pid(const broker::SessionAddress& address) {
+  return "<" + std::to_string(address.worker) + "." + std::to_string(address.session.slot) + "." +
+         std::to_string(address.session.generation) + ">";
+}
+
+bool connection_from_pid(std::string_view text, broker::SessionAddress& address) {
+  if (!text.starts_with('<') || !text.ends_with('>')) return false;
+  text = text.substr(1, text.size() - 2);
+  std::array<uint32_t, 3> parts{};
+  const char* at = text.data();
+  const char* end = at + text.size();
+  for (size_t i = 0; i < parts.size(); i++) {
+    if (i > 0 && (at == end || *at++ != '.')) return false;
+    auto [next, error] = std::from_chars(at, end, parts[i]);
+    if (error != std::errc{}) return false;
+    at = next;
+  }
+  if (at != end || parts[0] >= broker::workers_max) return false;
+  address = {{parts[1], parts[2]}, static_cast<broker::WorkerIndex>(parts[0])};
+  return true;
+}
+
+json list_queues(const Vhost& vhost) {
+  json rows = json::array();
+  for (const auto& [name, queue] : vhost.queues) rows.push_back(queue_row(*queue));
+  return rows;
+}
+
+json list_exchanges(const Vhost& vhost) {
+  json rows = json::array();
+  for (const auto& [name, exchange] : vhost.exchanges)
+    rows.push_back({{"name", name},
+                    {"vhost", vhost.name},
+                    {"type", type_name(exchange->type)},
+                    {"durable", exchange->durable},
+                    {"auto_delete", exchange->auto_delete},
+                    {"internal", exchange->internal},
+                    {"arguments", to_plain_json(exchange->arguments)}});
+  return rows;
+}
+
+json list_bindings(const Vhost& vhost) {
+  json rows = json::array();
+  for (const auto& [name, queue] : vhost.queues) rows.push_back(binding_row("", "queue", name, name, json::object()));
+  for (const auto& [identity, binding] : vhost.bindings)
+    rows.push_back(binding_row(binding->source->name, binding->queue ? "queue" : "exchange", binding->destination(),
+                               binding->key, to_plain_json(binding->arguments)));
+  return rows;
+}
+
+json list_connections(const Catalog& catalog, const Statistics& statistics, int64_t wall_offset_ms) {
+  json rows = json::array();
+  for (const auto& [address, connection] : catalog.connections()) {
+    const broker::OpenConnection& opened = connection->opened;
+    ConnectionFigures figures;
+    statistics.connection(address, figures);
+    size_t colon = opened.peer.rfind(':');
+    rows.push_back({{"pid", connection_pid(address)},
+                    {"name", opened.peer},
+                    {"user", opened.user},
+                    {"vhost", opened.vhost},
+                    {"peer_host", opened.peer.substr(0, colon)},
+                    {"peer_port", colon == std::string::npos ? "" : opened.peer.substr(colon + 1)},
+                    {"protocol", opened.protocol},
+                    {"state", !connection->vhost ? "closing" : (figures.blocked ? "blocked" : "running")},
+                    {"worker", address.worker},
+                    {"channels", connection->channels.size()},
+                    {"channel_max", opened.channel_max},
+                    {"frame_max", opened.frame_max},
+                    {"timeout", opened.heartbeat},
+                    {"client_properties", to_plain_json(opened.client_properties)},
+                    {"connected_at", milliseconds(connection->since) + wall_offset_ms},
+                    {"recv_oct", figures.bytes_in},
+                    {"send_oct", figures.bytes_out},
+                    {"send_pend", figures.send_buffered},
+                    {"messages_in", figures.messages_in},
+                    {"messages_out", figures.messages_out},
+                    {"messages_unacknowledged", figures.unacknowledged},
+                    {"rtt_us", static_cast<double>(figures.smoothed_rtt_ns) / 1000.0},
+                    {"congestion_window", figures.congestion_window},
+                    {"peer_window", figures.peer_window},
+                    {"retransmissions", figures.retransmissions},
+                    {"segment_size", figures.segment_size}});
+  }
+  return rows;
+}
+
+json list_channels(const Catalog& catalog) {
+  json rows = json::array();
+  for (const auto& [address, connection] : catalog.connections())
+    for (const auto& [number, channel] : connection->channels)
+      rows.push_back({{"pid", channel_pid(*connection, number)},
+                      {"connection", connection_pid(address)},
+                      {"name", connection->opened.peer + " (" + std::to_string(number) + ")"},
+                      {"number", number},
+                      {"user", connection->opened.user},
+                      {"vhost", connection->opened.vhost},
+                      {"transactional", false},
+                      {"confirm", channel.confirms},
+                      {"consumer_count", channel.consumers.size()},
+                      {"prefetch_count", channel.prefetch},
+                      {"global_prefetch_count", channel.global_prefetch}});
+  return rows;
+}
+
+json list_consumers(const Catalog& catalog, const Vhost& vhost) {
+  json rows = json::array();
+  for (const auto& [address, connection] : catalog.connections()) {
+    if (connection->vhost != &vhost) continue;
+    for (const auto& [number, channel] : connection->channels) {
+      for (const auto& [tag, consumer] : channel.consumers) {
+        // A consumer of a queue that has gone is cancelled: its notice is on its way.
+        const Queue* queue = catalog.queue(consumer.queue);
+        if (!queue) continue;
+        rows.push_back({{"queue_name", queue->name},
+                        {"channel_pid", channel_pid(*connection, number)},
+                        {"consumer_tag", tag},
+                        {"ack_required", !consumer.no_ack},
+                        {"exclusive", consumer.exclusive},
+                        {"prefetch_count", consumer.prefetch},
+                        {"active", true},
+                        {"arguments", to_plain_json(consumer.arguments)}});
+      }
+    }
+  }
+  return rows;
+}
+
+json list_users(const Catalog& catalog) {
+  json rows = json::array();
+  for (const auto& [name, user] : catalog.users()) rows.push_back({{"user", name}, {"tags", user->tags}});
+  return rows;
+}
+
+json list_vhosts(const Catalog& catalog) {
+  json rows = json::array();
+  for (const auto& [name, vhost] : catalog.vhosts())
+    rows.push_back({{"name", name}, {"description", vhost->description}, {"tags", vhost->tags}});
+  return rows;
+}
+
+json list_permissions(const Catalog& catalog, const std::string& vhost) {
+  json rows = json::array();
+  for (const auto& [name, user] : catalog.users()) {
+    auto permission = user->permissions.find(vhost);
+    if (permission == user->permissions.end()) continue;
+    rows.push_back({{"user", name},
+                    {"configure", permission->second.configure.text()},
+                    {"write", permission->second.write.text()},
+                    {"read", permission->second.read.text()}});
+  }
+  return rows;
+}
+
+}  // namespace talaria::control

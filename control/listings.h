@@ -1,0 +1,32 @@
+// The catalog and the statistics as JSON rows, for the control socket. Columns are named as rabbitmqctl names them,
+// with ours beside them. Read only.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "control/catalog.h"
+#include "control/statistics.h"
+
+namespace talaria::control {
+
+nlohmann::json list_queues(const Vhost& vhost);
+nlohmann::json list_exchanges(const Vhost& vhost);
+// With the default exchange's, which are in no index.
+nlohmann::json list_bindings(const Vhost& vhost);
+// `wall_offset_ms`: what is to be added to the catalog's time to have milliseconds since the epoch.
+nlohmann::json list_connections(const Catalog& catalog, const Statistics& statistics, int64_t wall_offset_ms);
+nlohmann::json list_channels(const Catalog& catalog);
+nlohmann::json list_consumers(const Catalog& catalog, const Vhost& vhost);
+nlohmann::json list_users(const Catalog& catalog);
+nlohmann::json list_vhosts(const Catalog& catalog);
+nlohmann::json list_permissions(const Catalog& catalog, const std::string& vhost);
+
+// "<worker.slot.generation>": how an operator names a connection.
+std::string connection_pid(const broker::SessionAddress& address);
+// False: that is no such name.
+bool connection_from_pid(std::string_view text, broker::SessionAddress& address);
+
+}  // namespace talaria::control

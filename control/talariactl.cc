@@ -1,0 +1,483 @@
+// talariactl: the operator's program. A client of the control socket with rabbitmqctl's verbs; the broker does the
+// work, this asks and prints. It links nothing of the broker.
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace {
+
+using nlohmann::json;
+
+constexpr char default_socket[] = "/run/talaria/control.sock";
+
+enum ExitCode : int {
+  exit_ok = 0,
+  exit_usage = 64,
+  exit_refused = 65,
+  exit_no_user = 67,
+  exit_unreachable = 69,
+  exit_internal = 70,
+};
+
+// Ends the program with a message.
+struct Failure {
+  ExitCode code;
+  std::string message;
+};
+
+// One connection to the broker, one answer for each request.
+class Broker {
+ public:
+  explicit Broker(std::string path) : path_(std::move(path)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path_.size() >= sizeof address.sun_path) throw Failure{exit_usage, "the socket's path is too long"};
+    std::memcpy(address.sun_path, path_.data(), path_.size());
+    socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (socket_ < 0 || ::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+      throw Failure{exit_unreachable, "no broker answers at " + path_ + ": " + std::strerror(errno)};
+  }
+  ~Broker() {
+    if (socket_ >= 0) ::close(socket_);
+  }
+  Broker(const Broker&) = delete;
+
+  // The result, or a Failure with the code that fits.
+  json ask(const json& request) {
+    send(request.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+    json reply = json::parse(read_line(), nullptr, false);
+    if (!reply.is_object() || !reply.contains("ok")) throw Failure{exit_internal, "the broker's answer is none"};
+    if (reply["ok"].get<bool>()) return reply.value("result", json::object());
+    std::string error = reply.value("error", "");
+    ExitCode code = exit_refused;
+    if (error == "bad_request" || error == "unknown_command" || error == "bad_argument") code = exit_usage;
+    if (error == "no_such_user") code = exit_no_user;
+    if (error == "store_failed") code = exit_internal;
+    throw Failure{code, reply.value("message", error)};
+  }
+
+ private:
+  void send(const std::string& line) const {
+    for (size_t sent = 0; sent < line.size();) {
+      ssize_t size = ::send(socket_, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+      if (size < 0 && errno == EINTR) continue;
+      if (size < 0) throw Failure{exit_unreachable, std::string("the broker went away: ") + std::strerror(errno)};
+      sent += static_cast<size_t>(size);
+    }
+  }
+  std::string read_line() {
+    for (;;) {
+      size_t end = read_.find('\n');
+      if (end != std::string::npos) {
+        std::string line = read_.substr(0, end);
+        read_.erase(0, end + 1);
+        return line;
+      }
+      char buffer[65536];
+      ssize_t size = ::recv(socket_, buffer, sizeof buffer, 0);
+      if (size < 0 && errno == EINTR) continue;
+      if (size <= 0) throw Failure{exit_unreachable, "the broker went away before it answered"};
+      read_.append(buffer, static_cast<size_t>(size));
+    }
+  }
+
+  std::string path_;
+  int socket_ = -1;
+  std::string read_;
+};
+
+// ---- printing -------------------------------------------------------------------------------------------------------
+
+std::string number_text(double number) {
+  char text[48];
+  std::snprintf(text, sizeof text, number < 1000 ? "%.1f" : "%.0f", number);
+  return text;
+}
+
+std::string cell(const json& value) {
+  switch (value.type()) {
+    case json::value_t::null: return "";
+    case json::value_t::string: return value.get<std::string>();
+    case json::value_t::number_float: return number_text(value.get<double>());
+    case json::value_t::array: {
+      std::string out = "[";
+      for (const json& item : value) out += (out.size() > 1 ? ", " : "") + cell(item);
+      return out + "]";
+    }
+    case json::value_t::object: return value.empty() ? "" : value.dump(-1, ' ', false, json::error_handler_t::replace);
+    default: return value.dump();
+  }
+}
+
+// Names come from clients: what would move the cursor is not printed.
+std::string safe(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '.');
+  return text;
+}
+
+// Code points, which is close enough to columns on a terminal.
+size_t width(const std::string& text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+}
+
+void print_table(const json& rows, const std::vector<std::string>& columns, bool headers) {
+  std::vector<std::vector<std::string>> cells;
+  if (headers) cells.push_back(columns);
+  for (const json& row : rows) {
+    auto& line = cells.emplace_back();
+    for (const std::string& column : columns) line.push_back(row.contains(column) ? safe(cell(row[column])) : "");
+  }
+  std::vector<size_t> widths(columns.size());
+  for (const auto& line : cells)
+    for (size_t i = 0; i < line.size(); i++) widths[i] = std::max(widths[i], width(line[i]));
+  for (const auto& line : cells) {
+    std::string text;
+    for (size_t i = 0; i < line.size(); i++) {
+      text += line[i];
+      if (i + 1 < line.size()) text.append(widths[i] - width(line[i]) + 2, ' ');
+    }
+    std::cout << text << "\n";
+  }
+}
+
+void print_pairs(const json& object) {
+  size_t widest = 0;
+  for (const auto& [name, value] : object.items()) widest = std::max(widest, name.size());
+  for (const auto& [name, value] : object.items())
+    std::cout << name << std::string(widest - name.size() + 2, ' ') << safe(cell(value)) << "\n";
+}
+
+void print_json(const json& value) { std::cout << value.dump(2, ' ', false, json::error_handler_t::replace) << "\n"; }
+
+// ---- verbs ----------------------------------------------------------------------------------------------------------
+
+struct Options {
+  std::string socket = default_socket;
+  bool as_json = false;
+  bool quiet = false;
+  bool no_headers = false;
+  std::string vhost = "/";
+  std::vector<std::string> columns;
+  std::string user, password, name, file, explanation, level, configure, write, read, description;
+  std::vector<std::string> tags;
+  bool if_unused = false, if_empty = false;
+};
+
+struct Listing {
+  const char* verb;
+  const char* help;
+  bool in_vhost;
+  const char* columns;  // the default ones
+};
+
+constexpr Listing listings[] = {
+    {"list_queues", "queues of a vhost", true, "name messages"},
+    {"list_exchanges", "exchanges of a vhost", true, "name type"},
+    {"list_bindings", "bindings of a vhost", true,
+     "source_name source_kind destination_name destination_kind routing_key arguments"},
+    {"list_connections", "connections", false, "user peer_host peer_port state"},
+    {"list_channels", "channels", false, "pid user consumer_count prefetch_count"},
+    {"list_consumers", "consumers of a vhost", true,
+     "queue_name channel_pid consumer_tag ack_required prefetch_count active arguments"},
+    {"list_users", "accounts and their tags", false, "user tags"},
+    {"list_vhosts", "virtual hosts", false, "name"},
+    {"list_permissions", "who may do what in a vhost", true, "user configure write read"},
+    {"workers", "each datapath core: how busy, how fast", false,
+     "worker core isolated busy_percent idle_percent packets_in_rate packets_out_rate messages_in_rate "
+     "messages_out_rate longest_turn_us connections refusals"},
+    {"latency", "time messages spent in the broker", false,
+     "worker messages p50_us p90_us p99_us p99.9_us p99.99_us max_us"},
+};
+
+std::vector<std::string> words(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), {}};
+}
+
+void list(Broker& broker, const Options& options, const Listing& listing) {
+  json request = {{"command", listing.verb}};
+  if (listing.in_vhost) request["vhost"] = options.vhost;
+  bool statistics = std::string(listing.verb).find("list_") != 0;
+  std::vector<std::string> columns = options.columns.empty() ? words(listing.columns) : options.columns;
+  if (!statistics && !(options.as_json && options.columns.empty())) request["columns"] = columns;
+  json rows = broker.ask(request);
+  if (options.as_json) return print_json(rows);
+  print_table(rows, columns, !options.no_headers);
+}
+
+void ports(Broker& broker, const Options& options) {
+  json rows = broker.ask({{"command", "ports"}});
+  if (options.as_json) return print_json(rows);
+  print_table(rows, words("port driver mac address link speed_mbps mtu numa_node"), !options.no_headers);
+  std::cout << "\n";
+  json lines = json::array();
+  for (const json& port : rows) {
+    for (const json& queue : port["queues"]) {
+      json line = queue;
+      line["port"] = port["port"];
+      lines.push_back(std::move(line));
+    }
+    json total = port;
+    total["queue"] = "all";
+    lines.push_back(std::move(total));
+  }
+  print_table(lines, words("port queue packets_in bytes_in packets_out bytes_out drops"), !options.no_headers);
+}
+
+json read_definitions(const std::string& file) {
+  std::string text;
+  if (file == "-") {
+    text.assign(std::istreambuf_iterator<char>(std::cin), {});
+  } else {
+    std::ifstream stream(file, std::ios::binary);
+    if (!stream) throw Failure{exit_refused, "cannot read " + file};
+    text.assign(std::istreambuf_iterator<char>(stream), {});
+  }
+  json definitions = json::parse(text, nullptr, false);
+  if (!definitions.is_object()) throw Failure{exit_refused, file + " holds no JSON object"};
+  return definitions;
+}
+
+// The broker takes lines of at most 1 MiB: greater definitions go in parts, what others build on first.
+std::vector<json> parts_of(json definitions) {
+  constexpr size_t part_bytes = 512 * 1024;
+  if (definitions.dump(-1, ' ', false, json::error_handler_t::replace).size() < part_bytes)
+    return {std::move(definitions)};
+  std::vector<json> parts;
+  json part = json::object();
+  size_t size = 0;
+  for (const char* section : {"vhosts", "users", "permissions", "exchanges", "queues", "bindings", "policies",
+                              "parameters", "global_parameters", "topic_permissions"}) {
+    if (!definitions.contains(section) || !definitions[section].is_array()) continue;
+    for (json& entry : definitions[section]) {
+      size += entry.dump(-1, ' ', false, json::error_handler_t::replace).size() + 1;
+      if (size > part_bytes && !part.empty()) {
+        parts.push_back(std::exchange(part, json::object()));
+        size = 0;
+      }
+      part[section].push_back(std::move(entry));
+    }
+  }
+  parts.push_back(std::move(part));
+  return parts;
+}
+
+void import_definitions(Broker& broker, const Options& options) {
+  json report = json::array();
+  for (json& part : parts_of(read_definitions(options.file))) {
+    json result = broker.ask({{"command", "import_definitions"}, {"definitions", std::move(part)}});
+    for (json& line : result["report"]) report.push_back(std::move(line));
+  }
+  if (options.as_json) return print_json({{"report", report}});
+  for (const json& line : report) std::cerr << safe(line.get<std::string>()) << "\n";
+  if (!options.quiet) std::cout << "imported " << options.file << "\n";
+}
+
+void export_definitions(Broker& broker, const Options& options) {
+  json definitions = broker.ask({{"command", "export_definitions"}});
+  if (options.file == "-") return print_json(definitions);
+  std::ofstream stream(options.file, std::ios::binary | std::ios::trunc);
+  stream << definitions.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
+  if (!stream.flush()) throw Failure{exit_refused, "cannot write " + options.file};
+  if (!options.quiet) std::cout << "exported to " << options.file << "\n";
+}
+
+// A verb that changes something: prints a count if there is one, nothing else needs saying.
+void change(Broker& broker, const Options& options, const json& request) {
+  json result = broker.ask(request);
+  if (options.as_json) return print_json(result);
+  if (options.quiet) return;
+  if (result.contains("count"))
+    std::cout << result["count"] << " messages\n";
+  else if (result.contains("level"))
+    std::cout << safe(cell(result["level"])) << "\n";
+}
+
+// A password may come on standard input, so that it stands in no process list and no shell history.
+std::string password_of(const Options& options) {
+  if (options.password != "-") return options.password;
+  std::string line;
+  std::getline(std::cin, line);
+  return line;
+}
+
+constexpr char footer[] =
+    "Exit codes: 0 done, 64 wrong usage or argument, 65 refused or not there, 67 no such user,\n"
+    "69 the broker cannot be reached, 70 internal error.\n"
+    "Environment: TALARIA_CONTROL, the socket's path.";
+
+using Action = std::function<void(Broker&)>;
+
+// Every verb with its arguments; the chosen one leaves what is to be done in `action`.
+void describe(CLI::App& app, Options& options, Action& action) {
+  auto verb = [&](const char* name, const char* help, Action run) {
+    CLI::App* command = app.add_subcommand(name, help);
+    command->fallthrough();
+    command->callback([&action, run = std::move(run)] { action = run; });
+    return command;
+  };
+  auto ask = [&options](std::function<json()> request) {
+    return [&options, request = std::move(request)](Broker& broker) { change(broker, options, request()); };
+  };
+  auto in_vhost = [&](CLI::App* command) {
+    command->add_option("-p,--vhost", options.vhost, "virtual host")->capture_default_str();
+    return command;
+  };
+
+  verb("status", "what the broker is and holds", [&options](Broker& broker) {
+    json status = broker.ask({{"command", "status"}});
+    options.as_json ? print_json(status) : print_pairs(status);
+  });
+  for (const Listing& listing : listings) {
+    CLI::App* command =
+        verb(listing.verb, listing.help, [&options, &listing](Broker& broker) { list(broker, options, listing); });
+    if (listing.in_vhost) in_vhost(command);
+    command->add_option("columns", options.columns, std::string("default: ") + listing.columns);
+    command->add_flag("--no-table-headers", options.no_headers, "rows only");
+  }
+  verb("ports", "network ports and their queues: packets, bytes, drops", [&options](Broker& broker) {
+    ports(broker, options);
+  })->add_flag("--no-table-headers", options.no_headers, "rows only");
+
+  auto user_argument = [&](CLI::App* command) {
+    command->add_option("user", options.user, "the account's name")->required();
+    return command;
+  };
+  auto password_argument = [&](CLI::App* command) {
+    command->add_option("password", options.password, "the password; - reads it from standard input")->required();
+  };
+  password_argument(user_argument(
+      verb("add_user", "make an account, without permissions", ask([&options] {
+             return json{{"command", "add_user"}, {"user", options.user}, {"password", password_of(options)}};
+           }))));
+  user_argument(verb("delete_user", "remove an account and close its connections", ask([&options] {
+                       return json{{"command", "delete_user"}, {"user", options.user}};
+                     })));
+  password_argument(user_argument(
+      verb("change_password", "give an account another password", ask([&options] {
+             return json{{"command", "change_password"}, {"user", options.user}, {"password", password_of(options)}};
+           }))));
+  user_argument(verb("set_user_tags", "replace an account's tags", ask([&options] {
+                       return json{{"command", "set_user_tags"}, {"user", options.user}, {"tags", options.tags}};
+                     })))
+      ->add_option("tags", options.tags, "tags; none removes all");
+
+  CLI::App* add_vhost = verb("add_vhost", "make a virtual host", ask([&options] {
+                               return json{{"command", "add_vhost"},
+                                           {"vhost", options.name},
+                                           {"description", options.description},
+                                           {"tags", options.tags}};
+                             }));
+  add_vhost->add_option("vhost", options.name, "its name")->required();
+  add_vhost->add_option("--description", options.description, "for people");
+  add_vhost->add_option("--tags", options.tags, "separated by commas")->delimiter(',');
+  verb("delete_vhost", "remove a virtual host with all that is in it", ask([&options] {
+         return json{{"command", "delete_vhost"}, {"vhost", options.name}};
+       }))
+      ->add_option("vhost", options.name, "its name")
+      ->required();
+
+  CLI::App* set_permissions = user_argument(
+      in_vhost(verb("set_permissions", "let an account into a vhost", ask([&options] {
+                      return json{{"command", "set_permissions"},   {"user", options.user},   {"vhost", options.vhost},
+                                  {"configure", options.configure}, {"write", options.write}, {"read", options.read}};
+                    }))));
+  set_permissions->add_option("configure", options.configure, "regular expression")->required();
+  set_permissions->add_option("write", options.write, "regular expression")->required();
+  set_permissions->add_option("read", options.read, "regular expression")->required();
+  user_argument(
+      in_vhost(verb("clear_permissions", "keep an account out of a vhost", ask([&options] {
+                      return json{{"command", "clear_permissions"}, {"user", options.user}, {"vhost", options.vhost}};
+                    }))));
+
+  CLI::App* close =
+      verb("close_connection", "close a client's connection", ask([&options] {
+             return json{{"command", "close_connection"}, {"pid", options.name}, {"explanation", options.explanation}};
+           }));
+  close->add_option("pid", options.name, "column pid of list_connections")->required();
+  close->add_option("explanation", options.explanation, "what the client is told")->required();
+  CLI::App* delete_queue = in_vhost(verb("delete_queue", "remove a queue and its messages", ask([&options] {
+                                           return json{{"command", "delete_queue"},
+                                                       {"vhost", options.vhost},
+                                                       {"queue", options.name},
+                                                       {"if_empty", options.if_empty},
+                                                       {"if_unused", options.if_unused}};
+                                         })));
+  delete_queue->add_option("queue", options.name, "its name")->required();
+  delete_queue->add_flag("-e,--if-empty", options.if_empty, "only if it holds no ready messages");
+  delete_queue->add_flag("-u,--if-unused", options.if_unused, "only if it has no consumers");
+  in_vhost(verb("purge_queue", "remove a queue's ready messages", ask([&options] {
+                  return json{{"command", "purge_queue"}, {"vhost", options.vhost}, {"queue", options.name}};
+                })))
+      ->add_option("queue", options.name, "its name")
+      ->required();
+
+  verb("export_definitions", "write users, vhosts, permissions and topology as RabbitMQ's JSON",
+       [&options](Broker& broker) { export_definitions(broker, options); })
+      ->add_option("file", options.file, "where to; - is standard output")
+      ->required();
+  verb("import_definitions", "read them", [&options](Broker& broker) { import_definitions(broker, options); })
+      ->add_option("file", options.file, "where from; - is standard input")
+      ->required();
+
+  verb("log_level", "show or set what the broker logs", ask([&options] {
+         json request = {{"command", "log_level"}};
+         if (!options.level.empty()) request["level"] = options.level;
+         return request;
+       }))
+      ->add_option("level", options.level, "trace debug info warning error critical off");
+  verb("stop", "end the broker: connections are closed, then the process ends", ask([] {
+         return json{{"command", "stop"}};
+       }));
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Asks and tells a running Talaria broker.", "talariactl");
+  Options options;
+  Action action;
+  app.add_option("--socket", options.socket, "the broker's control socket")
+      ->envname("TALARIA_CONTROL")
+      ->capture_default_str();
+  app.add_flag("--json,-j", options.as_json, "print JSON");
+  app.add_flag("-q,--quiet,-s,--silent", options.quiet, "print only what was asked for");
+  app.require_subcommand(1);
+  app.footer(footer);
+  describe(app, options, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? exit_ok : exit_usage;
+  }
+  Broker broker(options.socket);
+  action(broker);
+  if (!std::cout.flush()) throw Failure{exit_internal, "cannot write to standard output"};
+  return exit_ok;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const Failure& failure) {
+    std::cerr << "talariactl: " << safe(failure.message) << "\n";
+    return failure.code;
+  } catch (const std::exception& error) {
+    std::cerr << "talariactl: " << error.what() << "\n";
+    return exit_internal;
+  }
+}
