@@ -29,12 +29,20 @@ constexpr std::array entries = {
     Entry{"net_ena", physical},
     Entry{"net_vmxnet3", physical},
     // Virtual ports.
-    Entry{"net_af_xdp", {.extra_buffers = 4096}},  // the fill ring
-    Entry{"net_af_packet", {.frame_limit_is_kernels = true}},
+    Entry{"net_tap", {.address_is_the_peers = true}},
+    // A fill ring; 256 bytes before each frame are the kernel's; a buffer with all its headers may not be larger than a
+    // page (4096 - 384, and 64 are a pool's to round up).
+    Entry{"net_af_xdp",
+          {.extra_buffers = 4096, .buffer_granularity = 64, .buffer_bytes_max = 3712, .buffer_overhead = 256}},
+    // Its ring's slots are whole pages with a header (complete_vdev), and a buffer must take a whole slot.
+    Entry{"net_af_packet",
+          {.frame_limit_is_kernels = true,
+           .buffer_granularity = 4096,
+           .buffer_bytes_max = 60 * 1024,
+           .buffer_overhead = 128}},
 };
 
-// A buffer's size is a 16-bit number, headroom included, in whole KiB of data.
-constexpr uint32_t buffer_data_max = (UINT16_MAX - RTE_PKTMBUF_HEADROOM) / 1024 * 1024;
+constexpr uint32_t buffer_bytes_min = 2048;  // what every driver takes for granted
 constexpr uint32_t frame_overhead = RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
 
 }  // namespace
@@ -66,9 +74,16 @@ Agreement negotiate(const PortReport& report, uint16_t workers) {
   return agreed;
 }
 
+uint32_t buffer_bytes(const DriverFacts& facts, uint16_t mtu) {
+  const uint32_t needed = mtu + frame_overhead + facts.buffer_overhead;
+  if (needed <= buffer_bytes_min) return buffer_bytes_min;
+  return (needed + facts.buffer_granularity - 1) / facts.buffer_granularity * facts.buffer_granularity;
+}
+
 uint32_t usable_mtu(const PortReport& report) {
-  uint32_t mtu = buffer_data_max - frame_overhead;
-  if (facts_of(report.driver).frame_limit_is_kernels) return mtu;
+  const DriverFacts facts = facts_of(report.driver);
+  uint32_t mtu = facts.buffer_bytes_max - frame_overhead - facts.buffer_overhead;
+  if (facts.frame_limit_is_kernels) return mtu;
   mtu = std::min(mtu, report.mtu_max);
   // As ethdev itself counts: without a real limit of the MTU, the overhead is the header and the frame check sequence.
   const bool real_mtu_max = report.mtu_max != UINT16_MAX && report.mtu_max < report.frame_bytes_max;

@@ -17,8 +17,16 @@ struct DriverFacts {
   bool rss_works = false;
   // Its largest frame, as reported, says nothing; the kernel's interface behind it decides.
   bool frame_limit_is_kernels = false;
+  // The address it reports is the one of the kernel's interface on the other side, and it does not filter by it.
+  bool address_is_the_peers = false;
   // Buffers it keeps for itself beyond the receive ring.
   uint32_t extra_buffers = 0;
+  // Its buffers' data bytes come in multiples of this. Physical ports count whole KiB.
+  uint32_t buffer_granularity = 1024;
+  // And are at most these: a buffer's length is a 16-bit number, headroom (128) included.
+  uint32_t buffer_bytes_max = 63 * 1024;
+  // What a frame takes in its buffer beyond its own bytes.
+  uint32_t buffer_overhead = 0;
 };
 
 DriverFacts facts_of(std::string_view driver);
@@ -45,6 +53,9 @@ struct Agreement {
   bool transmit_tcp_checksum = false;
 };
 Agreement negotiate(const PortReport& report, uint16_t workers);
+
+// Data bytes of a buffer that takes the largest frame of this MTU in one piece.
+uint32_t buffer_bytes(const DriverFacts& facts, uint16_t mtu);
 
 // The largest MTU the port can be used with, every frame in one buffer.
 uint32_t usable_mtu(const PortReport& report);

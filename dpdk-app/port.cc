@@ -17,7 +17,6 @@
 namespace talaria::app {
 namespace {
 
-constexpr uint32_t frame_overhead = RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN;
 constexpr uint16_t descriptors_wanted = 1024;
 constexpr uint16_t tap_descriptors = 256;  // net_tap fills a buffer for each of them at start and gains nothing by more
 
@@ -27,9 +26,6 @@ std::unexpected<Failure> refuse(std::string reason, int status = exit_port) {
 
 // Pools are largest for their memory with 2^n - 1 packets.
 uint32_t pool_size(uint32_t packets) { return std::bit_ceil(packets + 1) - 1; }
-
-// Whole KiB of data, as some ports count their buffers, and what every driver assumes at least.
-uint32_t buffer_data_bytes(uint16_t mtu) { return std::max(2048u, (mtu + frame_overhead + 1023) / 1024 * 1024); }
 
 uint32_t transmit_pool_packets(const PacketNeeds& needs) {
   return pool_size(descriptors_wanted + needs.to_send + spread_ring_packets + 2 * packet_cache);
@@ -84,7 +80,8 @@ std::expected<uint16_t, Failure> find_port(const Settings& settings) {
 
 size_t packet_memory_mib(const Settings& settings, const PacketNeeds& needs) {
   constexpr uint32_t extra_max = 2 * 4096;  // what any driver keeps for itself
-  const size_t packet = sizeof(rte_mbuf) + RTE_PKTMBUF_HEADROOM + buffer_data_bytes(settings.mtu) + 128;
+  const size_t largest_buffer = buffer_bytes(facts_of("net_af_packet"), settings.mtu);
+  const size_t packet = sizeof(rte_mbuf) + RTE_PKTMBUF_HEADROOM + largest_buffer + 128;
   const size_t workers = settings.workers;
   const size_t shared_queue = receive_pool_packets(4096, extra_max, settings.workers, needs);
   const size_t own_queues = settings.pci_ports.empty() ? 0 : workers * receive_pool_packets(4096, 0, 1, needs);
@@ -100,10 +97,11 @@ std::string complete_vdev(const std::string& vdev, uint16_t mtu) {
   };
   // Busy polling needs the interface's napi_defer_hard_irqs to be set; without it it only costs.
   if (name.starts_with("net_af_xdp")) add("busy_budget", "0");
-  if (name.starts_with("net_af_packet") && mtu > 1500) {
-    const std::string frame = std::to_string(std::bit_ceil(mtu + frame_overhead + 128));
-    add("framesz", frame);
-    add("blocksz", frame);
+  // Its ring's slots have 2 KiB unless it is told otherwise.
+  if (const uint32_t slot = buffer_bytes(facts_of("net_af_packet"), mtu);
+      name.starts_with("net_af_packet") && slot > 2048) {
+    add("framesz", std::to_string(slot));
+    add("blocksz", std::to_string(slot));
   }
   return vdev + arguments;
 }
@@ -179,6 +177,11 @@ std::expected<void, Failure> Port::configure(const Settings& settings) {
   rte_ether_addr mac;
   if (int error = rte_eth_macaddr_get(id_, &mac); error != 0) return refuse(name_ + " has no address" + wrong(error));
   std::memcpy(capabilities_.mac.data(), mac.addr_bytes, capabilities_.mac.size());
+  if (facts_of(driver_).address_is_the_peers) {
+    capabilities_.mac[0] =
+        static_cast<uint8_t>((capabilities_.mac[0] | 0x02) & 0xfe);  // locally administered, no group
+    capabilities_.mac[5] ^= 0x01;
+  }
   capabilities_.mtu = settings.mtu;
   capabilities_.transmit_ip_checksum = agreement_.transmit_ip_checksum;
   capabilities_.transmit_l4_checksum = agreement_.transmit_tcp_checksum;
@@ -186,7 +189,7 @@ std::expected<void, Failure> Port::configure(const Settings& settings) {
 }
 
 std::expected<void, Failure> Port::make_pools(const Settings& settings, const PacketNeeds& needs) {
-  const auto buffer = static_cast<uint16_t>(buffer_data_bytes(settings.mtu) + RTE_PKTMBUF_HEADROOM);
+  const auto buffer = static_cast<uint16_t>(buffer_bytes(facts_of(driver_), settings.mtu) + RTE_PKTMBUF_HEADROOM);
   const int node = settings.huge_pages ? numa_node_ : SOCKET_ID_ANY;
   auto make = [&](const std::string& pool_name, uint32_t packets) {
     return rte_pktmbuf_pool_create(pool_name.c_str(), packets, packet_cache, 0, buffer, node);
