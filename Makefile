@@ -115,9 +115,42 @@ run: all ## start the broker in a network namespace, reachable at 127.0.0.1:5672
 demo: all deps-tests ## stock clients publish and consume through the broker; prints rates and latencies
 	@scripts/lab run $(LAB_OPTIONS) -- tests/interop/demo/run
 
+# ---- simulator, fuzzers ---------------------------------------------------------------------------------------------
+SEED ?=
+SCENARIO ?=
+PLANT ?=
+SIM_RUNS ?= 200
+SIM_OPTIONS = $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(PLANT),--plant $(PLANT))
+
+.PHONY: sim
+sim: $(B)/tests/sim ## the simulator over many seeds; SEED=n (SCENARIO=, PLANT=) replays one
+	@$(if $(SEED),$(B)/tests/sim --seed $(SEED) $(SIM_OPTIONS), \
+	  scripts/run-tests --suite sim --closing-line 'planted-bugs: $(B)/tests/sim --self-test' 'seeds: $(B)/tests/sim --runs $(SIM_RUNS) $(SIM_OPTIONS)')
+
+# Each tests/fuzz/NAME.cc is a libFuzzer target with the corpus tests/fuzz/corpus/NAME, built by clang with sanitizers.
+FUZZERS := $(basename $(notdir $(wildcard tests/fuzz/*.cc)))
+FUZZ_BUILD := build-fuzzer-no-link-address-undefined-clang
+FUZZ_SECONDS ?= 60
+
+$(B)/tests/fuzz_%: $(B)/tests/fuzz/%.o $(foreach l,$(CORE_LAYERS),$(call lib,$(l)))
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CXX) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS_ALL) -fsanitize=fuzzer
+
+.PHONY: fuzz-programs fuzz-replay fuzz
+fuzz-programs: $(foreach f,$(FUZZERS),$(B)/tests/fuzz_$(f))
+fuzz-replay: deps-tests ## the fuzzers over their corpora, once
+	@$(MAKE) --no-print-directory CXX=clang++ SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
+	@scripts/run-tests --suite fuzz-replay --exit-status \
+	  $(foreach f,$(FUZZERS),'$(f): $(FUZZ_BUILD)/tests/fuzz_$(f) -runs=0 tests/fuzz/corpus/$(f)')
+fuzz: fuzz-replay ## the fuzzers for FUZZ_SECONDS each; what they find comes to lie in build/fuzz
+	@mkdir -p build/fuzz
+	@for fuzzer in $(FUZZERS); do mkdir -p build/fuzz/$$fuzzer; $(FUZZ_BUILD)/tests/fuzz_$$fuzzer -max_total_time=$(FUZZ_SECONDS) \
+	  -artifact_prefix=build/fuzz/$$fuzzer- build/fuzz/$$fuzzer tests/fuzz/corpus/$$fuzzer || exit; done
+
 # ---- all tests ------------------------------------------------------------------------------------------------------
 # Each suite is a target of its own that leaves its sums in build/test-results; scripts/test-all adds them up.
-SUITES := unit scripts interop
+SUITES := unit $(if $(wildcard tests/sim/*.cc),sim) $(if $(FUZZERS),fuzz-replay) scripts interop
 
 .PHONY: test
 test: deps-tests ## everything: builds, installs what is missing, ends with `N passed, N failed, N skipped`
@@ -173,7 +206,7 @@ clean: ## remove everything that was built
 help: ## this list
 	@echo "Talaria, a kernel-bypass AMQP broker."
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | sort | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
-	@echo "Variables: SANITIZE=address,undefined | thread    CXX=clang++    SEED=n (make sim)"
+	@echo "Variables: SANITIZE=address,undefined | thread    CXX=clang++    SEED=n (make sim)    LAB_OPTIONS='--workers 2' (run, demo, interop)"
 
 .PHONY: deps
 deps: ## install what is missing from Debian's packages
