@@ -1,0 +1,312 @@
+// Two engines, passing operations, events and releases by hand: a queue's home and the worker of its clients differ.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+
+#include "tests/unit/broker/fixture.h"
+
+namespace talaria::broker {
+namespace {
+
+class TwoWorkers : public ::testing::Test {
+ protected:
+  TwoWorkers() {
+    apply(topology.add_vhost());
+    apply(topology.add_exchange("fan", ExchangeType::fanout));
+    apply(topology.add_queue("here", 0));
+    apply(topology.add_queue("there", 1));
+    here = topology.queues["here"];
+    there = topology.queues["there"];
+  }
+  ~TwoWorkers() override {
+    for (int i = 0; i < 3; i++) exchange_all();
+    for (TestWorker* worker : {&a, &b}) {
+      worker->engine->check_invariants();
+      for (const Deliver& delivery : worker->outbox.deliveries) worker->pool.release(delivery.message);
+      worker->outbox.deliveries.clear();
+      worker->engine.reset();
+    }
+    a.engine.reset();
+    move_releases();
+    a.expect_all_home();
+    b.expect_all_home();
+  }
+
+  void apply(const TopologyChange& change) {
+    a.apply(change);
+    b.apply(change);
+  }
+  // What the worker does with its outbox: to the peer's engine, respectively sessions.
+  void exchange_all() {
+    for (auto [from, to] : {std::pair{&a, &b}, std::pair{&b, &a}}) {
+      WorkerIndex index = to == &a ? 0 : 1;
+      std::vector<Operation> operations;
+      operations.swap(from->outbox.operations[index]);
+      for (const Operation& operation : operations) to->engine->perform(operation);
+      std::vector<Event> events;
+      events.swap(from->outbox.events_to[index]);
+      for (const Event& event : events)
+        if (const Deliver* delivery = std::get_if<Deliver>(&event))
+          to->outbox.deliveries.push_back(*delivery);
+        else
+          to->outbox.events.push_back(event);
+    }
+    move_releases();
+  }
+  void move_releases() {
+    for (Message* message : a.outbox.releases[1]) b.pool.take_back(message);
+    for (Message* message : b.outbox.releases[0]) a.pool.take_back(message);
+    a.outbox.releases[1].clear();
+    b.outbox.releases[0].clear();
+  }
+  void publish(TestWorker& from, QueueId to, std::string_view body, uint64_t sequence = 0) {
+    QueueRecord* target = from.engine->find_queue(to);
+    ASSERT_TRUE(from.engine->room_for({&target, 1}));
+    WorkerIndex index = &from == &a ? 0 : 1;
+    from.engine->publish({&target, 1}, from.message(body), channel(1, index), sequence);
+  }
+  // The session on `worker` reads its deliveries: passed on, references given back.
+  std::vector<Deliver> read(TestWorker& worker) {
+    std::vector<Deliver> out;
+    out.swap(worker.outbox.deliveries);
+    for (const Deliver& delivery : out) {
+      bodies.push_back(body_of(delivery.message));
+      worker.pool.release(delivery.message);
+      worker.engine->passed({delivery.queue, delivery.consumer, 1});
+    }
+    return out;
+  }
+
+  PressureBoard board;
+  TestTopology topology;
+  EngineLimits limits{.handover_window = 10};
+  TestWorker a{0, 2, &board, 64, limits};
+  TestWorker b{1, 2, &board, 64, limits};
+  QueueId here, there;
+  std::vector<std::string> bodies;
+};
+
+TEST_F(TwoWorkers, PublishConsumeAndSettleAcross) {
+  a.engine->subscribe({there, consumer(1, 0), 0, 0, false, false});
+  exchange_all();
+  exchange_all();
+  ASSERT_TRUE(a.take_event<Subscribed>());
+  publish(a, there, "one", 1);
+  publish(b, there, "two", 2);
+  exchange_all();
+  exchange_all();
+  auto stored = a.take_event<Stored>();
+  ASSERT_TRUE(stored);
+  EXPECT_EQ(stored->sequence, 1u);
+  EXPECT_TRUE(b.take_event<Stored>());
+  b.engine->dispatch({}, 100);
+  exchange_all();
+  auto deliveries = read(a);
+  EXPECT_EQ(bodies, (std::vector<std::string>{"two", "one"})) << "b's own publish was there first";
+  EXPECT_EQ(topology.counters_of["there"]->unacknowledged.value(), 2u);
+  a.engine->settle({there, deliveries[0].entry, Outcome::acknowledged});
+  a.engine->settle({there, deliveries[1].entry, Outcome::requeued});
+  exchange_all();
+  EXPECT_EQ(topology.counters_of["there"]->unacknowledged.value(), 0u);
+  b.engine->dispatch({}, 100);
+  exchange_all();
+  deliveries = read(a);
+  ASSERT_EQ(deliveries.size(), 1u);
+  EXPECT_TRUE(deliveries[0].redelivered);
+  a.engine->settle({there, deliveries[0].entry, Outcome::acknowledged});
+  exchange_all();
+  exchange_all();
+  EXPECT_EQ(a.pool.messages(), 0u);
+  EXPECT_EQ(b.pool.messages(), 0u);
+}
+
+TEST_F(TwoWorkers, OneMessageToBothWorkers) {
+  apply(AddBinding{topology.to_queue("fan", "here", "")});
+  apply(AddBinding{topology.to_queue("fan", "there", "")});
+  RouteTargets targets;
+  Vhost* vhost = a.engine->find_vhost(topology.vhost);
+  route(*vhost, *vhost->find_exchange("fan"), "", {}, targets);
+  ASSERT_EQ(targets.queues().size(), 2u);
+  a.engine->publish(targets.queues(), a.message("both"), channel(1, 0), 9);
+  exchange_all();
+  exchange_all();
+  EXPECT_TRUE(a.take_event<Stored>());
+  EXPECT_TRUE(a.take_event<Stored>());
+  a.engine->get({here, channel(1, 0), true});
+  auto got = a.take_event<Got>();
+  EXPECT_EQ(body_of(got->message), "both");
+  EXPECT_TRUE(got->message->shared());
+  a.pool.release(got->message);
+  EXPECT_EQ(a.pool.messages(), 1u);
+  b.engine->get({there, channel(1, 1), true});
+  got = b.take_event<Got>();
+  EXPECT_EQ(body_of(got->message), "both");
+  b.pool.release(got->message);
+  EXPECT_EQ(a.pool.messages(), 1u) << "the last reference is on its way home";
+  exchange_all();
+  EXPECT_EQ(a.pool.messages(), 0u);
+}
+
+TEST_F(TwoWorkers, HandoverWindowStopsTheQueueOfASlowConsumer) {
+  a.engine->subscribe({there, consumer(1, 0), 0, 0, true, false});
+  exchange_all();
+  for (int i = 0; i < 25; i++) publish(b, there, "x");
+  EXPECT_EQ(b.engine->dispatch({}, 100), 10u);
+  exchange_all();
+  EXPECT_EQ(b.engine->dispatch({}, 100), 0u);
+  EXPECT_EQ(read(a).size(), 10u);
+  exchange_all();
+  EXPECT_EQ(b.engine->dispatch({}, 100), 10u);
+  exchange_all();
+  read(a);
+  exchange_all();
+  EXPECT_EQ(b.engine->dispatch({}, 100), 5u);
+  exchange_all();
+  EXPECT_EQ(read(a).size(), 5u);
+}
+
+TEST_F(TwoWorkers, GetCountPurgeAndCancelAnswerAcross) {
+  for (int i = 0; i < 3; i++) publish(b, there, std::to_string(i));
+  a.engine->subscribe({there, consumer(1, 0), 1, 0, false, false});
+  a.engine->pause({there, consumer(1, 0), true});
+  a.engine->get({there, channel(1, 0), false});
+  a.engine->count({there, channel(1, 0)});
+  a.engine->purge({there, channel(1, 0)});
+  a.engine->unsubscribe({there, consumer(1, 0), true});
+  exchange_all();
+  b.engine->dispatch({}, 100);
+  exchange_all();
+  EXPECT_EQ(a.take_event<Subscribed>()->result, SubscribeResult::subscribed);
+  auto got = a.take_event<Got>();
+  EXPECT_EQ(body_of(got->message), "0");
+  EXPECT_EQ(got->remaining, 2u);
+  a.pool.release(got->message);
+  EXPECT_EQ(a.take_event<Counted>()->consumers, 1u);
+  EXPECT_EQ(a.take_event<Purged>()->count, 2u);
+  EXPECT_TRUE(a.take_event<Unsubscribed>());
+  a.engine->settle({there, got->entry, Outcome::acknowledged});
+}
+
+TEST_F(TwoWorkers, ARemovedQueueCancelsConsumersElsewhere) {
+  a.engine->subscribe({there, consumer(1, 0), 0, 0, false, false});
+  exchange_all();
+  publish(b, there, "x");
+  b.engine->dispatch({}, 100);
+  b.apply(topology.remove_queue("there"));
+  // The other worker has not heard of it: what it sends meanwhile is dropped, and confirmed.
+  publish(a, there, "late", 5);
+  exchange_all();
+  exchange_all();
+  a.apply(topology.remove_queue("there"));
+  EXPECT_TRUE(a.take_event<Cancelled>());
+  EXPECT_FALSE(a.take_event<Stored>()->refused);
+  auto deliveries = read(a);
+  ASSERT_EQ(deliveries.size(), 1u);
+  a.engine->settle({there, deliveries[0].entry, Outcome::acknowledged});
+  b.engine->dispatch({}, 100);
+  exchange_all();
+  EXPECT_EQ(a.pool.messages(), 0u);
+  EXPECT_EQ(b.pool.messages(), 0u);
+}
+
+TEST_F(TwoWorkers, AWorkerWithoutRoomStopsPublishersElsewhere) {
+  QueueRecord* target = a.engine->find_queue(there);
+  EXPECT_TRUE(a.engine->room_for({&target, 1}));
+  std::vector<Message*> filling;
+  while (b.pool.pressure() == Pressure::ok) filling.push_back(b.message(std::string(30000, 'x')));
+  b.engine->dispatch({}, 1);
+  EXPECT_FALSE(a.engine->room_for({&target, 1}));
+  QueueRecord* own = a.engine->find_queue(here);
+  EXPECT_TRUE(a.engine->room_for({&own, 1})) << "its own queues are not concerned";
+  for (Message* message : filling) b.pool.release(message);
+  b.engine->dispatch({}, 1);
+  EXPECT_TRUE(a.engine->room_for({&target, 1}));
+}
+
+TEST_F(TwoWorkers, ABacklogToAPeerStopsPublishersToo) {
+  QueueRecord* target = a.engine->find_queue(there);
+  uint32_t published = 0;
+  while (a.engine->room_for({&target, 1})) {
+    a.engine->publish({&target, 1}, a.message("x"), channel(1, 0), 0);
+    ASSERT_LE(++published, limits.operations_backlog_max);
+  }
+  EXPECT_EQ(published, limits.operations_backlog_max);
+  exchange_all();
+  EXPECT_TRUE(a.engine->room_for({&target, 1}));
+}
+
+// Clients on both workers, queues on both: nothing is lost or doubled, and all memory comes home.
+TEST_F(TwoWorkers, RandomTrafficLosesNothing) {
+  std::mt19937 random(5);
+  struct Held {
+    TestWorker* worker;
+    Deliver delivery;
+  };
+  std::vector<Held> held;
+  std::set<std::string> seen;
+  uint64_t next[2] = {0, 0};
+  uint64_t confirmed = 0;
+  for (uint32_t number = 1; number <= 3; number++)
+    for (TestWorker* worker : {&a, &b})
+      for (QueueId queue : {here, there})
+        worker->engine->subscribe({queue, consumer(number, worker == &a ? 0 : 1), number * 3, 0, false, false});
+  for (int step = 0; step < 20000; step++) {
+    bool publishing = step < 15000;
+    TestWorker& worker = random() % 2 ? a : b;
+    WorkerIndex index = &worker == &a ? 0 : 1;
+    switch (random() % 6) {
+      case 0:
+      case 1:
+        if (publishing) {
+          std::string body = std::string(1, static_cast<char>('a' + index)) + std::to_string(next[index]++);
+          publish(worker, random() % 2 ? here : there, body, next[index]);
+        }
+        break;
+      case 2: worker.engine->dispatch({}, 1 + static_cast<uint32_t>(random() % 20)); break;
+      case 3: exchange_all(); break;
+      case 4:
+        for (const Deliver& delivery : read(worker)) held.push_back({&worker, delivery});
+        seen.insert(bodies.begin(), bodies.end());
+        break;
+      default:
+        for (int count = 0; count < 6 && !held.empty(); count++) {
+          size_t which = random() % held.size();
+          Held one = held[which];
+          held[which] = held.back();
+          held.pop_back();
+          bool requeue = publishing && random() % 4 == 0;
+          Outcome outcome = requeue ? Outcome::requeued : Outcome::acknowledged;
+          one.worker->engine->settle({one.delivery.queue, one.delivery.entry, outcome});
+        }
+    }
+    for (TestWorker* one : {&a, &b})
+      while (one->take_event<Stored>()) confirmed++;
+    if (step % 1000 == 0) {
+      a.engine->check_invariants();
+      b.engine->check_invariants();
+    }
+  }
+  for (int turn = 0; turn < 2000 && a.pool.messages() + b.pool.messages() != 0; turn++) {
+    for (TestWorker* worker : {&a, &b}) {
+      worker->engine->dispatch({}, 50);
+      for (const Deliver& delivery : read(*worker)) held.push_back({worker, delivery});
+    }
+    seen.insert(bodies.begin(), bodies.end());
+    for (const Held& one : held)
+      one.worker->engine->settle({one.delivery.queue, one.delivery.entry, Outcome::acknowledged});
+    held.clear();
+    exchange_all();
+    for (TestWorker* one : {&a, &b})
+      while (one->take_event<Stored>()) confirmed++;
+  }
+  EXPECT_EQ(a.pool.messages() + b.pool.messages(), 0u);
+  EXPECT_EQ(confirmed, next[0] + next[1]);
+  EXPECT_EQ(seen.size(), next[0] + next[1]);
+  const QueueCounters* counters[] = {topology.counters_of["here"], topology.counters_of["there"]};
+  EXPECT_EQ(counters[0]->acknowledged.value() + counters[1]->acknowledged.value(), next[0] + next[1])
+      << "each message was acknowledged exactly once";
+}
+
+}  // namespace
+}  // namespace talaria::broker
