@@ -42,7 +42,8 @@ CONTROL_LIBS := -lsqlite3 -lcrypto -lpcre2-8 -lspdlog -lfmt
 $(B)/core/%.o: EXTRA := -fno-exceptions
 $(B)/dpdk-app/%.o: EXTRA = -fno-exceptions $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB -DALLOW_EXPERIMENTAL_API
 $(B)/control/%.o: EXTRA := -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
-$(B)/dpdk-app/main.o $(B)/dpdk-app/options.o: EXTRA = $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
+# Where libraries that throw are used: command line, log, control thread.
+$(patsubst %,$(B)/dpdk-app/%.o,main options log control_thread): EXTRA = $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
 
 $(B)/%.o: %.cc
 	@mkdir -p $(@D)
@@ -127,25 +128,34 @@ sim: $(B)/tests/sim ## the simulator over many seeds; SEED=n (SCENARIO=, PLANT=)
 	@$(if $(SEED),$(B)/tests/sim --seed $(SEED) $(SIM_OPTIONS), \
 	  scripts/run-tests --suite sim --closing-line 'planted-bugs: $(B)/tests/sim --self-test' 'seeds: $(B)/tests/sim --runs $(SIM_RUNS) $(SIM_OPTIONS)')
 
-# Each tests/fuzz/NAME.cc is a libFuzzer target with the corpus tests/fuzz/corpus/NAME, built by clang with sanitizers.
-FUZZERS := $(basename $(notdir $(wildcard tests/fuzz/*.cc)))
-FUZZ_BUILD := build-fuzzer-no-link-address-undefined-clang
-FUZZ_SECONDS ?= 60
+# Each tests/fuzz/NAME.cc is a libFuzzer target with the corpus tests/fuzz/corpus/NAME; it fuzzes one layer and links only
+# what that layer may use. clang builds the fuzzers with sanitizers; the corpora are replayed by the compiler in use.
+fuzzed_layer_frames := core/amqp091/wire
+fuzzed_layer_segments := core/tcp
+fuzzed_layer_session := core/amqp091/session
+FUZZERS := $(filter-out replay,$(basename $(notdir $(wildcard tests/fuzz/*.cc))))
+TARGET ?=
+SECONDS ?= 60
 
-$(B)/tests/fuzz_%: $(B)/tests/fuzz/%.o $(foreach l,$(CORE_LAYERS),$(call lib,$(l)))
-	@mkdir -p $(@D)
-	@echo "  LD    $@"
-	@$(CXX) -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS_ALL) -fsanitize=fuzzer
+define fuzz_program_pair
+$(B)/tests/fuzz_$(1): $(B)/tests/fuzz/$(1).o $(call libs,$(fuzzed_layer_$(1)))
+	@mkdir -p $$(@D)
+	@echo "  LD    $$@"
+	@$$(CXX) -o $$@ $$^ $$(LDFLAGS_ALL) -fsanitize=fuzzer
+$(B)/tests/replay_$(1): $(B)/tests/fuzz/replay.o $(B)/tests/fuzz/$(1).o $(call libs,$(fuzzed_layer_$(1)))
+	@mkdir -p $$(@D)
+	@echo "  LD    $$@"
+	@$$(CXX) -o $$@ $$^ $$(LDFLAGS_ALL)
+endef
+$(foreach f,$(FUZZERS),$(eval $(call fuzz_program_pair,$(f))))
 
-.PHONY: fuzz-programs fuzz-replay fuzz
-fuzz-programs: $(foreach f,$(FUZZERS),$(B)/tests/fuzz_$(f))
-fuzz-replay: deps-tests ## the fuzzers over their corpora, once
-	@$(MAKE) --no-print-directory CXX=clang++ SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
-	@scripts/run-tests --suite fuzz-replay --exit-status \
-	  $(foreach f,$(FUZZERS),'$(f): $(FUZZ_BUILD)/tests/fuzz_$(f) -runs=0 tests/fuzz/corpus/$(f)')
-fuzz: fuzz-replay ## the fuzzers for FUZZ_SECONDS each; what they find comes to lie in build/fuzz
-	@mkdir -p build/fuzz
-	@for fuzzer in $(FUZZERS); do mkdir -p build/fuzz/$$fuzzer; $(FUZZ_BUILD)/tests/fuzz_$$fuzzer -max_total_time=$(FUZZ_SECONDS) \
+.PHONY: fuzz-replay fuzz fuzz-run
+fuzz-replay: $(foreach f,$(FUZZERS),$(B)/tests/replay_$(f)) ## the fuzz targets over their corpora, once
+	@scripts/run-tests --suite fuzz-replay --closing-line $(foreach f,$(FUZZERS),'$(f): $(B)/tests/replay_$(f) tests/fuzz/corpus/$(f)')
+fuzz: deps-tests ## fuzz TARGET= (all in turn) for SECONDS= each; what they find comes to lie in build/fuzz
+	@$(MAKE) --no-print-directory CXX=clang++ SANITIZE=fuzzer-no-link,address,undefined fuzz-run
+fuzz-run: $(foreach f,$(or $(TARGET),$(FUZZERS)),$(B)/tests/fuzz_$(f))
+	@for fuzzer in $(or $(TARGET),$(FUZZERS)); do mkdir -p build/fuzz/$$fuzzer; $(B)/tests/fuzz_$$fuzzer -max_total_time=$(SECONDS) \
 	  -artifact_prefix=build/fuzz/$$fuzzer- build/fuzz/$$fuzzer tests/fuzz/corpus/$$fuzzer || exit; done
 
 # ---- all tests ------------------------------------------------------------------------------------------------------
@@ -206,7 +216,7 @@ clean: ## remove everything that was built
 help: ## this list
 	@echo "Talaria, a kernel-bypass AMQP broker."
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | sort | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
-	@echo "Variables: SANITIZE=address,undefined | thread    CXX=clang++    SEED=n (make sim)    LAB_OPTIONS='--workers 2' (run, demo, interop)"
+	@echo "Variables: SANITIZE=address,undefined | thread    CXX=clang++    SEED=n (make sim)    TARGET=frames SECONDS=60 (make fuzz)    LAB_OPTIONS='--workers 2' (run, demo, interop)"
 
 .PHONY: deps
 deps: ## install what is missing from Debian's packages

@@ -3,10 +3,6 @@
 // Whatever the input, nothing may crash or read beyond it (the input is copied to an allocation of its own size). And
 // what is accepted must mean something: emitted again and parsed again it is the same octets; the quick scan of a
 // content header and the full parse agree; a table that validates decodes, unless a bound stops it.
-//
-//      clang++-16 -std=c++2b -D__cpp_concepts=202002L -g -fsanitize=fuzzer,address,undefined -I.
-//          tests/fuzz/frames.cc core/amqp091/wire/[a-z]*.cc core/base/[a-z]*.cc -o fuzz-frames
-//      ./fuzz-frames tests/fuzz/corpus/frames
 #include <algorithm>
 #include <array>
 #include <cstdint>
