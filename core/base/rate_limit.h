@@ -16,24 +16,21 @@ class RateLimit {
 
   // True if one more is allowed now; it is counted then.
   bool allow(Time now) {
-    if (begin_window(now)) used_ = 0;
+    if (now >= window_end_) {
+      window_end_ = now + std::chrono::seconds(1);
+      used_ = 0;
+    }
     if (used_ >= per_second_) return false;
     used_++;
     return true;
   }
 
- private:
-  bool begin_window(Time now) {
-    if (started_ && now - window_start_ < std::chrono::seconds(1)) return false;
-    started_ = true;
-    window_start_ = now;
-    return true;
-  }
+  void set_limit(uint32_t per_second) { per_second_ = per_second; }
 
+ private:
+  Time window_end_ = Time::min();
   uint32_t per_second_;
   uint32_t used_ = 0;
-  bool started_ = false;
-  Time window_start_{};
 };
 
 }  // namespace talaria::base

@@ -20,17 +20,29 @@
 
 #include <cstdint>
 #include <expected>
-#include <memory>
 #include <memory_resource>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "core/base/bytes.h"
 #include "core/base/hash.h"
+#include "core/base/rate_limit.h"
+#include "core/base/ring.h"
+#include "core/base/slab.h"
 #include "core/base/time.h"
+#include "core/base/timer_wheel.h"
 #include "core/net/host.h"
 #include "core/tcp/config.h"
+#include "core/tcp/connection.h"
 #include "core/tcp/counters.h"
+#include "core/tcp/half_open.h"
+#include "core/tcp/reassembly.h"
+#include "core/tcp/secrets.h"
+#include "core/tcp/segment.h"
+#include "core/tcp/send_queue.h"
+#include "core/tcp/time_wait.h"
+#include "core/tcp/tuple.h"
 #include "core/tcp/types.h"
 
 namespace talaria::tcp {
@@ -60,8 +72,8 @@ class Stack {
                                                     base::Time now);
 
   // ---- the turn -----------------------------------------------------------------------------------------------------
-  // Takes the packets of the datagrams. May be called several times a turn.
-  void on_segments(std::span<const net::Datagram> datagrams, base::Time now);
+  // Takes the packets out of the datagrams. May be called several times a turn.
+  void on_segments(std::span<net::Datagram> datagrams, base::Time now);
   // Runs expired timers, at most Config::timers_per_turn.
   void on_time(base::Time now);
   // What happened. The same span until clear_events(); what happens meanwhile (an abort() of the visitor's, say) is
@@ -135,9 +147,167 @@ class Stack {
   void check_invariants() const;
 
  private:
+  // A packet of this turn with bytes in order that were not read yet.
+  struct Held {
+    net::Packet packet;
+    Sequence sequence = 0;
+    uint32_t slot = base::none;  // of the connection
+    uint16_t offset = 0;         // of the unread bytes in the packet
+    uint16_t length = 0;         // 0: all read, or copied
+    uint16_t next = held_none;   // of the same connection
+  };
+  static constexpr uint16_t held_none = UINT16_MAX;
+
+  // What `choose` decided to send next: payload bytes, and whether a FIN stands behind them.
+  struct Pick {
+    Sequence sequence = 0;
+    uint32_t bytes = 0;
+    bool fin = false;
+  };
+  enum class Sent : uint8_t { nothing_left, more, blocked };
+
+  // input.cc: a segment comes in.
+  void on_burst(std::span<net::Datagram> burst);
+  void dispatch(const Tuple& tuple, uint64_t hash, const Segment& segment, net::Packet& packet);
+  void on_segment(Connection& connection, const Segment& segment, net::Packet& packet);
+  bool predicted(const Connection& connection, const Segment& segment) const;
+  bool acceptable(Connection& connection, const Segment& segment);
+  void answer_unacceptable(Connection& connection, const Segment& segment);
+  void on_reset(Connection& connection, const Segment& segment);
+  void challenge(Connection& connection);
+  bool allow_challenge();
+  void take_timestamp(Connection& connection, const Segment& segment);
+
+  // receive.cc: its payload, and the application's reading.
+  void on_payload(Connection& connection, const Segment& segment, net::Packet& packet);
+  bool take_in_order(Connection& connection, base::Bytes payload, net::Packet& packet);
+  void take_out_of_order(Connection& connection, Sequence at, base::Bytes payload);
+  void on_finish(Connection& connection);
+  bool hold(Connection& connection, base::Bytes payload, net::Packet& packet);
+  bool settle_held(Connection& connection);
+  void unreceive(Connection& connection, uint16_t from);
+  void release_read(Connection& connection);
+  uint32_t receive_room(const Connection& connection) const;
+  bool window_update_due(const Connection& connection) const;
+  uint16_t advertise(Connection& connection);
+
+  // acknowledge.cc: what an acknowledgement says, and recovery from loss.
+  bool on_acknowledgement(Connection& connection, const Segment& segment);
+  void update_window(Connection& connection, const Segment& segment);
+  uint32_t take_sacks(Connection& connection, const Segment& segment);
+  void on_new_acknowledgement(Connection& connection, const Segment& segment);
+  void on_duplicate_acknowledgement(Connection& connection);
+  void sample_round_trip(Connection& connection, const Segment& segment);
+  void grow_congestion_window(Connection& connection, uint32_t acknowledged, uint32_t flight);
+  void recover_from(Connection& connection, uint32_t acknowledged);
+  void enter_fast_recovery(Connection& connection);
+  void on_finish_acknowledged(Connection& connection);
+
+  // output.cc: a segment goes out.
+  Sent output_connection(Connection& connection);
+  bool choose(Connection& connection, Pick& pick) const;
+  bool choose_first_unacknowledged(const Connection& connection, Pick& pick) const;
+  bool choose_by_scoreboard(Connection& connection, Pick& pick) const;
+  bool choose_again(Connection& connection, Pick& pick) const;
+  bool choose_new(Connection& connection, uint32_t congestion_room, Pick& pick) const;
+  uint32_t payload_max(const Connection& connection) const;
+  bool send_pick(Connection& connection, const Pick& pick);
+  bool send_acknowledgements(Connection& connection);
+  bool send_syn(Connection& connection);
+  bool send_segment(Connection& connection, uint8_t flags, Sequence sequence, uint32_t payload);
+  void arm_send_timer(Connection& connection);
+  void mark_output(Connection& connection);
+
+  // answer.cc: segments without a connection block behind them.
+  bool send_bare(const Tuple& tuple, Segment& segment);
+  void reset_stranger(const Tuple& tuple, const Segment& segment);
+  void send_reset(const Connection& connection);
+  void on_time_wait(TimeWait& entry, uint64_t hash, const Segment& segment);
+  void acknowledge_time_wait(const TimeWait& entry);
+
+  // timers.cc
+  void on_timer(Connection& connection);
+  void on_retransmission_timeout(Connection& connection);
+  void on_persist_timeout(Connection& connection);
+  void on_keepalive_due(Connection& connection);
+  void on_half_open_expired(HalfOpen& entry);
+  base::Time deadline_of(const Connection& connection) const;
+  void arm(Connection& connection);
+  void arm_by(Connection& connection, base::Time deadline);
+
+  // listener.cc: passive opening.
+  bool is_listening(uint16_t port) const;
+  void on_listen(const Tuple& tuple, uint64_t hash, const Segment& segment, net::Packet& packet);
+  void on_syn(const Tuple& tuple, uint64_t hash, const Segment& segment);
+  void on_half_open(HalfOpen& entry, uint64_t hash, const Segment& segment, net::Packet& packet);
+  void send_syn_ack(const HalfOpen& entry);
+  void send_cookie(const Tuple& tuple, const Segment& segment);
+  bool accept_cookie(const Tuple& tuple, uint64_t hash, const Segment& segment, net::Packet& packet);
+  Connection* accept(const HalfOpen& handshake, uint64_t hash, const Segment& segment);
+
+  // active_open.cc
+  void on_syn_sent(Connection& connection, const Segment& segment);
+  bool on_syn_received(Connection& connection, const Segment& segment);
+  bool tuple_in_use(const Tuple& tuple);
+  void become_established(Connection& connection);
+
+  // stack.cc: blocks, events, ends.
+  Connection* find(ConnectionId id);
+  const Connection* find(ConnectionId id) const;
+  ConnectionId id_of(const Connection& connection) const;
+  Connection* open(const Tuple& tuple, uint64_t hash);
+  void set_options(Connection& connection, uint16_t peer_mss, const Segment& syn);
+  void finish(Connection& connection, CloseReason reason);
+  void give_up(Connection& connection, CloseReason reason);
+  void enter_time_wait(Connection& connection);
+  void free(Connection& connection);
+  Event& event_of(Connection& connection);
+  void wrote(Connection& connection, size_t bytes);
+  void refuse_write(Connection& connection);
+  void tell_waiting_writers();
+  uint32_t timestamp_clock(uint32_t offset) const;
+  uint64_t hash(const Tuple& tuple) const { return hash_of(tuple, secrets_.table_key()); }
+  void update_gauges();
+
+  // invariants.cc
+  void check_numbers(const Connection& connection, size_t queued_bytes) const;
+  void check_liveness(const Connection& connection) const;
+
   Config config_;
   net::Host& host_;
   StackCounters counters_;
+  Secrets secrets_;
+  net::Ipv4Address address_;
+  uint16_t local_mss_;   // what we announce
+  uint8_t local_scale_;  // of the window we send
+  base::Time now_{};     // of the last call that was told
+
+  base::Slab<Connection> connections_;
+  TupleIndex<Connection> index_;
+  HalfOpenTable half_open_;
+  TimeWaitTable time_wait_;
+  SendMemory send_memory_;
+  ReceiveMemory receive_memory_;
+  base::TimerWheel wheel_;
+
+  std::vector<uint16_t> listeners_;
+  std::vector<Held> held_;
+  size_t held_count_ = 0;
+  base::Ring<uint32_t> output_;   // slots of connections with something to send, each once
+  base::Ring<uint32_t> writers_;  // connections that were refused send memory
+  std::vector<Event> events_;     // being collected
+  std::vector<Event> visited_;    // handed out by events()
+  bool visiting_ = false;
+  base::Time cookies_until_{};  // cookies may come back until then
+  base::RateLimit challenges_;
+  base::RateLimit resets_;
+  uint32_t next_port_ = 0;
 };
+
+template <class Visitor>
+void Stack::for_each_connection(Visitor&& visit) const {
+  for (uint32_t slot = 0; slot < connections_.size(); slot++)
+    if (connections_[slot].receive.state != State::closed) visit(id_of(connections_[slot]));
+}
 
 }  // namespace talaria::tcp

@@ -1,0 +1,222 @@
+// What an acknowledgement says: bytes that may be forgotten, the peer's window, and which segments were lost.
+//
+//                    3 duplicate ACKs, or SACK shows a loss
+//          +--------------------------------------------------> fast ----+
+//        none <----------- `recover` acknowledged ----------------|------+
+//          ^                                                      | timer
+//          +---------- `recover` acknowledged ----- timeout <-----+
+//
+// Fast recovery is RFC 6675 with SACK and RFC 6582 (NewReno) without; the timer is RFC 6298; windows are RFC 5681.
+#include "core/base/check.h"
+#include "core/tcp/congestion.h"
+#include "core/tcp/stack.h"
+
+namespace talaria::tcp {
+namespace {
+
+constexpr uint8_t duplicate_threshold = Scoreboard::duplicate_threshold;
+
+}  // namespace
+
+// RFC 9293 3.10.7.4, fifth check, with RFC 5961 5.2. False: the segment is not processed further.
+bool Stack::on_acknowledgement(Connection& connection, const Segment& segment) {
+  auto& send = connection.send;
+  Sequence acknowledgement = segment.acknowledgement;
+  if (after(acknowledgement, send.max) || before(acknowledgement, send.unacknowledged - connection.window_max)) {
+    counters_.drop_bad_ack.add();
+    challenge(connection);
+    return false;
+  }
+  connection.probes = 0;                                          // whatever it says, the peer is there
+  if (before(acknowledgement, send.unacknowledged)) return true;  // old; its text may be new
+
+  uint32_t window_before = send.window;
+  uint32_t newly_sacked = segment.sack_count > 0 && connection.receive.sack ? take_sacks(connection, segment) : 0;
+  update_window(connection, segment);
+  if (acknowledgement != send.unacknowledged) {
+    on_new_acknowledgement(connection, segment);
+  } else if (connection.in_flight() > 0) {
+    bool plain = segment.payload.empty() && !segment.has(flag_fin) && send.window == window_before;
+    if (connection.receive.sack ? newly_sacked > 0 : plain) on_duplicate_acknowledgement(connection);
+    // A peer that answers with a shut window is alive: it is never given up by count (RFC 9293 3.8.6.1).
+    if (send.window == 0) connection.timeouts = 0;
+  }
+  return true;
+}
+
+// RFC 9293 3.10.7.4: only from a segment that is not older than the one the window was last taken from.
+void Stack::update_window(Connection& connection, const Segment& segment) {
+  auto& send = connection.send;
+  if (before(segment.sequence, send.window_sequence) ||
+      (segment.sequence == send.window_sequence && before(segment.acknowledgement, send.window_acknowledgement)))
+    return;
+  send.window_sequence = segment.sequence;
+  send.window_acknowledgement = segment.acknowledgement;
+  uint32_t window = static_cast<uint32_t>(segment.window) << send.scale;
+  if (window == send.window) return;
+  bool grew = window > send.window;
+  send.window = window;
+  connection.window_max = std::max(connection.window_max, window);
+  if (!grew) return;
+  if (connection.persisting) {
+    connection.persisting = false;
+    send.timer = base::never;
+  }
+  mark_output(connection);
+}
+
+// Blocks that make no sense are counted and ignored; a block at or below the acknowledgement number reports a duplicate
+// (RFC 2883) and says nothing new. Returns the bytes sacked for the first time.
+uint32_t Stack::take_sacks(Connection& connection, const Segment& segment) {
+  auto& send = connection.send;
+  Sequence floor = later(send.unacknowledged, segment.acknowledgement);
+  uint32_t newly = 0;
+  for (size_t i = 0; i < segment.sack_count; i++) {
+    Range block = segment.sacks[i];
+    if (at_or_after(block.start, block.end) || after(block.end, send.max) ||
+        before(block.start, send.unacknowledged - connection.window_max)) {
+      counters_.bad_sacks.add();
+      continue;
+    }
+    if (at_or_before(block.end, floor)) continue;
+    newly += connection.scoreboard.add({later(block.start, floor), block.end});
+  }
+  return newly;
+}
+
+void Stack::on_new_acknowledgement(Connection& connection, const Segment& segment) {
+  auto& send = connection.send;
+  Sequence acknowledgement = segment.acknowledgement;
+  uint32_t flight = connection.in_flight();
+  uint32_t acknowledged = acknowledgement - send.unacknowledged;
+  sample_round_trip(connection, segment);
+
+  send.unacknowledged = acknowledgement;
+  if (before(send.next, acknowledgement)) send.next = acknowledgement;
+  send_memory_.release_before(send.queue, connection.tail, earlier(acknowledgement, send.end));
+  if (!connection.scoreboard.empty()) connection.scoreboard.advance(acknowledgement);
+  connection.timeouts = 0;
+
+  if (send.recovery == Recovery::none) {
+    send.duplicate_acks = 0;
+    grow_congestion_window(connection, acknowledged, flight);
+  } else {
+    recover_from(connection, acknowledged);
+  }
+  // RFC 6298 5.2, 5.3: only an ACK of something new restarts the timer.
+  connection.persisting = false;
+  send.timer = base::never;
+  if (connection.in_flight() > 0) arm_send_timer(connection);
+  mark_output(connection);
+
+  if (connection.above_high && connection.queued() <= config_.send_low_watermark) {
+    connection.above_high = false;
+    event_of(connection).writable = true;
+  }
+  if (send.finish && connection.fin_acknowledged()) on_finish_acknowledged(connection);
+}
+
+// One segment a round trip is timed and never one that was sent twice (Karn); the timestamp option helps out while the
+// timer is backed off, when no such segment comes by.
+void Stack::sample_round_trip(Connection& connection, const Segment& segment) {
+  if (connection.timing) {
+    if (before(segment.acknowledgement, connection.timed_end)) return;
+    connection.timing = false;
+    connection.round_trip.sample(now_ - connection.timed_at, config_.rto_min, config_.rto_max);
+  } else if (connection.round_trip.backoff > 0 && connection.receive.timestamps && segment.has_timestamp) {
+    uint32_t elapsed = timestamp_clock(connection.timestamp_offset) - segment.timestamp_echo;
+    if (elapsed > 10 * 60 * 1000) return;  // no timestamp of ours
+    connection.round_trip.sample(std::chrono::milliseconds(std::max(elapsed, 1u)), config_.rto_min, config_.rto_max);
+  }
+}
+
+// Not while the application, not the window, is what limits (RFC 5681 4.1, RFC 7661).
+void Stack::grow_congestion_window(Connection& connection, uint32_t acknowledged, uint32_t flight) {
+  auto& send = connection.send;
+  bool slow_start = send.congestion_window < send.threshold;
+  bool used = connection.window_limited || (slow_start && send.congestion_window < 2 * flight);
+  if (used) Congestion::grow(send.congestion_window, send.threshold, connection.growth_credit, acknowledged, send.mss);
+}
+
+void Stack::recover_from(Connection& connection, uint32_t acknowledged) {
+  auto& send = connection.send;
+  bool whole = at_or_after(send.unacknowledged, connection.recover);
+  if (send.recovery == Recovery::timeout) {
+    Congestion::grow(send.congestion_window, send.threshold, connection.growth_credit,
+                     std::min<uint32_t>(acknowledged, send.mss), send.mss);
+    if (whole) {
+      send.recovery = Recovery::none;
+      send.duplicate_acks = 0;
+    }
+    return;
+  }
+  if (whole) {
+    uint32_t flight = connection.in_flight();
+    send.congestion_window = connection.receive.sack
+                                 ? send.threshold
+                                 : std::min(send.threshold, std::max<uint32_t>(flight, send.mss) + send.mss);
+    send.recovery = Recovery::none;
+    send.duplicate_acks = 0;
+    send.retransmit_now = false;
+    return;
+  }
+  if (connection.receive.sack) {
+    connection.retransmitted = later(connection.retransmitted, send.unacknowledged);
+    return;
+  }
+  // A partial ACK (RFC 6582 3.2 step 3): the next segment is lost too; the window shrinks by what left the network.
+  send.retransmit_now = true;
+  uint32_t deflated = send.congestion_window > acknowledged ? send.congestion_window - acknowledged : 0;
+  if (acknowledged >= send.mss) deflated += send.mss;
+  send.congestion_window = std::max<uint32_t>(deflated, send.mss);
+}
+
+void Stack::on_duplicate_acknowledgement(Connection& connection) {
+  auto& send = connection.send;
+  counters_.duplicate_acks.add();
+  if (send.duplicate_acks < UINT8_MAX) send.duplicate_acks++;
+  mark_output(connection);
+  if (send.recovery == Recovery::timeout) return;
+  if (send.recovery == Recovery::fast) {
+    if (!connection.receive.sack)
+      send.congestion_window = std::min(send.congestion_window + send.mss, Congestion::window_max);
+    return;
+  }
+  bool lost = send.duplicate_acks >= duplicate_threshold ||
+              (connection.receive.sack &&
+               connection.scoreboard.lost_before(send.unacknowledged, send.mss) != send.unacknowledged);
+  // RFC 6582 3.2 step 2: duplicates that a finished recovery's own retransmissions caused do not begin another one.
+  bool beyond_last = connection.receive.sack || after(send.unacknowledged, connection.recover);
+  if (lost && beyond_last) return enter_fast_recovery(connection);
+  if (send.duplicate_acks < duplicate_threshold) counters_.limited_transmits.add();  // RFC 3042, see `output`
+}
+
+void Stack::enter_fast_recovery(Connection& connection) {
+  auto& send = connection.send;
+  counters_.fast_retransmits.add();
+  send.threshold = Congestion::threshold_after_loss(connection.in_flight(), send.mss);
+  send.congestion_window =
+      connection.receive.sack ? send.threshold : send.threshold + duplicate_threshold * uint32_t{send.mss};
+  send.recovery = Recovery::fast;
+  send.retransmit_now = true;
+  connection.growth_credit = 0;
+  connection.recover = send.max;
+  connection.retransmitted = send.unacknowledged;
+  connection.timing = false;
+}
+
+// RFC 9293 3.10.7.4: our FIN is acknowledged.
+void Stack::on_finish_acknowledged(Connection& connection) {
+  switch (connection.receive.state) {
+    case State::fin_wait_1:
+      connection.receive.state = State::fin_wait_2;
+      connection.close_deadline = now_ + config_.fin_wait_2_timeout;
+      arm_by(connection, connection.close_deadline);
+      break;
+    case State::closing: enter_time_wait(connection); break;
+    case State::last_ack: finish(connection, CloseReason::finished); break;
+    default: CHECK(false);
+  }
+}
+
+}  // namespace talaria::tcp

@@ -1,0 +1,105 @@
+// Segments without a connection block behind them: resets for strangers, and the last words of TIME_WAIT.
+#include "core/base/check.h"
+#include "core/tcp/stack.h"
+
+namespace talaria::tcp {
+
+// Ports, checksum, the way out. False if the port or the packets do not allow it now: these answers are never owed, the
+// peer asks again.
+bool Stack::send_bare(const Tuple& tuple, Segment& segment) {
+  if (host_.transmit_room() == 0) return false;
+  net::Packet packet = host_.allocate();
+  if (!packet) {
+    counters_.no_packet.add();
+    return false;
+  }
+  segment.source_port = tuple.local_port;
+  segment.destination_port = tuple.remote_port;
+  uint8_t* l4 = packet.data + host_.l4_offset();
+  size_t bytes = emit_segment(segment, l4);
+  packet.length = static_cast<uint16_t>(host_.l4_offset() + bytes);
+  packet.offload_l4_checksum = host_.capabilities().transmit_l4_checksum;
+  net::Ipv4Address remote{tuple.remote_address};
+  write_segment_checksum({l4, bytes}, address_, remote, packet.offload_l4_checksum);
+  host_.send(packet, remote, net::IpProtocol::tcp, now_);
+  counters_.segments_sent.add();
+  return true;
+}
+
+// RFC 9293 3.10.7.1: nobody is here. A reset is never answered.
+void Stack::reset_stranger(const Tuple& tuple, const Segment& segment) {
+  if (segment.has(flag_rst)) return;
+  if (!resets_.allow(now_)) return counters_.resets_limited.add();
+  Segment reset;
+  reset.flags = flag_rst;
+  if (segment.has(flag_ack)) {
+    reset.sequence = segment.acknowledgement;
+  } else {
+    reset.flags |= flag_ack;
+    reset.acknowledgement = segment.sequence + segment.sequence_bytes();
+  }
+  if (send_bare(tuple, reset)) counters_.resets_sent.add();
+}
+
+void Stack::send_reset(const Connection& connection) {
+  Segment reset;
+  reset.flags = flag_rst | flag_ack;
+  reset.sequence = connection.send.max;
+  reset.acknowledgement = connection.receive.next;
+  if (send_bare(connection.tuple(), reset)) counters_.resets_sent.add();
+}
+
+// RFC 9293 3.10.7.4 in TIME-WAIT, RFC 1337 (a reset does not end it), RFC 6191 (a newer SYN does).
+void Stack::on_time_wait(TimeWait& entry, uint64_t hash, const Segment& segment) {
+  if (segment.has(flag_rst)) return counters_.resets_received.add();
+  if (segment.has(flag_syn) && !segment.has(flag_ack)) {
+    bool newer = entry.has_timestamp && segment.has_timestamp ? after(segment.timestamp, entry.recent_timestamp)
+                                                              : after(segment.sequence, entry.receive_next);
+    if (newer && is_listening(entry.key.local_port)) {
+      counters_.time_wait_reused.add();
+      Tuple tuple = entry.key;
+      time_wait_.remove(entry);
+      return on_syn(tuple, hash, segment);
+    }
+  }
+  // The peer's FIN again: our last ACK was lost. Anything else that is not exactly next is told where we are, seldom.
+  Sequence end = segment.sequence + segment.sequence_bytes();
+  if (segment.has(flag_fin) && end == entry.receive_next) {
+    time_wait_.restart(entry, now_);
+    return acknowledge_time_wait(entry);
+  }
+  if (segment.sequence == entry.receive_next && segment.sequence_bytes() == 0) return;
+  if (!allow_challenge()) return counters_.challenge_acks_limited.add();
+  counters_.challenge_acks_sent.add();
+  acknowledge_time_wait(entry);
+}
+
+void Stack::acknowledge_time_wait(const TimeWait& entry) {
+  Segment segment;
+  segment.flags = flag_ack;
+  segment.sequence = entry.send_next;
+  segment.acknowledgement = entry.receive_next;
+  segment.window = entry.window;
+  segment.has_timestamp = entry.has_timestamp;
+  segment.timestamp = timestamp_clock(secrets_.timestamp_offset(entry.key));
+  segment.timestamp_echo = entry.recent_timestamp;
+  if (send_bare(entry.key, segment)) counters_.pure_acks_sent.add();
+}
+
+void Stack::enter_time_wait(Connection& connection) {
+  bool recycled = false;
+  TimeWait* entry = time_wait_.add(connection.tuple(), hash(connection.tuple()), now_, recycled);
+  if (recycled) counters_.time_wait_recycled.add();
+  if (entry) {
+    counters_.time_wait_entered.add();
+    entry->send_next = connection.send.max;
+    entry->receive_next = connection.receive.next;
+    entry->recent_timestamp = connection.receive.recent_timestamp;
+    entry->has_timestamp = connection.receive.timestamps;
+    entry->window = advertise(connection);
+    if (connection.receive.ack_now) acknowledge_time_wait(*entry);
+  }
+  finish(connection, CloseReason::finished);
+}
+
+}  // namespace talaria::tcp

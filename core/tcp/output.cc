@@ -1,0 +1,313 @@
+// Segments go out: once a turn each connection that has something to say is visited, and says all that the windows, the
+// port's queue and the packets at hand allow. An acknowledgement rides on what is sent, or goes alone.
+#include "core/base/check.h"
+#include "core/tcp/congestion.h"
+#include "core/tcp/stack.h"
+
+namespace talaria::tcp {
+namespace {
+
+// Segments of one connection in one turn, so that a bulk transfer does not keep the others waiting.
+constexpr int segments_per_turn = 64;
+
+}  // namespace
+
+void Stack::output(base::Time now) {
+  now_ = now;
+  if (held_count_ > 0) end_input(now);
+  tell_waiting_writers();
+  for (size_t left = output_.size(); left > 0; left--) {
+    if (host_.transmit_room() == 0) {
+      counters_.port_busy.add();
+      break;
+    }
+    Connection& connection = connections_[output_.pop()];
+    connection.send.in_output = false;
+    Sent sent = output_connection(connection);
+    if (sent != Sent::nothing_left) mark_output(connection);
+    if (sent == Sent::blocked) break;
+  }
+  update_gauges();
+}
+
+void Stack::mark_output(Connection& connection) {
+  if (connection.send.in_output) return;
+  connection.send.in_output = true;
+  output_.push(connections_.index_of(connection));
+}
+
+Stack::Sent Stack::output_connection(Connection& connection) {
+  auto& send = connection.send;
+  auto& receive = connection.receive;
+  if (receive.state == State::closed) return Sent::nothing_left;
+  if (receive.state == State::syn_sent || receive.state == State::syn_received) {
+    if (send.next == connection.initial_send && !send_syn(connection)) return Sent::blocked;
+    arm(connection);
+    return Sent::nothing_left;
+  }
+  // After an idle time as long as the timeout the old window says nothing any more (RFC 5681 4.1).
+  if (connection.in_flight() == 0 && before(send.next, send.end) &&
+      now_ - connection.last_sent > connection.round_trip.timeout)
+    send.congestion_window = std::min(send.congestion_window, Congestion::initial_window(send.mss));
+
+  int sent = 0;
+  for (Pick pick; choose(connection, pick); sent++) {
+    if (sent == segments_per_turn) return Sent::more;
+    if (host_.transmit_room() == 0) {
+      counters_.port_busy.add();
+      return Sent::blocked;
+    }
+    if (!send_pick(connection, pick)) return Sent::blocked;
+  }
+  connection.force = false;
+  if (!send_acknowledgements(connection)) return Sent::blocked;
+
+  // Nothing in flight and something that cannot be sent: only the peer's window can be in the way. It is asked about.
+  bool waiting = before(send.next, send.end) || (send.finish && !connection.fin_sent());
+  if (connection.in_flight() == 0 && waiting && send.timer == base::never) {
+    connection.persisting = true;
+    arm_send_timer(connection);
+  }
+  arm(connection);
+  return Sent::nothing_left;
+}
+
+// ---- what to send next ----------------------------------------------------------------------------------------------
+
+bool Stack::choose(Connection& connection, Pick& pick) const {
+  const auto& send = connection.send;
+  if (send.retransmit_now) return choose_first_unacknowledged(connection, pick);
+  if (send.recovery == Recovery::fast && connection.receive.sack) return choose_by_scoreboard(connection, pick);
+
+  uint32_t allowed = send.congestion_window;
+  // Limited transmit (RFC 3042): the first two duplicate ACKs each let a new segment out.
+  if (send.recovery == Recovery::none && !connection.receive.sack)
+    allowed += std::min<uint32_t>(send.duplicate_acks, 2) * send.mss;
+  uint32_t pipe = send.next - send.unacknowledged;
+  if (!connection.scoreboard.empty()) pipe -= connection.scoreboard.sacked_bytes_before(send.next);
+  uint32_t room = allowed > pipe ? allowed - pipe : 0;
+  if (before(send.next, send.max)) {
+    if (room < send.mss && pipe > 0) return false;
+    return choose_again(connection, pick);
+  }
+  return choose_new(connection, room, pick);
+}
+
+// Data bytes of a segment: what the options leave of the MSS.
+uint32_t Stack::payload_max(const Connection& connection) const {
+  uint32_t options = connection.receive.timestamps ? timestamp_option_bytes : 0;
+  size_t blocks = connection.reassembly.range_count + (connection.duplicate.size() > 0 ? 1u : 0u);
+  if (connection.receive.sack && blocks > 0)
+    options += static_cast<uint32_t>(sack_option_bytes(std::min<size_t>(blocks, options > 0 ? 3 : 4)));
+  return connection.send.mss - options;
+}
+
+// The segment at the left edge, as recovery demands, whatever the windows say.
+bool Stack::choose_first_unacknowledged(const Connection& connection, Pick& pick) const {
+  const auto& send = connection.send;
+  Sequence data_end = earlier(send.end, connection.scoreboard.hole_end(send.unacknowledged, send.max));
+  pick.sequence = send.unacknowledged;
+  pick.bytes = std::min(payload_max(connection), distance(send.unacknowledged, data_end));
+  pick.fin = connection.fin_sent() && pick.sequence + pick.bytes == send.end;
+  return true;
+}
+
+// After a timeout everything between next and max is sent again, except what the peer says it has.
+bool Stack::choose_again(Connection& connection, Pick& pick) const {
+  auto& send = connection.send;
+  Sequence at = connection.scoreboard.skip_sacked(send.next);
+  if (at_or_after(at, send.max)) {
+    send.next = send.max;
+    return choose(connection, pick);
+  }
+  Sequence data_end = earlier(send.end, connection.scoreboard.hole_end(at, send.max));
+  pick.sequence = at;
+  pick.bytes = std::min(payload_max(connection), distance(at, earlier(data_end, send.max)));
+  pick.fin = connection.fin_sent() && at + pick.bytes == send.end;
+  return true;
+}
+
+// RFC 6675 5, NextSeg rules 1 to 3, while the pipe leaves room for a segment.
+bool Stack::choose_by_scoreboard(Connection& connection, Pick& pick) const {
+  const auto& send = connection.send;
+  const Scoreboard& scoreboard = connection.scoreboard;
+  uint32_t pipe = scoreboard.pipe(send.unacknowledged, send.max, connection.retransmitted, send.mss);
+  if (send.congestion_window < pipe + send.mss) return false;
+  Range hole = scoreboard.next_hole(later(connection.retransmitted, send.unacknowledged));
+  bool lost = hole.size() > 0 && before(hole.start, scoreboard.lost_before(send.unacknowledged, send.mss));
+  if (!lost && choose_new(connection, send.congestion_window - pipe, pick)) return true;
+  if (hole.size() == 0) return false;
+  pick.sequence = hole.start;
+  pick.bytes = std::min(payload_max(connection), distance(hole.start, earlier(hole.end, send.end)));
+  pick.fin = connection.fin_sent() && pick.sequence + pick.bytes == send.end;
+  return pick.bytes > 0 || pick.fin;
+}
+
+// RFC 9293 3.8.6.2.1: a full segment, or all there is (there is no Nagle here: a turn's writes are one already), or at
+// least half of the largest window the peer ever offered; the persist timer overrides.
+bool Stack::choose_new(Connection& connection, uint32_t congestion_room, Pick& pick) const {
+  const auto& send = connection.send;
+  uint32_t available = distance(send.max, send.end);
+  uint32_t window = distance(send.max, send.unacknowledged + send.window);
+  bool fin_due = send.finish && !connection.fin_sent();
+  connection.window_limited = congestion_room < window && congestion_room < available;
+  if (available == 0) {
+    if (!fin_due || window == 0) return false;
+    pick = {send.max, 0, true};
+    return true;
+  }
+  uint32_t most = payload_max(connection);
+  uint32_t bytes = std::min({available, most, window, congestion_room});
+  bool worthwhile = bytes == most || bytes == available || bytes >= connection.window_max / 2 || connection.force;
+  if (bytes == 0 || !worthwhile) return false;
+  pick = {send.max, bytes, fin_due && bytes == available && bytes < window};
+  return true;
+}
+
+// ---- sending
+// ---------------------------------------------------------------------------------------------------------
+
+bool Stack::send_pick(Connection& connection, const Pick& pick) {
+  auto& send = connection.send;
+  uint8_t flags = flag_ack;
+  if (pick.fin) flags |= flag_fin;
+  if (pick.bytes > 0 && pick.sequence + pick.bytes == send.end) flags |= flag_psh;
+  if (!send_segment(connection, flags, pick.sequence, pick.bytes)) return false;
+  Sequence end = pick.sequence + pick.bytes + (pick.fin ? 1 : 0);
+  connection.last_sent = now_;
+
+  if (before(pick.sequence, send.max)) {
+    connection.retransmits++;
+    counters_.retransmitted_segments.add();
+    connection.timing = false;
+  }
+  if (send.recovery == Recovery::fast && before(pick.sequence, send.max))
+    connection.retransmitted = later(connection.retransmitted, end);
+  if (send.retransmit_now) {
+    send.retransmit_now = false;
+    send.timer = base::never;  // a full timeout for the retransmission
+  } else if (send.recovery != Recovery::fast || pick.sequence == send.max) {
+    send.next = end;
+  }
+  if (after(end, send.max)) {
+    uint32_t fresh = end - send.max;
+    if (!connection.timing && pick.sequence == send.max) {
+      connection.timing = true;
+      connection.timed_end = end;
+      connection.timed_at = now_;
+    }
+    send.max = end;
+    connection.bytes_sent += fresh;
+    counters_.bytes_sent.add(fresh);
+  }
+  if (connection.persisting) {
+    connection.persisting = false;
+    send.timer = base::never;
+  }
+  if (send.timer == base::never) arm_send_timer(connection);
+  return true;
+}
+
+// What is due and did not ride on data. A peer without SACK counts duplicates, so each is sent (RFC 5681 4.2).
+bool Stack::send_acknowledgements(Connection& connection) {
+  auto& receive = connection.receive;
+  if (connection.probe_due) {
+    // One before the first unacknowledged: nobody can take it for anything but a question (RFC 9293 3.8.4).
+    if (host_.transmit_room() == 0 || !send_segment(connection, flag_ack, connection.send.unacknowledged - 1, 0))
+      return false;
+    connection.probe_due = false;
+  }
+  if (!receive.ack_now) return true;
+  uint8_t count = receive.sack ? uint8_t{1} : std::max<uint8_t>(connection.duplicate_acks_due, 1);
+  for (; count > 0; count--) {
+    if (host_.transmit_room() == 0 || !send_segment(connection, flag_ack, connection.send.max, 0)) {
+      receive.ack_now = true;
+      connection.duplicate_acks_due = count;
+      return false;
+    }
+    counters_.pure_acks_sent.add();
+  }
+  return true;
+}
+
+bool Stack::send_syn(Connection& connection) {
+  auto& send = connection.send;
+  uint8_t flags = connection.receive.state == State::syn_received ? flag_syn | flag_ack : flag_syn;
+  if (host_.transmit_room() == 0 || !send_segment(connection, flags, connection.initial_send, 0)) return false;
+  if (send.max == connection.initial_send) {
+    connection.timing = true;
+    connection.timed_end = connection.initial_send + 1;
+    connection.timed_at = now_;
+  } else {
+    connection.timing = false;
+    connection.retransmits++;
+    counters_.retransmitted_segments.add();
+  }
+  send.next = send.max = connection.initial_send + 1;
+  if (send.timer == base::never) arm_send_timer(connection);
+  return true;
+}
+
+// Builds a segment afresh, headers, options and payload, and hands it to the host. False if there is no packet.
+bool Stack::send_segment(Connection& connection, uint8_t flags, Sequence sequence, uint32_t payload) {
+  net::Packet packet = host_.allocate();
+  if (!packet) {
+    counters_.no_packet.add();
+    return false;
+  }
+  auto& receive = connection.receive;
+  Segment segment;
+  segment.source_port = receive.tuple.local_port;
+  segment.destination_port = receive.tuple.remote_port;
+  segment.sequence = sequence;
+  segment.flags = flags;
+  if ((flags & flag_syn) != 0) {
+    bool answer = (flags & flag_ack) != 0;
+    segment.mss = local_mss_;
+    segment.sack_permitted = answer ? receive.sack : config_.selective_acknowledgement;
+    segment.has_timestamp = answer ? receive.timestamps : config_.timestamps;
+    segment.has_window_scale = !answer || receive.scale > 0 || connection.send.scale > 0;
+    segment.window_scale = local_scale_;
+    segment.window = static_cast<uint16_t>(std::min<uint32_t>(config_.receive_window, 65535));
+  } else {
+    segment.has_timestamp = receive.timestamps;
+  }
+  if (segment.has_timestamp) {
+    segment.timestamp = timestamp_clock(connection.timestamp_offset);
+    segment.timestamp_echo = (flags & flag_ack) != 0 ? receive.recent_timestamp : 0;
+  }
+  if ((flags & flag_ack) != 0) {
+    segment.acknowledgement = receive.next;
+    if ((flags & flag_syn) == 0) segment.window = advertise(connection);
+    if (receive.sack) {
+      if (connection.duplicate.size() > 0) segment.sacks[segment.sack_count++] = connection.duplicate;
+      size_t most = receive.timestamps ? 3 : 4;
+      for (size_t i = 0; i < connection.reassembly.range_count && segment.sack_count < most; i++)
+        segment.sacks[segment.sack_count++] = connection.reassembly.ranges[i];
+    }
+    connection.duplicate = {};
+    connection.duplicate_acks_due = 0;
+    receive.last_ack_sent = receive.next;
+    receive.ack_now = false;
+    receive.ack_deadline = base::never;
+  }
+  uint8_t* l4 = packet.data + host_.l4_offset();
+  size_t header_bytes = emit_segment(segment, l4);
+  if (payload > 0) send_memory_.copy(connection.send.queue, sequence, payload, l4 + header_bytes);
+  size_t total = header_bytes + payload;
+  packet.length = static_cast<uint16_t>(host_.l4_offset() + total);
+  packet.offload_l4_checksum = host_.capabilities().transmit_l4_checksum;
+  net::Ipv4Address remote{receive.tuple.remote_address};
+  write_segment_checksum({l4, total}, address_, remote, packet.offload_l4_checksum);
+  host_.send(packet, remote, net::IpProtocol::tcp, now_);
+  connection.segments_sent++;
+  counters_.segments_sent.add();
+  return true;
+}
+
+// The retransmission timer, or the persist timer when nothing is in flight.
+void Stack::arm_send_timer(Connection& connection) {
+  connection.send.timer = now_ + connection.round_trip.backed_off(config_.rto_max);
+}
+
+}  // namespace talaria::tcp

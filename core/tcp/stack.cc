@@ -1,0 +1,368 @@
+// Blocks, events, writing and closing: what stands around the walk of segments.
+#include "core/tcp/stack.h"
+
+#include <algorithm>
+#include <new>
+
+#include "core/base/check.h"
+
+namespace talaria::tcp {
+namespace {
+
+// Writers that were refused memory are told when this many chunks are free again.
+constexpr size_t chunks_for_writers = 8;
+
+uint8_t scale_for(uint32_t window) {
+  uint8_t scale = 0;
+  while (scale < window_scale_max && (window >> scale) > 65535) scale++;
+  return scale;
+}
+
+}  // namespace
+
+Stack::Stack(const Config& config, net::Host& host, base::HashKey key, std::pmr::memory_resource* memory)
+    : config_(config),
+      host_(host),
+      secrets_(key),
+      address_(host.config().address),
+      local_mss_(std::min<uint16_t>(config.mss_max,
+                                    static_cast<uint16_t>(host.mtu() - net::ipv4_header_bytes - tcp_header_bytes))),
+      local_scale_(scale_for(config.receive_window)),
+      connections_(config.connections, memory),
+      index_(connections_, memory),
+      half_open_(config.half_open, config.syn_ack_retransmits_max, config.rto_initial, memory),
+      time_wait_(config.time_wait, config.time_wait_duration, secrets_.table_key(), memory),
+      send_memory_(config.send_chunks, config.shared_slices, memory),
+      receive_memory_(config.receive_chunks, memory),
+      held_(config.held_packets),
+      output_(config.connections, memory),
+      writers_(config.connections, memory),
+      challenges_(config.challenge_acks_per_second),
+      resets_(config.resets_per_second) {
+  CHECK(config.connections > 0 && config.held_packets < held_none);
+  CHECK(config.receive_window > 0 && config.receive_window <= (1u << 30));
+  CHECK(config.send_low_watermark < config.send_high_watermark && config.send_queue_max < (1u << 30));
+  CHECK(config.retransmits_max < UINT8_MAX && config.keepalive_probes < UINT8_MAX);
+  listeners_.reserve(config.listeners);
+  events_.reserve(config.connections);
+  visited_.reserve(config.connections);
+}
+
+Stack::~Stack() {
+  for (size_t i = 0; i < held_count_; i++) host_.release(held_[i].packet);
+}
+
+// ---- blocks
+// ----------------------------------------------------------------------------------------------------------
+
+Connection* Stack::find(ConnectionId id) { return const_cast<Connection*>(std::as_const(*this).find(id)); }
+
+const Connection* Stack::find(ConnectionId id) const {
+  if (id.slot >= connections_.size()) return nullptr;
+  const Connection& connection = connections_[id.slot];
+  return connection.generation == id.generation && connection.in_use ? &connection : nullptr;
+}
+
+ConnectionId Stack::id_of(const Connection& connection) const {
+  return {connections_.index_of(connection), connection.generation};
+}
+
+bool Stack::alive(ConnectionId id) const { return find(id) != nullptr; }
+
+size_t Stack::connection_count() const { return connections_.used(); }
+
+size_t Stack::packets_held() const { return held_count_; }
+
+bool Stack::has_output() const { return !output_.empty() || !events_.empty(); }
+
+// A block in order and in the index; nullptr if all are taken.
+Connection* Stack::open(const Tuple& tuple, uint64_t hash) {
+  uint32_t slot = connections_.take();
+  if (slot == base::none) return nullptr;
+  Connection& connection = connections_[slot];
+  uint32_t generation = connection.generation;
+  bool in_output = connection.send.in_output;  // its slot may still stand in the list
+  bool waits_for_memory = connection.waits_for_memory;
+  CHECK(!connection.timer.armed());
+  connection.~Connection();
+  new (&connection) Connection;
+  connection.generation = generation;
+  connection.send.in_output = in_output;
+  connection.waits_for_memory = waits_for_memory;
+  connection.in_use = true;
+  connection.timer.owner = slot;
+  connection.receive.tuple = tuple;
+  connection.opened = now_;
+  connection.timestamp_offset = secrets_.timestamp_offset(tuple);
+  connection.round_trip.timeout = config_.rto_initial;
+  index_.insert(slot, hash);
+  return &connection;
+}
+
+// The connection ends here. Its block stays until the application has seen the event, and read what had arrived.
+void Stack::finish(Connection& connection, CloseReason reason) {
+  CHECK(connection.receive.state != State::closed);
+  wheel_.disarm(connection.timer);
+  index_.remove(connections_.index_of(connection), hash(connection.tuple()));
+  send_memory_.release_all(connection.send.queue, connection.tail);
+  connection.receive.state = State::closed;
+  connection.send.timer = base::never;
+  connection.send.end = connection.send.unacknowledged;
+  connection.reason = reason;
+  Event& event = event_of(connection);
+  event.closed = true;
+  event.reason = reason;
+  counters_.connections_closed.add();
+  switch (reason) {
+    case CloseReason::finished: counters_.closed_finished.add(); break;
+    case CloseReason::reset_by_peer: counters_.closed_reset.add(); break;
+    case CloseReason::refused: counters_.closed_refused.add(); break;
+    case CloseReason::timed_out: counters_.closed_timed_out.add(); break;
+    case CloseReason::keepalive_timeout: counters_.closed_keepalive.add(); break;
+    case CloseReason::linger_timeout: counters_.closed_linger.add(); break;
+    case CloseReason::aborted: counters_.closed_aborted.add(); break;
+    case CloseReason::none: CHECK(false);
+  }
+}
+
+// Ends it from our side, and says so if the peer may believe it open.
+void Stack::give_up(Connection& connection, CloseReason reason) {
+  if (connection.receive.state != State::syn_sent) send_reset(connection);
+  finish(connection, reason);
+}
+
+void Stack::free(Connection& connection) {
+  auto& receive = connection.receive;
+  for (uint16_t at = receive.held_first; at != held_none; at = held_[at].next) held_[at].length = 0;
+  receive.held_first = receive.held_last = held_none;
+  receive_memory_.release_all(connection.reassembly);
+  connection.in_use = false;
+  if (++connection.generation == 0) connection.generation = 1;
+  connections_.give(connections_.index_of(connection));
+}
+
+// ---- events
+// ----------------------------------------------------------------------------------------------------------
+
+Event& Stack::event_of(Connection& connection) {
+  if (connection.receive.event == base::none) {
+    connection.receive.event = static_cast<uint32_t>(events_.size());
+    events_.push_back({.id = id_of(connection)});
+  }
+  return events_[connection.receive.event];
+}
+
+std::span<const Event> Stack::events() {
+  if (!visiting_) {
+    std::swap(events_, visited_);
+    for (const Event& event : visited_) connections_[event.id.slot].receive.event = base::none;
+    visiting_ = true;
+  }
+  return visited_;
+}
+
+void Stack::clear_events() {
+  if (!visiting_) return;
+  visiting_ = false;
+  for (const Event& event : visited_)
+    if (event.closed) free(connections_[event.id.slot]);
+  visited_.clear();
+}
+
+// ---- writing
+// ---------------------------------------------------------------------------------------------------------
+
+base::MutableBytes Stack::reserve(ConnectionId id, size_t n) {
+  Connection* connection = find(id);
+  CHECK(n <= reserve_max);
+  if (!connection || !connection->writable() || n == 0) return {};
+  if (connection->queued() + n > config_.send_queue_max) {
+    refuse_write(*connection);
+    return {};
+  }
+  base::MutableBytes bytes = send_memory_.reserve(connection->tail, n);
+  if (bytes.empty()) refuse_write(*connection);
+  return bytes;
+}
+
+void Stack::commit(ConnectionId id, size_t n) {
+  Connection* connection = find(id);
+  if (!connection || !connection->writable() || n == 0) return;
+  send_memory_.commit(connection->send.queue, connection->tail, connection->send.end, n);
+  wrote(*connection, n);
+}
+
+bool Stack::send(ConnectionId id, base::Bytes bytes) {
+  Connection* connection = find(id);
+  if (!connection || !connection->writable()) return false;
+  if (bytes.empty()) return true;
+  if (connection->queued() + bytes.size() > config_.send_queue_max ||
+      !send_memory_.append(connection->send.queue, connection->tail, connection->send.end, bytes)) {
+    refuse_write(*connection);
+    return false;
+  }
+  wrote(*connection, bytes.size());
+  return true;
+}
+
+bool Stack::send_shared(ConnectionId id, base::Bytes bytes, void* owner) {
+  Connection* connection = find(id);
+  CHECK(!bytes.empty());
+  if (!connection || !connection->writable()) return false;
+  if (connection->queued() + bytes.size() > config_.send_queue_max ||
+      !send_memory_.append_shared(connection->send.queue, connection->send.end, bytes, owner)) {
+    refuse_write(*connection);
+    return false;
+  }
+  wrote(*connection, bytes.size());
+  return true;
+}
+
+std::span<void* const> Stack::take_released() { return send_memory_.take_released(); }
+
+void Stack::wrote(Connection& connection, size_t bytes) {
+  connection.send.end += static_cast<Sequence>(bytes);
+  if (connection.queued() >= config_.send_high_watermark) connection.above_high = true;
+  mark_output(connection);
+}
+
+// Who was refused is told (`writable`) when there is memory again, in the order of asking.
+void Stack::refuse_write(Connection& connection) {
+  counters_.no_send_memory.add();
+  if (connection.waits_for_memory) return;
+  connection.waits_for_memory = true;
+  writers_.push(connections_.index_of(connection));
+}
+
+void Stack::tell_waiting_writers() {
+  size_t wanted = std::min(chunks_for_writers, config_.send_chunks);
+  size_t slices_wanted = std::min(chunks_for_writers, config_.shared_slices);
+  for (size_t left = writers_.size(); left > 0; left--) {
+    if (send_memory_.chunks_free() < wanted || send_memory_.shared_free() < slices_wanted) return;
+    Connection& connection = connections_[writers_.pop()];
+    connection.waits_for_memory = false;
+    if (!connection.in_use || !connection.writable()) continue;
+    if (connection.queued() > config_.send_low_watermark)
+      connection.above_high = true;  // its own queue is long: `writable` comes when that is shorter
+    else
+      event_of(connection).writable = true;
+  }
+}
+
+size_t Stack::queued(ConnectionId id) const {
+  const Connection* connection = find(id);
+  return connection ? connection->queued() : 0;
+}
+
+size_t Stack::send_room(ConnectionId id) const {
+  const Connection* connection = find(id);
+  if (!connection || !connection->writable()) return 0;
+  uint32_t queued = connection->queued();
+  return queued < config_.send_high_watermark ? config_.send_high_watermark - queued : 0;
+}
+
+// ---- closing
+// ---------------------------------------------------------------------------------------------------------
+
+void Stack::close(ConnectionId id) {
+  Connection* connection = find(id);
+  if (!connection || connection->receive.state == State::closed || connection->wants_close) return;
+  if (connection->unread() > 0) return abort(id);
+  connection->wants_close = true;
+  switch (connection->receive.state) {
+    case State::established: connection->receive.state = State::fin_wait_1; break;
+    case State::close_wait: connection->receive.state = State::last_ack; break;
+    default: return give_up(*connection, CloseReason::aborted);  // the handshake is not over
+  }
+  connection->send.finish = true;
+  connection->close_deadline = now_ + config_.linger_timeout;
+  mark_output(*connection);
+  arm(*connection);
+}
+
+void Stack::abort(ConnectionId id) {
+  Connection* connection = find(id);
+  if (!connection || connection->receive.state == State::closed) return;
+  give_up(*connection, CloseReason::aborted);
+}
+
+// ---- looking
+// ---------------------------------------------------------------------------------------------------------
+
+std::optional<ConnectionInfo> Stack::info(ConnectionId id, base::Time now) const {
+  const Connection* connection = find(id);
+  if (!connection) return {};
+  const auto& receive = connection->receive;
+  const auto& send = connection->send;
+  return ConnectionInfo{.local = {address_, receive.tuple.local_port},
+                        .remote = receive.tuple.remote(),
+                        .state = receive.state,
+                        .send_mss = send.mss,
+                        .receive_mss = local_mss_,
+                        .rtt = connection->round_trip.smoothed,
+                        .rtt_variation = connection->round_trip.variation,
+                        .rto = connection->round_trip.backed_off(config_.rto_max),
+                        .congestion_window = send.congestion_window,
+                        .slow_start_threshold = send.threshold,
+                        .in_flight = connection->in_flight(),
+                        .queued = connection->queued(),
+                        .send_window = send.window,
+                        .receive_window = distance(receive.next, receive.edge),
+                        .unread = connection->unread(),
+                        .bytes_sent = connection->bytes_sent,
+                        .bytes_received = connection->bytes_received,
+                        .segments_sent = connection->segments_sent,
+                        .segments_received = connection->segments_received,
+                        .retransmits = connection->retransmits,
+                        .timeouts = connection->timeouts_total,
+                        .out_of_order = connection->out_of_order,
+                        .zero_window_probes = connection->zero_window_probes,
+                        .age = now - connection->opened};
+}
+
+uint32_t Stack::timestamp_clock(uint32_t offset) const {
+  return static_cast<uint32_t>(now_.time_since_epoch() / std::chrono::milliseconds(1)) + offset;
+}
+
+void Stack::update_gauges() {
+  counters_.connections_open.set(connections_.used());
+  counters_.half_open_entries.set(half_open_.size());
+  counters_.time_wait_entries.set(time_wait_.size());
+  counters_.send_chunks_used.set(send_memory_.chunks_used());
+  counters_.shared_slices_used.set(send_memory_.shared_used());
+  counters_.receive_chunks_used.set(receive_memory_.chunks_used());
+}
+
+// ---- names
+// -----------------------------------------------------------------------------------------------------------
+
+std::string_view to_text(State state) {
+  switch (state) {
+    case State::closed: return "closed";
+    case State::syn_sent: return "syn_sent";
+    case State::syn_received: return "syn_received";
+    case State::established: return "established";
+    case State::fin_wait_1: return "fin_wait_1";
+    case State::fin_wait_2: return "fin_wait_2";
+    case State::close_wait: return "close_wait";
+    case State::closing: return "closing";
+    case State::last_ack: return "last_ack";
+  }
+  return "unknown";
+}
+
+std::string_view to_text(CloseReason reason) {
+  switch (reason) {
+    case CloseReason::none: return "none";
+    case CloseReason::finished: return "finished";
+    case CloseReason::reset_by_peer: return "reset_by_peer";
+    case CloseReason::refused: return "refused";
+    case CloseReason::timed_out: return "timed_out";
+    case CloseReason::keepalive_timeout: return "keepalive_timeout";
+    case CloseReason::linger_timeout: return "linger_timeout";
+    case CloseReason::aborted: return "aborted";
+  }
+  return "unknown";
+}
+
+}  // namespace talaria::tcp
