@@ -10,6 +10,7 @@
 
 namespace talaria::amqp091::session {
 
+using base::operator""ms;
 using base::operator""s;
 
 struct Config {
@@ -32,6 +33,9 @@ struct Config {
 
   // ---- closing ------------------------------------------------------------------------------------------------------
   base::Duration close_timeout = 10s;  // we sent connection.close: the peer's close-ok is awaited that long
+
+  // ---- back-pressure ------------------------------------------------------------------------------------------------
+  base::Duration blocked_after = 10ms;  // a publisher that is not read that long is told connection.blocked
 
   // ---- bounds -------------------------------------------------------------------------------------------------------
   size_t sessions = 1024;                       // connections, those being taken apart included; reserved at start

@@ -1,5 +1,5 @@
-// Publisher confirms of one channel (reference section 2.2): publishes are numbered from 1, each waits until every queue
-// it went to has said Stored, and once per turn the client is told, with as few frames as it takes.
+// Publisher confirms of one channel (reference section 2.2): publishes are numbered from 1, each waits until every
+// queue it went to has said Stored, and once per turn the client is told, with as few frames as it takes.
 //
 //        low_            done_                 next_
 //         v                v                     v
@@ -10,6 +10,7 @@
 // before. Usually publishes settle in order, and a turn's confirms are a single ack. Owned by its channel.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -27,7 +28,7 @@ class Confirms {
     if (outstanding() == slots_.size()) [[unlikely]]
       grow();
     uint64_t sequence = next_++;
-    slot(sequence) = {.left = targets & left_mask, .refused = false, .told = false};
+    slot(sequence) = {.left = targets & left_mask, .refused = 0, .told = 0};
     if (targets == 0) settle(sequence);
     return sequence;
   }
@@ -38,7 +39,7 @@ class Confirms {
     Slot& publish = slot(sequence);
     if (publish.left == 0) return false;
     publish.left--;
-    publish.refused |= refused;
+    if (refused) publish.refused = 1;
     if (publish.left == 0) settle(sequence);
     return true;
   }
@@ -46,10 +47,11 @@ class Confirms {
   // There is something to tell.
   bool due() const { return low_ != done_ || !early_.empty(); }
 
-  // Calls write(sequence, multiple, refused) for each frame that is due, until it answers false (no room: the rest is
-  // due still). `told` grows by the publishes that were settled towards the client. Returns whether all went out.
+  // Calls write(sequence, count, refused) for each frame that is due: it settles `count` publishes up to `sequence`,
+  // and is `multiple` if these are more than one. Stops when `write` answers false (no room: the rest is due still).
+  // Returns whether all went out.
   template <class Write>
-  bool flush(uint64_t& told, Write&& write) {
+  bool flush(Write&& write) {
     while (low_ != done_) {
       // A run of one verdict; what was told early goes with any.
       uint64_t end = low_;
@@ -58,22 +60,20 @@ class Confirms {
       for (; end != done_; end++) {
         Slot publish = slot(end);
         if (publish.told) continue;
-        if (fresh != 0 && publish.refused != refused) break;
-        refused = publish.refused;
+        if (fresh != 0 && (publish.refused != 0) != refused) break;
+        refused = publish.refused != 0;
         last = end;
         fresh++;
       }
-      if (fresh != 0 && !write(last, fresh > 1, refused)) return false;
-      told += fresh;
+      if (fresh != 0 && !write(last, fresh, refused)) return false;
       low_ = end;
     }
     size_t written = 0;
     for (; written < early_.size(); written++) {
       uint64_t sequence = early_[written];
       if (sequence < low_ || slot(sequence).told) continue;
-      if (!write(sequence, false, slot(sequence).refused)) break;
-      slot(sequence).told = true;
-      told++;
+      if (!write(sequence, uint64_t{1}, slot(sequence).refused != 0)) break;
+      slot(sequence).told = 1;
     }
     early_.erase(early_.begin(), early_.begin() + static_cast<std::ptrdiff_t>(written));
     return early_.empty();
@@ -82,9 +82,9 @@ class Confirms {
  private:
   static constexpr uint32_t left_mask = (1u << 30) - 1;
   struct Slot {
-    uint32_t left : 30;     // queues still to answer
-    uint32_t refused : 1;   // one of them said no
-    uint32_t told : 1;      // settled early, and the client knows
+    uint32_t left : 30;    // queues still to answer
+    uint32_t refused : 1;  // one of them said no
+    uint32_t told : 1;     // settled early, and the client knows
   };
 
   Slot& slot(uint64_t sequence) { return slots_[sequence & (slots_.size() - 1)]; }

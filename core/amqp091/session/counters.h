@@ -14,11 +14,11 @@ namespace talaria::amqp091::session {
 class ErrorCounters {
  public:
   static constexpr std::array<wire::ReplyCode, 16> codes = {
-      wire::ReplyCode::content_too_large, wire::ReplyCode::connection_forced, wire::ReplyCode::invalid_path,
-      wire::ReplyCode::access_refused,    wire::ReplyCode::not_found,         wire::ReplyCode::resource_locked,
-      wire::ReplyCode::precondition_failed, wire::ReplyCode::frame_error,     wire::ReplyCode::syntax_error,
-      wire::ReplyCode::command_invalid,   wire::ReplyCode::channel_error,     wire::ReplyCode::unexpected_frame,
-      wire::ReplyCode::resource_error,    wire::ReplyCode::not_allowed,       wire::ReplyCode::not_implemented,
+      wire::ReplyCode::content_too_large,   wire::ReplyCode::connection_forced, wire::ReplyCode::invalid_path,
+      wire::ReplyCode::access_refused,      wire::ReplyCode::not_found,         wire::ReplyCode::resource_locked,
+      wire::ReplyCode::precondition_failed, wire::ReplyCode::frame_error,       wire::ReplyCode::syntax_error,
+      wire::ReplyCode::command_invalid,     wire::ReplyCode::channel_error,     wire::ReplyCode::unexpected_frame,
+      wire::ReplyCode::resource_error,      wire::ReplyCode::not_allowed,       wire::ReplyCode::not_implemented,
       wire::ReplyCode::internal_error};
 
   void add(wire::ReplyCode code) {
@@ -38,43 +38,43 @@ class ErrorCounters {
 
 struct SessionCounters {
   base::Counter frames_in, frames_out;
-  base::Counter messages_published;     // complete ones, whatever became of them
-  base::Counter messages_delivered;     // basic.deliver
-  base::Counter messages_got;           // basic.get-ok
-  base::Counter messages_returned;      // basic.return
-  base::Counter messages_unroutable;    // returned or dropped
-  base::Counter messages_confirmed;     // acks to publishers
-  base::Counter messages_refused;       // nacks to publishers
-  base::Counter messages_acknowledged;  // by consumers
-  base::Counter messages_requeued;      // by consumers, and by channels that ended
-  base::Counter messages_rejected;      // by consumers, without requeue
-  base::Counter deliveries_unsent;      // given back untouched: the channel was full or gone
-  base::Counter deliveries_lost_no_ack; // under way to a channel that is gone, and nobody would have acknowledged them
+  base::Counter messages_published;      // complete ones, whatever became of them
+  base::Counter messages_delivered;      // basic.deliver
+  base::Counter messages_got;            // basic.get-ok
+  base::Counter messages_returned;       // basic.return
+  base::Counter messages_unroutable;     // returned or dropped
+  base::Counter messages_confirmed;      // acks to publishers
+  base::Counter messages_refused;        // nacks to publishers
+  base::Counter messages_acknowledged;   // by consumers
+  base::Counter messages_requeued;       // by consumers, and by channels that ended
+  base::Counter messages_rejected;       // by consumers, without requeue
+  base::Counter deliveries_unsent;       // given back untouched: the channel was full or gone
+  base::Counter deliveries_lost_no_ack;  // under way to a channel that is gone, and nobody would have acknowledged them
 
   base::Counter connections_accepted, connections_opened, connections_closed;
-  base::Counter connections_cut;        // open ones that ended without connection.close
-  base::Counter connections_blocked;    // connection.blocked sent
+  base::Counter connections_cut;      // open ones that ended without connection.close
+  base::Counter connections_blocked;  // connection.blocked sent
   base::Counter channels_opened;
-  base::Counter publishers_stalled;     // times reading stopped because there was no room
-  base::Counter output_stalled;         // times an answer had to wait for send memory
+  base::Counter publishers_stalled;  // times reading stopped because there was no room
+  base::Counter output_stalled;      // times an answer had to wait for send memory
 
   // Connections that never opened, and why.
-  base::Counter refused_no_session;       // all session slots are taken
-  base::Counter refused_greeting;         // not our protocol header: answered with it
+  base::Counter refused_no_session;         // all session slots are taken
+  base::Counter refused_greeting;           // not our protocol header: answered with it
   base::Counter refused_http, refused_tls;  // recognised on the plain port
-  base::Counter refused_frame;            // malformed or oversize before it was open
-  base::Counter refused_out_of_place;     // a method or frame that does not belong there
-  base::Counter refused_budget;           // more octets than a stranger may send
-  base::Counter refused_mechanism;        // SASL mechanism we do not speak, or a response it does not have
+  base::Counter refused_frame;              // malformed or oversize before it was open
+  base::Counter refused_out_of_place;       // a method or frame that does not belong there
+  base::Counter refused_budget;             // more octets than a stranger may send
+  base::Counter refused_mechanism;          // SASL mechanism we do not speak, or a response it does not have
   base::Counter refused_credentials;
   base::Counter refused_tune;
   base::Counter refused_vhost;
-  base::Counter refused_slow;             // handshake timeout
-  base::Counter refused_gone;             // the client left
+  base::Counter refused_slow;  // handshake timeout
+  base::Counter refused_gone;  // the client left
 
-  base::Counter heartbeats_missed;        // connections given up
-  base::Counter answers_stale;            // from the control plane, for somebody who is gone
-  base::Counter events_stale;             // from a queue, likewise
+  base::Counter heartbeats_missed;  // connections given up
+  base::Counter answers_stale;      // from the control plane, for somebody who is gone
+  base::Counter events_stale;       // from a queue, likewise
 
   base::Counter connections_open, channels_open, consumers;  // go up and down
 

@@ -1,7 +1,8 @@
 // The AMQP 0-9-1 front end of one worker: all its connections, from the protocol header to the last close-ok.
 //
-// Owned and called by one worker thread. Calls go down (to tcp::Stack, broker::Engine, broker::MessagePool), values come
-// up: requests for the control plane are collected and taken by the worker, and nothing here ever calls it. A turn is
+// Owned and called by one worker thread. Calls go down (to tcp::Stack, broker::Engine, broker::MessagePool), values
+// come up: requests for the control plane are collected and taken by the worker, and nothing here ever calls it. A turn
+// is
 //
 //   sessions.on_turn(now)              input left over from the last turn, publishers that may go on, closing channels
 //   for (event : stack.events())       on_accepted, on_readable, on_writable, on_peer_finished, on_closed
@@ -105,7 +106,6 @@ class Sessions {
 
  private:
   Connection* find(tcp::ConnectionId id) const;
-  Connection* find(broker::SessionId id) const;
 
   std::unique_ptr<Shared> shared_;
 };

@@ -4,11 +4,12 @@
 //             front          back           acknowledgement takes a tag and is not kept; `-` was settled out of order
 //
 // A tag is found at once where nothing is missing between it and the front, else by halving. Settling in any order is
-// constant; what is settled in the middle is a hole until it comes to the front, and when holes are the greater part the
-// ring is closed up instead of grown. So memory follows the unacknowledged deliveries, within a factor of four.
+// constant; what is settled in the middle is a hole until it comes to the front, and when holes are the greater part
+// the ring is closed up instead of grown. So memory follows the unacknowledged deliveries, within a factor of four.
 // Owned by its channel. Grows by doubling, never shrinks before the channel ends.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -29,6 +30,9 @@ class UnackedRing {
  public:
   size_t size() const { return live_; }
   bool empty() const { return live_ == 0; }
+
+  // Something with a tag up to `tag` is still here.
+  bool holds_up_to(uint64_t tag) const { return live_ != 0 && at(front_).tag <= tag; }
 
   // Tags must go up.
   void push(const Unacked& delivery) {

@@ -1,0 +1,142 @@
+// A channel: one conversation of a connection, with what is being published on it, what awaits its confirm, what was
+// delivered and is not settled, and its consumers.
+//
+// A channel that ends, by either side or with its connection, moves to Connection::ending and is taken apart there in
+// bounded steps: its consumers are unsubscribed, its unsettled deliveries go back to their queues, auto-delete queues
+// it leaves unused are deleted; then close-ok goes out, if the client asked. Its number may name a new channel
+// meanwhile: `incarnation` tells them apart.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/amqp091/session/confirms.h"
+#include "core/amqp091/session/unacked.h"
+#include "core/amqp091/wire/deliver.h"
+#include "core/broker/address.h"
+#include "core/broker/message_pool.h"
+
+namespace talaria::broker {
+class Exchange;
+}
+
+namespace talaria::amqp091::session {
+
+struct Connection;
+struct Channel;
+
+// A subscription of a channel to a queue.
+//
+//   subscribing --Subscribed--> subscribed --basic.cancel--> cancelling --Unsubscribed--> gone
+//        '--refused--> gone          '--Cancelled (the queue is gone)--> gone
+struct Consumer {
+  enum class State : uint8_t { subscribing, subscribed, cancelling };
+
+  Consumer(Channel& channel_, uint32_t number_, std::string_view tag);
+
+  Channel& channel;
+  const uint32_t number;  // as in broker::ConsumerAddress
+  State state = State::subscribing;
+  bool no_ack = false;
+  bool exclusive = false;
+  bool elsewhere = false;  // the queue is homed on another worker
+  bool paused = false;     // the queue was told so
+  bool throttled = false;  // the channel-wide prefetch is used up
+  bool passed_listed = false;
+  uint32_t passed = 0;    // deliveries passed on since the queue was last told
+  uint16_t prefetch = 0;  // its own; 0: none
+  uint32_t credit = 0;    // what the queue was told: the lesser of its own and the channel's
+  int32_t priority = 0;
+  broker::QueueId queue;
+  wire::DeliverTemplate frames;
+  std::string queue_name;
+
+  std::string_view tag() const { return frames.consumer_tag(); }
+  broker::ConsumerAddress address() const;
+};
+
+// The exchanges a channel published to last, and that its user may: one comparison for the one used last.
+struct KnownExchange {
+  uint64_t epoch = 0;  // of the engine's topology, which rises with permissions too; 0: never valid
+  broker::Exchange* exchange = nullptr;
+};
+
+// A message on its way in.
+//
+//   idle --basic.publish--> header --content header--> body --last octet--> idle
+//                                                        '--no room--> waiting --room--> idle
+struct Publishing {
+  enum class Stage : uint8_t { idle, header, body, waiting };
+
+  Stage stage = Stage::idle;
+  bool mandatory = false;
+  uint8_t exchange_size = 0;
+  uint8_t routing_key_size = 0;
+  std::array<char, 2 * wire::shortstr_max> names;  // exchange and routing key, back to back
+  std::optional<broker::MessageBuilder> builder;   // body
+  broker::Message* message = nullptr;              // waiting: complete, but its queues have no room
+
+  std::string_view exchange() const { return {names.data(), exchange_size}; }
+  std::string_view routing_key() const { return {names.data() + exchange_size, routing_key_size}; }
+};
+
+struct Channel {
+  Channel(Connection& connection_, uint16_t number_, uint32_t incarnation_);
+
+  Connection& connection;
+  const uint16_t number;
+  const uint32_t incarnation;
+
+  // ---- publishing ----
+  Publishing publishing;
+  std::array<KnownExchange, 4> known_exchanges;
+  uint8_t last_known = 0;  // index of the one used last
+  uint8_t next_known = 0;  // index of the one to replace next
+  Confirms confirms;
+  bool confirming_listed = false;
+
+  // ---- consuming ----
+  UnackedRing unacked;
+  uint64_t last_tag = 0;
+  uint32_t counted = 0;         // unsettled deliveries to consumers: what the channel-wide prefetch counts
+  uint32_t prefetch_limit = 0;  // channel-wide (basic.qos global=1); 0: none
+  uint16_t prefetch = 0;        // of each later consumer; 0: none
+  bool throttled_listed = false;
+  uint32_t throttled = 0;                            // consumers that are
+  uint32_t resume_next = 0;                          // they are resumed round robin
+  std::vector<std::unique_ptr<Consumer>> consumers;  // by the low 16 bits of their number
+  std::vector<uint16_t> consumer_generations;        // the high 16 bits
+  std::vector<uint16_t> vacant_consumers;
+  std::map<std::string_view, Consumer*, std::less<>> by_tag;
+
+  // ---- declaring ----
+  std::string last_queue;  // "the last declared queue" of an empty name
+
+  // ---- ending ----
+  bool ending = false;
+  bool owes_close_ok = false;     // the client asked for it
+  uint32_t unsubscribe_next = 0;  // consumers below were told to go
+  uint32_t awaited = 0;           // answers: Unsubscribed, or the deletion of an unused queue
+
+  broker::ChannelAddress address() const;
+  Consumer* consumer(uint32_t number_) const {
+    size_t slot = number_ & 0xFFFF;
+    if (slot >= consumers.size()) return nullptr;
+    Consumer* found = consumers[slot].get();
+    return found != nullptr && found->number == number_ ? found : nullptr;
+  }
+  Consumer* find_consumer(std::string_view tag) const {
+    auto found = by_tag.find(tag);
+    return found == by_tag.end() ? nullptr : found->second;
+  }
+  Consumer& add_consumer(std::string_view tag);
+  void remove_consumer(Consumer& consumer);
+};
+
+}  // namespace talaria::amqp091::session

@@ -1,0 +1,415 @@
+#include "core/amqp091/session/consume.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "core/amqp091/session/closing.h"
+#include "core/amqp091/session/deliver.h"
+#include "core/amqp091/wire/methods.h"
+#include "core/amqp091/wire/table.h"
+#include "core/base/field.h"
+#include "core/broker/vhost.h"
+
+namespace talaria::amqp091::session {
+namespace {
+
+// ---- a queue by its name --------------------------------------------------------------------------------------------
+
+// Permission, existence, and that nobody else has it to himself. nullptr with `step` `taken`: the channel has failed.
+broker::QueueRecord* readable_queue(Channel& channel, const std::string& name, uint32_t method, Step& step) {
+  Connection& connection = channel.connection;
+  switch (authorized(channel, broker::Access::read, false, name, method)) {
+    case Allowed::yes: break;
+    case Allowed::no: return nullptr;
+    case Allowed::asked: step = Step::wait; return nullptr;
+  }
+  broker::Vhost* vhost = connection.vhost_record();
+  broker::QueueRecord* queue = vhost ? vhost->find_queue(name) : nullptr;
+  if (queue == nullptr) {
+    fail_channel(channel, ReplyCode::not_found, no_such("queue", name, connection), method);
+    return nullptr;
+  }
+  if (queue->exclusive_to.session && queue->exclusive_to != connection.address()) {
+    fail_channel(channel, ReplyCode::resource_locked,
+                 "cannot obtain exclusive access to locked queue '" + name + "' in vhost '" + connection.vhost_name +
+                     "'. It could be originally declared on another connection or the exclusive property value does "
+                     "not match that of the original declaration.",
+                 method);
+    return nullptr;
+  }
+  return queue;
+}
+
+// ---- consumers ------------------------------------------------------------------------------------------------------
+
+// Never repeated, and nobody guesses the next one.
+std::string make_consumer_tag(Shared& shared) {
+  static constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string tag = "amq.ctag-";
+  uint64_t number = ++shared.tags_made;
+  for (uint8_t half = 0; half < 2; half++) {
+    std::array<uint8_t, 11> seed;
+    base::store_be64(seed.data(), number);
+    base::store_be16(seed.data() + 8, shared.self);
+    seed[10] = half;
+    uint64_t bits = base::siphash24(shared.key, seed);
+    for (unsigned i = 0; i < 11; i++) tag += letters[(bits >> (i * 6)) & 63];
+  }
+  return tag;
+}
+
+uint32_t credit_of(const Channel& channel, const Consumer& consumer) {
+  if (consumer.prefetch == 0) return channel.prefetch_limit;
+  return channel.prefetch_limit == 0 ? consumer.prefetch
+                                     : std::min<uint32_t>(consumer.prefetch, channel.prefetch_limit);
+}
+
+void subscribe(Consumer& consumer) {
+  consumer.credit = credit_of(consumer.channel, consumer);
+  consumer.paused = false;
+  consumer.channel.connection.shared->engine.subscribe({.queue = consumer.queue,
+                                                        .consumer = consumer.address(),
+                                                        .credit = consumer.no_ack ? 0 : consumer.credit,
+                                                        .priority = consumer.priority,
+                                                        .no_ack = consumer.no_ack,
+                                                        .exclusive = consumer.exclusive});
+  update_pause(consumer);
+}
+
+// The channel-wide prefetch changed: queues learn the new credit by a new subscription in the old one's place.
+void adjust_credits(Channel& channel) {
+  for (const auto& consumer : channel.consumers) {
+    if (!consumer || consumer->no_ack || consumer->state != Consumer::State::subscribed) continue;
+    if (credit_of(channel, *consumer) == consumer->credit) continue;
+    channel.connection.shared->engine.unsubscribe(
+        {.queue = consumer->queue, .consumer = consumer->address(), .answer = false});
+    subscribe(*consumer);
+  }
+}
+
+void end_consumer(Consumer& consumer) {
+  Channel& channel = consumer.channel;
+  notify(channel.connection, broker::ConsumerRemoved{channel.number, std::string(consumer.tag())});
+  channel.remove_consumer(consumer);
+}
+
+// What asked is answered, and by this channel's queue.
+bool take_pending(Connection& connection, Awaited what, const broker::ChannelAddress& channel, Pending& out) {
+  if (connection.pending.what != what || connection.pending.incarnation != channel.incarnation) return false;
+  out = std::exchange(connection.pending, {});
+  go_on(connection);
+  return true;
+}
+
+// As a method on the way sees it: nobody may be asked any more when the channel ends.
+Channel* find_open_channel(Shared& shared, const broker::ChannelAddress& address) {
+  Channel* channel = find_channel(shared, address);
+  return channel != nullptr && !channel->ending ? channel : nullptr;
+}
+
+}  // namespace
+
+// ---- qos ------------------------------------------------------------------------------------------------------------
+
+Step on_qos(Channel& channel, const wire::basic::Qos& method) {
+  Connection& connection = channel.connection;
+  if (method.prefetch_size != 0) {
+    fail_connection(connection, ReplyCode::not_implemented,
+                    "prefetch_size!=0 (" + std::to_string(method.prefetch_size) + ")", method.id);
+    return Step::taken;
+  }
+  if (method.global) {
+    channel.prefetch_limit = method.prefetch_count;
+    adjust_credits(channel);
+    if (channel.throttled != 0) connection.shared->throttled.add(channel, channel.throttled_listed);
+  } else {
+    channel.prefetch = method.prefetch_count;
+  }
+  notify(connection,
+         broker::ChannelChanged{channel.number, channel.prefetch, channel.prefetch_limit, channel.confirms.selected()});
+  connection.output.method(channel.number, wire::basic::QosOk{});
+  return Step::taken;
+}
+
+// ---- consume --------------------------------------------------------------------------------------------------------
+
+Step on_consume(Channel& channel, const wire::basic::Consume& method) {
+  Connection& connection = channel.connection;
+  Shared& shared = *connection.shared;
+  std::optional<std::string> name = queue_name(channel, method.queue, method.id);
+  if (!name) return Step::taken;
+  auto arguments = wire::decode_table(method.arguments);
+  if (!arguments) {
+    fail(connection, arguments.error());
+    return Step::taken;
+  }
+  Step step = Step::taken;
+  broker::QueueRecord* queue = readable_queue(channel, *name, method.id, step);
+  if (queue == nullptr) return step;
+  if (channel.find_consumer(method.consumer_tag) != nullptr) {
+    fail_connection(connection, ReplyCode::not_allowed,
+                    "attempt to reuse consumer tag '" + std::string(method.consumer_tag) + "'", method.id);
+    return Step::taken;
+  }
+  if (channel.by_tag.size() >= std::min<size_t>(shared.config.consumers_per_channel, 65535)) {
+    fail_connection(
+        connection, ReplyCode::not_allowed,
+        "reached maximum (" + std::to_string(shared.config.consumers_per_channel) + ") of consumers per channel",
+        method.id);
+    return Step::taken;
+  }
+  int32_t priority = 0;
+  if (const base::Field* field = base::find(*arguments, "x-priority")) {
+    if (!field->is_integer()) {
+      fail_channel(channel, ReplyCode::precondition_failed,
+                   "invalid arg 'x-priority' for queue '" + *name + "' in vhost '" + connection.vhost_name +
+                       "': \"unacceptable type\"",
+                   method.id);
+      return Step::taken;
+    }
+    priority = static_cast<int32_t>(std::clamp<int64_t>(field->integer(), INT32_MIN, INT32_MAX));
+  }
+  Consumer& consumer = channel.add_consumer(method.consumer_tag.empty() ? std::string_view(make_consumer_tag(shared))
+                                                                        : method.consumer_tag);
+  consumer.queue = queue->id;
+  consumer.queue_name = *name;
+  consumer.elsewhere = queue->home != shared.self;
+  consumer.no_ack = method.no_ack;
+  consumer.exclusive = method.exclusive;
+  consumer.prefetch = channel.prefetch;
+  consumer.priority = priority;
+  connection.pending = awaiting(Awaited::subscribed, channel, method.id, method.no_wait);
+  connection.pending.consumer = consumer.number;
+  connection.pending.queue = queue->id;
+  subscribe(consumer);
+  broker::ConsumerAdded notice{channel.number,   queue->id,        std::string(consumer.tag()), method.no_ack,
+                               method.exclusive, channel.prefetch, std::move(*arguments)};
+  notify(connection, std::move(notice));
+  return Step::taken;
+}
+
+void on_event(Shared& shared, const broker::Subscribed& event) {
+  Channel* channel = find_open_channel(shared, event.consumer.channel);
+  if (channel == nullptr) return;  // its unsubscription is on the way, or done
+  Connection& connection = channel->connection;
+  Consumer* consumer = channel->consumer(event.consumer.consumer);
+  if (consumer == nullptr || consumer->queue != event.queue) {
+    shared.counters.events_stale.add();
+    return;
+  }
+  const bool subscribed = event.result == broker::SubscribeResult::subscribed;
+  if (consumer->state != Consumer::State::subscribing) {
+    // A credit was adjusted, and somebody else has the queue to himself meanwhile.
+    if (!subscribed && consumer->state == Consumer::State::subscribed)
+      on_event(shared, broker::Cancelled{event.consumer, event.queue});
+    return;
+  }
+  Pending pending;
+  CHECK(take_pending(connection, Awaited::subscribed, event.consumer.channel, pending));
+  if (subscribed) {
+    consumer->state = Consumer::State::subscribed;
+    if (!pending.no_wait)
+      connection.output.method(channel->number, wire::basic::ConsumeOk{.consumer_tag = consumer->tag()});
+    return;
+  }
+  std::string name = consumer->queue_name;
+  end_consumer(*consumer);
+  if (event.result == broker::SubscribeResult::no_such_queue)
+    return fail_channel(*channel, ReplyCode::not_found, no_such("queue", name, connection), pending.method);
+  fail_channel(*channel, ReplyCode::access_refused,
+               "queue '" + name + "' in vhost '" + connection.vhost_name + "' in exclusive use", pending.method);
+}
+
+// ---- cancel ---------------------------------------------------------------------------------------------------------
+
+Step on_cancel(Channel& channel, const wire::basic::Cancel& method) {
+  Connection& connection = channel.connection;
+  Consumer* consumer = channel.find_consumer(method.consumer_tag);
+  if (consumer == nullptr) {
+    if (!method.no_wait)
+      connection.output.method(channel.number, wire::basic::CancelOk{.consumer_tag = method.consumer_tag});
+    return Step::taken;
+  }
+  // Cancel-ok follows the last delivery, which the queue's answer does too.
+  consumer->state = Consumer::State::cancelling;
+  connection.pending = awaiting(Awaited::unsubscribed, channel, method.id, method.no_wait);
+  connection.pending.consumer = consumer->number;
+  connection.pending.name = consumer->tag();
+  connection.shared->engine.unsubscribe({.queue = consumer->queue, .consumer = consumer->address(), .answer = true});
+  return Step::taken;
+}
+
+static void answer_cancel(Connection& connection, const Pending& pending) {
+  Channel* channel = connection.channel(pending.channel);
+  if (channel == nullptr || channel->incarnation != pending.incarnation || pending.no_wait) return;
+  connection.output.method(pending.channel, wire::basic::CancelOk{.consumer_tag = pending.name});
+}
+
+void on_event(Shared& shared, const broker::Unsubscribed& event) {
+  Channel* channel = find_channel(shared, event.consumer.channel);
+  if (channel == nullptr) return;
+  Connection& connection = channel->connection;
+  Consumer* consumer = channel->consumer(event.consumer.consumer);
+  if (consumer == nullptr) {
+    shared.counters.events_stale.add();
+    return;
+  }
+  std::string queue = consumer->queue_name;
+  const bool awaited = (consumer->number & 0xFFFF) < channel->unsubscribe_next;
+  end_consumer(*consumer);
+  broker::DeleteQueue wish;
+  wish.name = std::move(queue);
+  wish.unused_auto_delete = true;
+  if (channel->ending) {
+    if (event.unused_auto_delete) ask_for_ending(connection, *channel, std::move(wish));
+    if (awaited) on_ending_answer(connection, *channel);
+    return;
+  }
+  Pending pending;
+  if (!take_pending(connection, Awaited::unsubscribed, event.consumer.channel, pending)) return;
+  if (!event.unused_auto_delete) return answer_cancel(connection, pending);
+  // The queue goes before the client hears that he left it.
+  pending.what = Awaited::unused_queue_deleted;
+  ask(connection, std::move(pending), std::move(wish));
+}
+
+void on_unused_queue_deleted(Connection& connection) {
+  answer_cancel(connection, std::exchange(connection.pending, {}));
+}
+
+void on_event(Shared& shared, const broker::Cancelled& event) {
+  Channel* channel = find_channel(shared, event.consumer.channel);
+  if (channel == nullptr) return;
+  Connection& connection = channel->connection;
+  Consumer* consumer = channel->consumer(event.consumer.consumer);
+  // One that is cancelling has its Unsubscribed to come.
+  if (consumer == nullptr || consumer->state == Consumer::State::cancelling || consumer->queue != event.queue) return;
+  if (!channel->ending && connection.can_cancel_notify)
+    connection.output.method(channel->number, wire::basic::Cancel{.consumer_tag = consumer->tag(), .no_wait = true});
+  end_consumer(*consumer);
+}
+
+// ---- get ------------------------------------------------------------------------------------------------------------
+
+Step on_get(Channel& channel, const wire::basic::Get& method) {
+  Connection& connection = channel.connection;
+  std::optional<std::string> name = queue_name(channel, method.queue, method.id);
+  if (!name) return Step::taken;
+  Step step = Step::taken;
+  broker::QueueRecord* queue = readable_queue(channel, *name, method.id, step);
+  if (queue == nullptr) return step;
+  connection.pending = awaiting(Awaited::got, channel, method.id);
+  connection.pending.no_ack = method.no_ack;
+  connection.shared->engine.get({.queue = queue->id, .channel = channel.address(), .no_ack = method.no_ack});
+  return Step::taken;
+}
+
+void on_event(Shared& shared, const broker::Got& event) {
+  Channel* channel = find_open_channel(shared, event.channel);
+  Pending pending;
+  if (channel == nullptr || !take_pending(channel->connection, Awaited::got, event.channel, pending)) {
+    if (event.message == nullptr) return;
+    if (event.entry) shared.engine.settle({event.queue, event.entry, broker::Outcome::unsent});
+    shared.pool.release(event.message);
+    return;
+  }
+  Connection& connection = channel->connection;
+  if (event.message == nullptr) {
+    connection.output.method(channel->number, wire::basic::GetEmpty{});
+    return;
+  }
+  uint64_t tag = ++channel->last_tag;
+  if (event.entry) {
+    channel->unacked.push({tag, event.entry, event.queue, Unacked::got});
+    connection.info->unacknowledged.add();
+  }
+  write_get_ok(*channel, *event.message, tag, event.redelivered, event.remaining);
+  shared.pool.release(event.message);
+}
+
+// ---- purge, count ---------------------------------------------------------------------------------------------------
+
+Step on_purge(Channel& channel, const wire::queue::Purge& method) {
+  Connection& connection = channel.connection;
+  std::optional<std::string> name = queue_name(channel, method.queue, method.id);
+  if (!name) return Step::taken;
+  Step step = Step::taken;
+  broker::QueueRecord* queue = readable_queue(channel, *name, method.id, step);
+  if (queue == nullptr) return step;
+  connection.pending = awaiting(Awaited::purged, channel, method.id, method.no_wait);
+  connection.shared->engine.purge({.queue = queue->id, .channel = channel.address()});
+  return Step::taken;
+}
+
+void on_event(Shared& shared, const broker::Purged& event) {
+  Channel* channel = find_open_channel(shared, event.channel);
+  Pending pending;
+  if (channel == nullptr || !take_pending(channel->connection, Awaited::purged, event.channel, pending)) return;
+  if (!pending.no_wait)
+    channel->connection.output.method(channel->number, wire::queue::PurgeOk{.message_count = event.count});
+}
+
+void on_event(Shared& shared, const broker::Counted& event) {
+  Channel* channel = find_open_channel(shared, event.channel);
+  Pending pending;
+  if (channel == nullptr || !take_pending(channel->connection, Awaited::counted, event.channel, pending)) return;
+  channel->connection.output.method(
+      channel->number,
+      wire::queue::DeclareOk{.queue = pending.name, .message_count = event.ready, .consumer_count = event.consumers});
+}
+
+// ---- names and permissions ------------------------------------------------------------------------------------------
+
+std::string stripped(std::string_view name) {
+  std::string out(name);
+  std::erase_if(out, [](char c) { return c == '\r' || c == '\n'; });
+  return out;
+}
+
+std::string no_such(std::string_view kind, std::string_view name, const Connection& connection) {
+  std::string text = "no ";
+  text.append(kind).append(" '").append(name).append("' in vhost '").append(connection.vhost_name).append("'");
+  return text;
+}
+
+std::optional<std::string> queue_name(Channel& channel, std::string_view name, uint32_t method) {
+  if (!name.empty()) return stripped(name);
+  if (!channel.last_queue.empty()) return channel.last_queue;
+  fail_channel(channel, ReplyCode::not_found, "no previously declared queue", method);
+  return std::nullopt;
+}
+
+Allowed authorized(Channel& channel, broker::Access access, bool exchange, std::string_view name, uint32_t method) {
+  Connection& connection = channel.connection;
+  Shared& shared = *connection.shared;
+  if (connection.permissions_epoch != shared.permissions_epoch) {
+    connection.permissions.clear();
+    connection.permissions_epoch = shared.permissions_epoch;
+  }
+  for (const Permission& permission : connection.permissions) {
+    if (permission.access != access || permission.exchange != exchange || permission.name != name) continue;
+    if (permission.allowed) return Allowed::yes;
+    fail_channel(channel, ReplyCode::access_refused, permission.refusal, method);
+    return Allowed::no;
+  }
+  Pending pending = awaiting(Awaited::authorize, channel, method);
+  pending.name = name;
+  ask(connection, std::move(pending), broker::Authorize{access, exchange, std::string(name)});
+  return Allowed::asked;
+}
+
+void on_authorized(Connection& connection, const broker::Answer& answer) {
+  const Config& config = connection.shared->config;
+  if (connection.permissions.size() >= config.permissions_remembered) connection.permissions.clear();
+  Permission permission;
+  permission.name = connection.pending.name;
+  permission.exchange = connection.pending.method == wire::basic::Publish::id;
+  permission.access = permission.exchange ? broker::Access::write : broker::Access::read;
+  const auto* refusal = std::get_if<broker::Refusal>(&answer.body);
+  permission.allowed = refusal == nullptr;
+  if (refusal != nullptr) permission.refusal = refusal->text;
+  connection.permissions.push_back(std::move(permission));
+}
+
+}  // namespace talaria::amqp091::session

@@ -1,0 +1,282 @@
+#include "core/amqp091/session/deliver.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/amqp091/session/connection.h"
+#include "core/amqp091/wire/deliver.h"
+#include "core/amqp091/wire/methods.h"
+
+namespace talaria::amqp091::session {
+namespace {
+
+// Pieces of a shared body below this are copied after all: a slice costs more than they do.
+constexpr size_t slice_min = 512;
+
+// ---- any content, cold or large -------------------------------------------------------------------------------------
+
+void write_header_frame(Connection& connection, uint16_t channel, const broker::Message& message) {
+  const size_t raw_size = message.properties_size();
+  uint8_t fixed[wire::frame_header_size + wire::content_header_fixed_size];
+  uint8_t* at = wire::store_frame_header(fixed, wire::FrameType::header, channel,
+                                         static_cast<uint32_t>(wire::content_header_fixed_size + raw_size));
+  base::store_be32(at, uint32_t{wire::basic_class_id} << 16);
+  base::store_be64(at + 4, message.body_size());
+  connection.output.write(fixed);
+  for (broker::PayloadCursor cursor = message.properties(); !cursor.done();) connection.output.write(cursor.next());
+  connection.output.write({&wire::frame_end, 1});
+}
+
+// Body frames of at most the negotiated size; large pieces go by reference.
+void write_body_frames(Connection& connection, uint16_t channel, broker::Message& message) {
+  Shared& shared = *connection.shared;
+  const bool by_reference = message.body_size() >= shared.config.share_body_from;
+  broker::PayloadCursor cursor = message.body();
+  while (!cursor.done()) {
+    size_t left = std::min(cursor.remaining(), connection.octets_per_body_frame());
+    uint8_t header[wire::frame_header_size];
+    wire::store_frame_header(header, wire::FrameType::body, channel, static_cast<uint32_t>(left));
+    connection.output.write(header);
+    while (left != 0) {
+      Bytes piece = cursor.next(left);
+      left -= piece.size();
+      if (by_reference && piece.size() >= slice_min) {
+        message.add_references();
+        connection.output.write_shared({piece, &message}, shared.pool);
+      } else {
+        connection.output.write(piece);
+      }
+    }
+    connection.output.write({&wire::frame_end, 1});
+  }
+}
+
+size_t count_frames(const Connection& connection, const broker::Message& message) {
+  size_t most = connection.octets_per_body_frame();
+  return 2 + (message.body_size() + most - 1) / most;
+}
+
+// What follows a delivery's method, once that is written.
+void write_content(Connection& connection, uint16_t channel, broker::Message& message) {
+  write_header_frame(connection, channel, message);
+  write_body_frames(connection, channel, message);
+}
+
+void write_delivery(Connection& connection, uint16_t channel, std::string_view consumer_tag, broker::Message& message,
+                    uint64_t tag, bool redelivered) {
+  wire::basic::Deliver method;
+  method.consumer_tag = consumer_tag;
+  method.delivery_tag = tag;
+  method.redelivered = redelivered;
+  method.exchange = message.exchange();
+  method.routing_key = message.routing_key();
+  connection.output.method(channel, method);
+  write_content(connection, channel, message);
+}
+
+// ---- the hot way ----------------------------------------------------------------------------------------------------
+
+// Encodes the whole delivery in place. False: it is too large for that, or there is no send memory.
+bool encode(Connection& connection, const Consumer& consumer, const broker::Message& message, uint64_t tag,
+            bool redelivered) {
+  if (message.body_size() >= connection.shared->config.share_body_from) return false;
+  Bytes body = message.whole_body();
+  wire::Delivery delivery;
+  delivery.delivery_tag = tag;
+  delivery.redelivered = redelivered;
+  delivery.exchange = message.exchange();
+  delivery.routing_key = message.routing_key();
+  delivery.raw_properties = message.whole_properties();
+  if (body.size() != message.body_size() || delivery.raw_properties.empty()) [[unlikely]]
+    return false;
+  size_t size = consumer.frames.size(delivery, body.size(), connection.frame_max);
+  if (size > tcp::reserve_max) [[unlikely]]
+    return false;
+  MutableBytes out = connection.output.reserve(size);
+  if (out.empty()) [[unlikely]]
+    return false;
+  uint8_t* at = consumer.frames.store_front(out.data(), delivery, body.size());
+  wire::store_body_frames(at, consumer.frames.channel(), body, connection.frame_max);
+  connection.output.commit(size);
+  return true;
+}
+
+// Its queue, when it is on another worker, will be told.
+void note_passed(Consumer& consumer) {
+  if (!consumer.elsewhere) [[likely]]
+    return;
+  consumer.passed++;
+  consumer.channel.connection.shared->passed.add(consumer, consumer.passed_listed);
+}
+
+void write_or_hold(Connection& connection, Consumer& consumer, const broker::Deliver& delivery, uint64_t tag) {
+  Shared& shared = *connection.shared;
+  broker::Message& message = *delivery.message;
+  if (encode(connection, consumer, message, tag, delivery.redelivered)) [[likely]] {
+    shared.pool.release(&message);
+    note_passed(consumer);
+    return;
+  }
+  if (connection.output.flowing() && shared.stack.send_room(connection.tcp) != 0) {
+    write_delivery(connection, consumer.channel.number, consumer.tag(), message, tag, delivery.redelivered);
+    shared.pool.release(&message);
+    note_passed(consumer);
+  } else {
+    connection.output.hold({delivery, tag, std::string(consumer.tag())});
+  }
+  if (!connection.output.flowing()) {
+    shared.counters.output_stalled.add();
+    shared.backlogged.add(connection, connection.backlogged_listed);
+  }
+  pause_if_full(connection);
+}
+
+// ---- what the channel does not take ---------------------------------------------------------------------------------
+
+void give_back(Shared& shared, const broker::Deliver& delivery) {
+  if (delivery.entry) {
+    shared.engine.settle({delivery.queue, delivery.entry, broker::Outcome::unsent});
+    shared.counters.deliveries_unsent.add();
+  } else {
+    shared.counters.deliveries_lost_no_ack.add();
+  }
+  shared.pool.release(delivery.message);
+}
+
+void throttle(Consumer& consumer) {
+  if (consumer.throttled) return;
+  consumer.throttled = true;
+  consumer.channel.throttled++;
+  update_pause(consumer);
+}
+
+// The channel-wide prefetch is used up. A lone consumer's own credit holds it back as well.
+void throttle_all(Channel& channel) {
+  for (const auto& consumer : channel.consumers) {
+    if (!consumer || consumer->no_ack) continue;
+    if (channel.by_tag.size() == 1 && consumer->credit == channel.prefetch_limit) continue;
+    throttle(*consumer);
+  }
+}
+
+}  // namespace
+
+void deliver(Shared& shared, Channel* channel, const broker::Deliver& delivery) {
+  Consumer* consumer = channel != nullptr && !channel->ending ? channel->consumer(delivery.consumer.consumer) : nullptr;
+  if (consumer == nullptr || channel->connection.output.stopped()) [[unlikely]] {
+    shared.counters.events_stale.add();
+    return give_back(shared, delivery);
+  }
+  Connection& connection = channel->connection;
+  if (delivery.entry) {
+    if (channel->prefetch_limit != 0 && channel->counted >= channel->prefetch_limit) [[unlikely]] {
+      throttle(*consumer);
+      note_passed(*consumer);
+      return give_back(shared, delivery);
+    }
+    channel->counted++;
+    channel->unacked.push({channel->last_tag + 1, delivery.entry, delivery.queue, consumer->number});
+    connection.info->unacknowledged.add();
+    if (channel->counted == channel->prefetch_limit) [[unlikely]]
+      throttle_all(*channel);
+  }
+  uint64_t tag = ++channel->last_tag;
+  shared.counters.messages_delivered.add();
+  shared.counters.frames_out.add(delivery.message->body_size() == 0 ? 2 : count_frames(connection, *delivery.message));
+  connection.info->messages_out.add();
+  if (shared.latency != nullptr)
+    shared.latency->record(static_cast<uint64_t>((shared.now - delivery.message->received()).count()));
+  write_or_hold(connection, *consumer, delivery, tag);
+}
+
+void update_pause(Consumer& consumer) {
+  Connection& connection = consumer.channel.connection;
+  bool paused = consumer.throttled || connection.output_full;
+  if (paused == consumer.paused || consumer.state == Consumer::State::cancelling) return;
+  consumer.paused = paused;
+  connection.shared->engine.pause({.queue = consumer.queue, .consumer = consumer.address(), .paused = paused});
+}
+
+static void update_all_pauses(Connection& connection) {
+  for (const ChannelSlot& slot : connection.channels)
+    if (slot.channel)
+      for (const auto& consumer : slot.channel->consumers)
+        if (consumer) update_pause(*consumer);
+}
+
+void pause_if_full(Connection& connection) {
+  if (connection.output_full || connection.output.stopped()) return;
+  if (connection.output.flowing() && connection.shared->stack.send_room(connection.tcp) != 0) return;
+  connection.output_full = true;
+  update_all_pauses(connection);
+}
+
+void resume_output(Connection& connection) {
+  flush_backlog(connection);
+  if (!connection.tcp || !connection.output_full || !connection.output.flowing()) return;
+  if (connection.shared->stack.send_room(connection.tcp) == 0) return;
+  connection.output_full = false;
+  update_all_pauses(connection);
+}
+
+void flush_backlog(Connection& connection) {
+  Shared& shared = *connection.shared;
+  std::unique_ptr<Backlog> backlog = connection.output.take_backlog();
+  if (!backlog) return;
+  for (BacklogItem& item : *backlog) {
+    auto* held = std::get_if<HeldDelivery>(&item);
+    if (held == nullptr || !connection.output.flowing()) {
+      connection.output.put(std::move(item), shared.pool);
+      continue;
+    }
+    const broker::ChannelAddress& address = held->deliver.consumer.channel;
+    Channel* channel = connection.channel(address.channel);
+    // On a channel that ended meanwhile nothing is said; the message has gone back to its queue.
+    if (channel != nullptr && channel->incarnation == address.incarnation) {
+      write_delivery(connection, address.channel, held->consumer_tag, *held->deliver.message, held->tag,
+                     held->deliver.redelivered);
+      if (Consumer* consumer = channel->consumer(held->deliver.consumer.consumer)) note_passed(*consumer);
+    }
+    shared.pool.release(held->deliver.message);
+  }
+  if (!connection.output.flowing()) {
+    shared.backlogged.add(connection, connection.backlogged_listed);
+    return;
+  }
+  go_on(connection);
+}
+
+void report_passed(Consumer& consumer) {
+  consumer.channel.connection.shared->engine.passed(
+      {.queue = consumer.queue, .consumer = consumer.address(), .count = std::exchange(consumer.passed, 0)});
+}
+
+void write_return(Channel& channel, broker::Message& message, ReplyCode code) {
+  Connection& connection = channel.connection;
+  wire::basic::Return method;
+  method.reply_code = static_cast<uint16_t>(code);
+  method.reply_text = wire::name(code);
+  method.exchange = message.exchange();
+  method.routing_key = message.routing_key();
+  connection.output.method(channel.number, method);
+  write_content(connection, channel.number, message);
+  connection.shared->counters.messages_returned.add();
+  connection.shared->counters.frames_out.add(count_frames(connection, message));
+}
+
+void write_get_ok(Channel& channel, broker::Message& message, uint64_t tag, bool redelivered, uint32_t remaining) {
+  Connection& connection = channel.connection;
+  wire::basic::GetOk method;
+  method.delivery_tag = tag;
+  method.redelivered = redelivered;
+  method.exchange = message.exchange();
+  method.routing_key = message.routing_key();
+  method.message_count = remaining;
+  connection.output.method(channel.number, method);
+  write_content(connection, channel.number, message);
+  connection.shared->counters.messages_got.add();
+  connection.shared->counters.frames_out.add(count_frames(connection, message));
+  connection.info->messages_out.add();
+}
+
+}  // namespace talaria::amqp091::session

@@ -1,0 +1,29 @@
+// basic.deliver, basic.get-ok and basic.return: the way out of a message (reference section 5: #2, #11, #13).
+//
+// Small messages are encoded once, straight into the send buffer. Bodies above Config::share_body_from are sent by
+// reference and split at the negotiated frame size. When TCP has enough, the connection's consumers are paused.
+#pragma once
+
+#include "core/amqp091/session/connection.h"
+#include "core/broker/operations.h"
+
+namespace talaria::amqp091::session {
+
+// Takes over the delivery's reference to its message. `channel`: nullptr if it is gone.
+void deliver(Shared& shared, Channel* channel, const broker::Deliver& delivery);
+// Pauses the consumers of a connection whose send buffer is full.
+void pause_if_full(Connection& connection);
+// TCP takes more.
+void resume_output(Connection& connection);
+// Writes what waited for send memory, as far as it goes.
+void flush_backlog(Connection& connection);
+// Tells the queue whether the consumer should have messages, if that changed.
+void update_pause(Consumer& consumer);
+// Tells a queue on another worker how many deliveries went out.
+void report_passed(Consumer& consumer);
+
+// Both leave the reference with the caller.
+void write_return(Channel& channel, broker::Message& message, ReplyCode code);
+void write_get_ok(Channel& channel, broker::Message& message, uint64_t tag, bool redelivered, uint32_t remaining);
+
+}  // namespace talaria::amqp091::session

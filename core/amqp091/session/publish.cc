@@ -1,0 +1,342 @@
+#include "core/amqp091/session/publish.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/amqp091/session/closing.h"
+#include "core/amqp091/session/consume.h"
+#include "core/amqp091/session/deliver.h"
+#include "core/amqp091/wire/deliver.h"
+#include "core/amqp091/wire/methods.h"
+#include "core/amqp091/wire/properties.h"
+#include "core/amqp091/wire/table.h"
+#include "core/broker/exchange.h"
+#include "core/broker/vhost.h"
+
+namespace talaria::amqp091::session {
+namespace {
+
+// ---- no room --------------------------------------------------------------------------------------------------------
+
+// The connection is not read until there is room again.
+void stall(Connection& connection, const Channel* channel) {
+  Shared& shared = *connection.shared;
+  connection.stalled = true;
+  connection.stalled_channel = channel ? channel->number : uint16_t{0};
+  connection.stalled_incarnation = channel ? channel->incarnation : 0;
+  if (connection.stalled_since == base::never) {
+    connection.stalled_since = shared.now;
+    connection.info->blocked.set(1);
+    shared.counters.publishers_stalled.add();
+  }
+  shared.stalled.add(connection, connection.stalled_listed);
+}
+
+Step wait_for_room(Connection& connection) {
+  stall(connection, nullptr);
+  return Step::wait;
+}
+
+// ---- the exchange ---------------------------------------------------------------------------------------------------
+
+bool is_known(const Shared& shared, const KnownExchange& known, std::string_view name) {
+  return known.epoch == shared.engine.topology_epoch() && known.exchange->name() == name;
+}
+
+// Cold: another exchange than last time, or topology changed. nullptr with `step` `taken`: the channel has failed.
+broker::Exchange* look_up_exchange(Channel& channel, std::string_view name, Step& step) {
+  Connection& connection = channel.connection;
+  Shared& shared = *connection.shared;
+  for (uint8_t i = 0; i < channel.known_exchanges.size(); i++) {
+    if (!is_known(shared, channel.known_exchanges[i], name)) continue;
+    channel.last_known = i;
+    return channel.known_exchanges[i].exchange;
+  }
+  constexpr uint32_t method = wire::basic::Publish::id;
+  switch (authorized(channel, broker::Access::write, true, name, method)) {
+    case Allowed::yes: break;
+    case Allowed::no: return nullptr;
+    case Allowed::asked: step = Step::wait; return nullptr;
+  }
+  broker::Vhost* vhost = connection.vhost_record();
+  broker::Exchange* exchange = vhost ? vhost->find_exchange(name) : nullptr;
+  if (exchange == nullptr) {
+    fail_channel(channel, ReplyCode::not_found, no_such("exchange", name, connection), method);
+    return nullptr;
+  }
+  if (exchange->internal()) {
+    std::string text =
+        "cannot publish to internal exchange '" + std::string(name) + "' in vhost '" + connection.vhost_name + "'";
+    fail_channel(channel, ReplyCode::access_refused, text, method);
+    return nullptr;
+  }
+  channel.last_known = channel.next_known;
+  channel.next_known = static_cast<uint8_t>((channel.next_known + 1) % channel.known_exchanges.size());
+  channel.known_exchanges[channel.last_known] = {shared.engine.topology_epoch(), exchange};
+  return exchange;
+}
+
+// ---- a complete message ---------------------------------------------------------------------------------------------
+
+// The headers of a message for a headers exchange, where they lie. False: they are malformed, the connection has
+// failed.
+bool find_headers(Connection& connection, const broker::Message& message, std::span<const base::HeaderView>& out) {
+  Shared& shared = *connection.shared;
+  Bytes raw = message.whole_properties();
+  if (raw.empty()) {
+    shared.whole.clear();
+    for (broker::PayloadCursor cursor = message.properties(); !cursor.done();) {
+      Bytes piece = cursor.next();
+      shared.whole.insert(shared.whole.end(), piece.begin(), piece.end());
+    }
+    raw = shared.whole;
+  }
+  auto properties = wire::parse_properties(raw);
+  if (!properties) {
+    fail(connection, properties.error());
+    return false;
+  }
+  if (!properties->has(wire::Property::headers)) return true;
+  for (;;) {
+    auto headers = wire::parse_headers(properties->headers, shared.headers);
+    if (!headers) {
+      fail(connection, headers.error());
+      return false;
+    }
+    if (headers->complete) {
+      out = headers->entries;
+      return true;
+    }
+    shared.headers.resize(shared.headers.size() * 2);
+  }
+}
+
+void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory) {
+  Shared& shared = *channel.connection.shared;
+  shared.counters.messages_unroutable.add();
+  // The return goes before the confirm.
+  if (mandatory) write_return(channel, *message, ReplyCode::no_route);
+  if (channel.confirms.selected()) {
+    channel.confirms.begin(0);
+    shared.confirming.add(channel, channel.confirming_listed);
+  }
+  shared.pool.release(message);
+}
+
+// Routes the message and hands it to its queues. False: they have no room, it waits.
+bool hand_over(Channel& channel, broker::Message* message) {
+  Connection& connection = channel.connection;
+  Shared& shared = *connection.shared;
+  const KnownExchange& known = channel.known_exchanges[channel.last_known];
+  broker::Exchange* exchange = known.exchange;
+  if (!is_known(shared, known, message->exchange())) [[unlikely]] {
+    // Topology changed between the method and the last octet.
+    broker::Vhost* vhost = connection.vhost_record();
+    exchange = vhost ? vhost->find_exchange(message->exchange()) : nullptr;
+    if (exchange == nullptr) {
+      fail_channel(channel, ReplyCode::not_found, no_such("exchange", message->exchange(), connection),
+                   wire::basic::Publish::id);
+      shared.pool.release(message);
+      return true;
+    }
+  }
+  broker::Vhost& vhost = exchange->vhost();
+  std::span<const base::HeaderView> headers;
+  if (vhost.needs_headers() && !find_headers(connection, *message, headers)) [[unlikely]] {
+    shared.pool.release(message);
+    return true;
+  }
+  broker::route(vhost, *exchange, message->routing_key(), headers, shared.targets);
+  std::span<broker::QueueRecord* const> queues = shared.targets.queues();
+  if (queues.empty()) [[unlikely]] {
+    drop_unroutable(channel, message, channel.publishing.mandatory);
+  } else {
+    if (!shared.engine.room_for(queues)) [[unlikely]]
+      return false;
+    uint64_t sequence = 0;
+    if (channel.confirms.selected()) sequence = channel.confirms.begin(static_cast<uint32_t>(queues.size()));
+    shared.engine.publish(queues, message, channel.address(), sequence);
+  }
+  shared.counters.messages_published.add();
+  connection.info->messages_in.add();
+  return true;
+}
+
+Step on_complete(Channel& channel) {
+  Publishing& publishing = channel.publishing;
+  broker::Message* message = publishing.builder->finish();
+  publishing.builder.reset();
+  publishing.stage = Publishing::Stage::idle;
+  if (!hand_over(channel, message)) [[unlikely]] {
+    publishing.message = message;
+    publishing.stage = Publishing::Stage::waiting;
+    stall(channel.connection, &channel);
+  }
+  return Step::taken;
+}
+
+bool may_begin(const Channel& channel) {
+  Shared& shared = *channel.connection.shared;
+  return shared.pool.pressure() == broker::Pressure::ok &&
+         channel.confirms.outstanding() < shared.config.confirms_outstanding;
+}
+
+// A user may only sign with his own name.
+bool is_signed_rightly(Channel& channel, const wire::ContentScan& scan) {
+  auto properties = wire::parse_properties(scan.raw);
+  if (!properties || properties->user_id == channel.connection.user) return true;
+  fail_channel(channel, ReplyCode::precondition_failed,
+               "user_id property set to '" + std::string(properties->user_id) + "' but authenticated user was '" +
+                   channel.connection.user + "'",
+               wire::basic::Publish::id);
+  return false;
+}
+
+}  // namespace
+
+Step on_publish(Channel& channel, Bytes payload) {
+  Connection& connection = channel.connection;
+  auto method = wire::parse<wire::basic::Publish>(payload);
+  if (!method) [[unlikely]] {
+    fail(connection, method.error());
+    return Step::taken;
+  }
+  if (method->immediate) [[unlikely]] {
+    fail_connection(connection, ReplyCode::not_implemented, "immediate=true", method->id);
+    return Step::taken;
+  }
+  connection.published = true;
+  if (!is_known(*connection.shared, channel.known_exchanges[channel.last_known], method->exchange)) [[unlikely]] {
+    Step step = Step::taken;
+    if (look_up_exchange(channel, method->exchange, step) == nullptr) return step;
+  }
+  if (!may_begin(channel)) [[unlikely]]
+    return wait_for_room(connection);
+  Publishing& publishing = channel.publishing;
+  publishing.mandatory = method->mandatory;
+  publishing.exchange_size = static_cast<uint8_t>(method->exchange.size());
+  publishing.routing_key_size = static_cast<uint8_t>(method->routing_key.size());
+  method->exchange.copy(publishing.names.data(), method->exchange.size());
+  method->routing_key.copy(publishing.names.data() + method->exchange.size(), method->routing_key.size());
+  publishing.stage = Publishing::Stage::header;
+  return Step::taken;
+}
+
+Step on_content_header(Channel& channel, Bytes payload) {
+  Connection& connection = channel.connection;
+  Shared& shared = *connection.shared;
+  Publishing& publishing = channel.publishing;
+  auto scan = wire::scan_content_header(payload);
+  if (!scan) [[unlikely]] {
+    fail(connection, scan.error());
+    return Step::taken;
+  }
+  uint64_t most = std::min<uint64_t>(shared.config.message_size_max, shared.pool.body_size_max());
+  if (scan->body_size > most) [[unlikely]] {
+    fail_channel(channel, ReplyCode::precondition_failed,
+                 "message size " + std::to_string(scan->body_size) + " is larger than configured max size " +
+                     std::to_string(most),
+                 wire::basic::Publish::id);
+    return Step::taken;
+  }
+  if (scan->has(wire::Property::user_id) && !is_signed_rightly(channel, *scan)) [[unlikely]]
+    return Step::taken;
+  broker::MessageHead head;
+  head.exchange = publishing.exchange();
+  head.routing_key = publishing.routing_key();
+  head.format = broker::PropertiesFormat::amqp091;
+  head.properties = scan->raw;
+  head.body_size = scan->body_size;
+  head.persistent = scan->persistent();
+  head.priority = scan->priority;
+  head.received = shared.now;
+  publishing.builder = shared.pool.begin(head);
+  if (!publishing.builder) [[unlikely]]
+    return wait_for_room(connection);
+  publishing.stage = Publishing::Stage::body;
+  return publishing.builder->missing() == 0 ? on_complete(channel) : Step::taken;
+}
+
+Step on_body(Channel& channel, Bytes octets) {
+  broker::MessageBuilder& builder = *channel.publishing.builder;
+  if (!builder.append(octets)) [[unlikely]] {
+    fail_connection(channel.connection, ReplyCode::internal_error, "out of message memory", wire::basic::Publish::id);
+    return Step::taken;
+  }
+  return builder.missing() == 0 ? on_complete(channel) : Step::taken;
+}
+
+// What waits at `stalled` can go on: the message that is complete, or the frame that comes again.
+static bool has_room(Connection& connection) {
+  Shared& shared = *connection.shared;
+  if (connection.stalled_incarnation != 0) {
+    Channel* channel = connection.channel(connection.stalled_channel);
+    if (channel != nullptr && channel->incarnation == connection.stalled_incarnation &&
+        channel->publishing.stage == Publishing::Stage::waiting) {
+      Publishing& publishing = channel->publishing;
+      broker::Message* message = std::exchange(publishing.message, nullptr);
+      publishing.stage = Publishing::Stage::idle;
+      if (!hand_over(*channel, message)) {
+        publishing.message = message;
+        publishing.stage = Publishing::Stage::waiting;
+        return false;
+      }
+    }
+  } else if (shared.pool.pressure() != broker::Pressure::ok) {
+    return false;
+  }
+  return true;
+}
+
+static void tell_blocked(Connection& connection) {
+  Shared& shared = *connection.shared;
+  if (connection.told_blocked || !connection.can_blocked) return;
+  if (shared.now - connection.stalled_since < shared.config.blocked_after) return;
+  connection.told_blocked = true;
+  connection.output.method(0, wire::connection::Blocked{.reason = "low on memory"});
+  shared.counters.connections_blocked.add();
+}
+
+void resume_publisher(Connection& connection) {
+  Shared& shared = *connection.shared;
+  if (!connection.stalled) return;
+  if (!has_room(connection)) {
+    tell_blocked(connection);
+    shared.stalled.add(connection, connection.stalled_listed);
+    return;
+  }
+  const uint64_t seen = connection.info->bytes_in.value();
+  connection.stalled = false;
+  read_input(connection);
+  const bool moved = connection.info->bytes_in.value() != seen;
+  if (connection.stalled && !moved) return tell_blocked(connection);
+  connection.stalled_since = connection.stalled ? shared.now : base::never;
+  if (connection.stalled) return;
+  connection.info->blocked.set(0);
+  if (std::exchange(connection.told_blocked, false)) connection.output.method(0, wire::connection::Unblocked{});
+}
+
+void abandon_publishing(Channel& channel) {
+  Publishing& publishing = channel.publishing;
+  publishing.builder.reset();
+  if (publishing.message) channel.connection.shared->pool.release(std::exchange(publishing.message, nullptr));
+  publishing.stage = Publishing::Stage::idle;
+}
+
+void flush_confirms(Channel& channel) {
+  Connection& connection = channel.connection;
+  Shared& shared = *connection.shared;
+  if (!channel.confirms.due() || connection.output.stopped()) return;
+  bool all = channel.confirms.flush([&](uint64_t sequence, uint64_t count, bool refused) {
+    MutableBytes out = connection.output.reserve(wire::ack_frame_size);
+    if (out.empty()) return false;
+    connection.output.commit(refused ? wire::emit_nack(out, channel.number, sequence, count > 1)
+                                     : wire::emit_ack(out, channel.number, sequence, count > 1));
+    (refused ? shared.counters.messages_refused : shared.counters.messages_confirmed).add(count);
+    shared.counters.frames_out.add();
+    return true;
+  });
+  if (!all) shared.confirming.add(channel, channel.confirming_listed);
+}
+
+}  // namespace talaria::amqp091::session

@@ -1,0 +1,27 @@
+// basic.publish, its content header and its body: the way in of a message (reference section 5: #4, #8, #12, #20).
+//
+//   publish   the exchange is looked up (or known), its user may write
+//   header    memory for the message is promised, the properties are copied
+//   body      octets are copied where they will stay, frame by frame, also when a frame straddles packets
+//   complete  route -> queues, mandatory, confirm
+//
+// There is one copy of the body. When there is no room the frame (or, at the end, the message) waits, and with it the
+// connection's input.
+#pragma once
+
+#include "core/amqp091/session/connection.h"
+
+namespace talaria::amqp091::session {
+
+Step on_publish(Channel& channel, base::Bytes payload);
+Step on_content_header(Channel& channel, base::Bytes payload);
+// The next octets of a body frame; the caller has checked that the channel takes that many.
+Step on_body(Channel& channel, base::Bytes octets);
+// Tries again what waits for room, once a turn. A client that can is told when it takes long.
+void resume_publisher(Connection& connection);
+// What was being published is forgotten.
+void abandon_publishing(Channel& channel);
+// Confirms of a turn, as few frames as it takes.
+void flush_confirms(Channel& channel);
+
+}  // namespace talaria::amqp091::session

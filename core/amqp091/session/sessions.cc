@@ -1,0 +1,371 @@
+#include "core/amqp091/session/sessions.h"
+
+#include <utility>
+
+#include "core/amqp091/session/acknowledge.h"
+#include "core/amqp091/session/closing.h"
+#include "core/amqp091/session/connection.h"
+#include "core/amqp091/session/consume.h"
+#include "core/amqp091/session/deliver.h"
+#include "core/amqp091/session/dispatch.h"
+#include "core/amqp091/session/heartbeat.h"
+#include "core/amqp091/session/publish.h"
+#include "core/base/check.h"
+
+namespace talaria::amqp091::session {
+
+// ---- shared ---------------------------------------------------------------------------------------------------------
+
+Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& stack_, broker::Engine& engine_,
+               broker::MessagePool& pool_, base::HashKey key_, base::Histogram* latency_)
+    : config(config_),
+      self(self_),
+      stack(stack_),
+      engine(engine_),
+      pool(pool_),
+      key(key_),
+      latency(latency_),
+      connections(std::make_unique<Connection[]>(config_.sessions)),
+      infos(std::make_unique<SessionInfo[]>(config_.sessions)),
+      by_tcp_slot(stack_.config().connections, 0),
+      headers(64) {
+  CHECK(config.sessions != 0 && config.channel_max != 0 && config.frame_max >= wire::frame_min_size);
+  vacant.reserve(config.sessions);
+  for (size_t slot = config.sessions; slot-- != 0;) {
+    connections[slot].shared = this;
+    connections[slot].info = &infos[slot];
+    vacant.push_back(static_cast<uint32_t>(slot));
+  }
+}
+
+// What is still under way is the worker's: it stops sessions by draining them. Here references go back, nothing else.
+Shared::~Shared() {
+  for (broker::Request* request : requests) delete request;
+  for (size_t slot = 0; slot < config.sessions; slot++) {
+    Connection& connection = connections[slot];
+    timers.disarm(connection.timer);
+    drop_backlog(connection);
+    for (ChannelSlot& channel : connection.channels)
+      if (channel.channel) abandon_publishing(*channel.channel);
+  }
+}
+
+std::string_view to_text(SessionState state) {
+  switch (state) {
+    case SessionState::vacant: return "vacant";
+    case SessionState::greeting: return "greeting";
+    case SessionState::authenticating: return "authenticating";
+    case SessionState::tuning: return "tuning";
+    case SessionState::opening: return "opening";
+    case SessionState::open: return "running";
+    case SessionState::closing: return "closing";
+    case SessionState::refused: return "refused";
+  }
+  return "?";
+}
+
+namespace {
+
+SessionState state_of(Stage stage) {
+  switch (stage) {
+    case Stage::vacant: return SessionState::vacant;
+    case Stage::greeting:
+    case Stage::starting: return SessionState::greeting;
+    case Stage::authenticating: return SessionState::authenticating;
+    case Stage::tuning:
+    case Stage::tuned: return SessionState::tuning;
+    case Stage::opening: return SessionState::opening;
+    case Stage::open: return SessionState::open;
+    case Stage::closing: return SessionState::closing;
+    case Stage::refused: return SessionState::refused;
+  }
+  return SessionState::vacant;
+}
+
+// Control thread and operators see stages a call late at most.
+void show_stage(Connection& connection) {
+  connection.info->state.set(static_cast<uint64_t>(state_of(connection.stage)));
+}
+
+std::string peer_text(const tcp::Stack& stack, tcp::ConnectionId id, base::Time now) {
+  auto info = stack.info(id, now);
+  if (!info) return {};
+  return net::to_text(info->remote.address) + ":" + std::to_string(info->remote.port);
+}
+
+}  // namespace
+
+// ---- construction ---------------------------------------------------------------------------------------------------
+
+Sessions::Sessions(const Config& config, broker::WorkerIndex self, tcp::Stack& stack, broker::Engine& engine,
+                   broker::MessagePool& pool, base::HashKey key, base::Histogram* latency)
+    : shared_(std::make_unique<Shared>(config, self, stack, engine, pool, key, latency)) {}
+
+Sessions::~Sessions() = default;
+
+Connection* Sessions::find(tcp::ConnectionId id) const {
+  if (id.slot >= shared_->by_tcp_slot.size() || shared_->by_tcp_slot[id.slot] == 0) return nullptr;
+  Connection& connection = shared_->connections[shared_->by_tcp_slot[id.slot] - 1];
+  return connection.tcp == id ? &connection : nullptr;
+}
+
+// ---- TCP ------------------------------------------------------------------------------------------------------------
+
+void Sessions::on_accepted(tcp::ConnectionId id, base::Time now) {
+  Shared& shared = *shared_;
+  shared.now = now;
+  if (shared.draining || shared.vacant.empty()) {
+    shared.counters.refused_no_session.add();
+    shared.stack.abort(id);
+    return;
+  }
+  shared.counters.connections_accepted.add();
+  uint32_t slot = shared.vacant.back();
+  shared.vacant.pop_back();
+  Connection& connection = shared.connections[slot];
+  connection.last_generation++;
+  if (connection.last_generation == 0) connection.last_generation = 1;
+  connection.id = {slot, connection.last_generation};
+  connection.tcp = id;
+  connection.stage = Stage::greeting;
+  connection.frame_max = shared.config.frame_max_before_tune;
+  connection.peer = peer_text(shared.stack, id, now);
+  connection.timer.owner = slot;
+  SessionInfo& info = *connection.info;
+  for (base::Counter* counter :
+       {&info.channels, &info.consumers, &info.bytes_in, &info.bytes_out, &info.messages_in, &info.messages_out,
+        &info.unacknowledged, &info.blocked, &info.send_buffered, &info.smoothed_rtt_ns, &info.congestion_window,
+        &info.peer_window, &info.retransmissions, &info.segment_size})
+    counter->set(0);
+  show_stage(connection);
+  info.generation.set(connection.id.generation);
+  connection.output.open(shared.stack, id, info.bytes_out);
+  shared.by_tcp_slot[id.slot] = slot + 1;
+  set_deadline(connection, now + shared.config.handshake_timeout);
+}
+
+void Sessions::on_readable(tcp::ConnectionId id, base::Time now) {
+  shared_->now = now;
+  Connection* connection = find(id);
+  if (connection == nullptr) return;
+  read_input(*connection);
+  show_stage(*connection);
+}
+
+void Sessions::on_writable(tcp::ConnectionId id, base::Time now) {
+  shared_->now = now;
+  if (Connection* connection = find(id)) resume_output(*connection);
+}
+
+void Sessions::on_peer_finished(tcp::ConnectionId id, base::Time now) {
+  shared_->now = now;
+  Connection* connection = find(id);
+  if (connection == nullptr) return;
+  connection->peer_finished = true;
+  read_input(*connection);
+}
+
+void Sessions::on_closed(tcp::ConnectionId id, tcp::CloseReason, base::Time now) {
+  shared_->now = now;
+  if (Connection* connection = find(id)) on_transport_gone(*connection);
+}
+
+void Sessions::on_released(std::span<void* const> owners) {
+  for (void* owner : owners) shared_->pool.release(static_cast<broker::Message*>(owner));
+}
+
+// ---- the broker -----------------------------------------------------------------------------------------------------
+
+void Sessions::on_event(const broker::Event& event, base::Time now) {
+  Shared& shared = *shared_;
+  shared.now = now;
+  if (const auto* stored = std::get_if<broker::Stored>(&event)) {
+    Channel* channel = find_channel(shared, stored->publisher);
+    if (channel == nullptr || channel->ending) return;
+    channel->confirms.stored(stored->sequence, stored->refused);
+    shared.confirming.add(*channel, channel->confirming_listed);
+    return;
+  }
+  std::visit(
+      [&]<class One>(const One& one) {
+        if constexpr (std::is_same_v<One, broker::Deliver>)
+          on_deliveries({&one, 1}, now);
+        else if constexpr (!std::is_same_v<One, broker::Stored>)
+          session::on_event(shared, one);
+      },
+      event);
+}
+
+void Sessions::on_deliveries(std::span<const broker::Deliver> deliveries, base::Time now) {
+  Shared& shared = *shared_;
+  shared.now = now;
+  // Deliveries come in runs to one channel.
+  Channel* channel = nullptr;
+  const broker::Deliver* last = nullptr;
+  for (const broker::Deliver& delivery : deliveries) {
+    if (last == nullptr || delivery.consumer.channel != last->consumer.channel) {
+      if (channel != nullptr) pause_if_full(channel->connection);
+      Connection* connection = find_connection(shared, delivery.consumer.channel.session);
+      channel = connection
+                    ? connection->channel(delivery.consumer.channel.channel, delivery.consumer.channel.incarnation)
+                    : nullptr;
+    }
+    last = &delivery;
+    deliver(shared, channel, delivery);
+  }
+  if (channel != nullptr) pause_if_full(channel->connection);
+}
+
+// ---- the control plane ----------------------------------------------------------------------------------------------
+
+void Sessions::on_answer(broker::Answer&& answer, base::Time now) {
+  Shared& shared = *shared_;
+  shared.now = now;
+  Connection* connection = find_connection(shared, answer.to.session);
+  if (connection == nullptr || connection->asked_token == 0 || answer.token != connection->asked_token) {
+    shared.counters.answers_stale.add();
+    return;
+  }
+  uint32_t ending_channel = connection->asked.front().ending_channel;
+  connection->asked.pop_front();
+  connection->asked_token = 0;
+  if (ending_channel != 0) {
+    for (const auto& channel : connection->ending)
+      if (channel->incarnation == ending_channel) {
+        on_ending_answer(*connection, *channel);
+        break;
+      }
+  } else {
+    on_control_answer(*connection, std::move(answer));
+  }
+  send_next(*connection);
+  if (connection->stage == Stage::closing) shared.closing.add(*connection, connection->closing_listed);
+  show_stage(*connection);
+}
+
+void Sessions::on_permissions_changed() { shared_->permissions_epoch++; }
+
+std::vector<broker::Request*> Sessions::take_requests() { return std::exchange(shared_->requests, {}); }
+
+void Sessions::close_session(broker::SessionId session, std::string_view text, base::Time now) {
+  shared_->now = now;
+  Connection* connection = find_connection(*shared_, session);
+  if (connection == nullptr) return;
+  if (connection->stage >= Stage::tuning) return fail_connection(*connection, ReplyCode::connection_forced, text, 0);
+  connection->cut = true;
+  hang_up_if_due(*connection);
+}
+
+void Sessions::drain(base::Time now) {
+  Shared& shared = *shared_;
+  shared.now = now;
+  shared.draining = true;
+  for (size_t slot = 0; slot < shared.config.sessions; slot++) {
+    Connection& connection = shared.connections[slot];
+    if (connection.stage == Stage::vacant) continue;
+    if (connection.stage == Stage::refused) {
+      connection.cut = true;
+      hang_up_if_due(connection);
+      continue;
+    }
+    close_session(connection.id, "broker forced connection closure with reason 'shutdown'", now);
+  }
+}
+
+bool Sessions::drained() const { return shared_->draining && session_count() == 0; }
+
+// ---- the turn -------------------------------------------------------------------------------------------------------
+
+void Sessions::on_turn(base::Time now) {
+  Shared& shared = *shared_;
+  shared.now = now;
+  shared.settling.walk([](Connection& c) -> bool& { return c.settling_listed; }, settle_more);
+  shared.stalled.walk([](Connection& c) -> bool& { return c.stalled_listed; }, resume_publisher);
+  shared.more_input.walk([](Connection& c) -> bool& { return c.more_input_listed; },
+                         [](Connection& connection) {
+                           read_input(connection);
+                           show_stage(connection);
+                         });
+}
+
+void Sessions::on_time(base::Time now) {
+  Shared& shared = *shared_;
+  shared.now = now;
+  for (uint32_t fired = 0; fired < shared.config.timers_per_turn; fired++) {
+    base::TimerNode* node = shared.timers.pop_expired(now);
+    if (node == nullptr) return;
+    on_timer(shared.connections[node->owner]);
+  }
+}
+
+void Sessions::end_turn(base::Time now) {
+  Shared& shared = *shared_;
+  shared.now = now;
+  shared.throttled.walk([](Channel& c) -> bool& { return c.throttled_listed; }, release_throttled);
+  shared.confirming.walk([](Channel& c) -> bool& { return c.confirming_listed; }, flush_confirms);
+  shared.passed.walk([](Consumer& c) -> bool& { return c.passed_listed; }, report_passed);
+  shared.closing.walk([](Connection& c) -> bool& { return c.closing_listed; },
+                      [](Connection& connection) { take_apart(connection); });
+  shared.backlogged.walk([](Connection& c) -> bool& { return c.backlogged_listed; }, resume_output);
+}
+
+base::Time Sessions::next_deadline() const {
+  const Shared& shared = *shared_;
+  base::Time next = shared.timers.next_deadline();
+  // Room may come from another worker, of which nothing tells us.
+  if (!shared.stalled.empty() || !shared.backlogged.empty() || !shared.confirming.empty())
+    next = std::min(next, shared.now + base::Duration(std::chrono::milliseconds(1)));
+  return next;
+}
+
+bool Sessions::has_work() const {
+  const Shared& shared = *shared_;
+  return !shared.more_input.empty() || !shared.settling.empty() || !shared.closing.empty() ||
+         !shared.throttled.empty() || !shared.passed.empty();
+}
+
+// ---- looking --------------------------------------------------------------------------------------------------------
+
+const SessionCounters& Sessions::counters() const { return shared_->counters; }
+
+std::span<const SessionInfo> Sessions::infos() const { return {shared_->infos.get(), shared_->config.sessions}; }
+
+size_t Sessions::session_count() const { return shared_->config.sessions - shared_->vacant.size(); }
+
+void Sessions::check_invariants() const {
+  const Shared& shared = *shared_;
+  size_t taken = 0, open = 0, channels = 0, consumers = 0;
+  for (size_t slot = 0; slot < shared.config.sessions; slot++) {
+    const Connection& connection = shared.connections[slot];
+    if (connection.stage == Stage::vacant) continue;
+    taken++;
+    CHECK(connection.id.slot == slot && connection.id.generation == connection.last_generation);
+    CHECK(!connection.tcp || shared.by_tcp_slot[connection.tcp.slot] == slot + 1);
+    CHECK(connection.tcp || connection.stage == Stage::closing);
+    open += connection.stage == Stage::open;
+    auto count = [&](const Channel& channel) {
+      for (const auto& consumer : channel.consumers) consumers += consumer != nullptr;
+      CHECK(channel.counted <= channel.unacked.size());
+    };
+    for (const ChannelSlot& channel : connection.channels) {
+      if (!channel.channel) continue;
+      channels++;
+      CHECK(!channel.channel->ending && !channel.awaits_close_ok);
+      count(*channel.channel);
+    }
+    for (const auto& channel : connection.ending) {
+      CHECK(channel->ending);
+      count(*channel);
+    }
+    // Whoever waits, waits for something.
+    CHECK((connection.asked_token != 0) == !connection.asked.empty());
+    CHECK(!connection.stalled || connection.stalled_listed);
+    CHECK(connection.output.flowing() || connection.backlogged_listed || connection.output.stopped());
+  }
+  CHECK(taken == session_count());
+  CHECK(open == shared.counters.connections_open.value());
+  CHECK(channels == shared.counters.channels_open.value());
+  CHECK(consumers == shared.counters.consumers.value());
+}
+
+}  // namespace talaria::amqp091::session
