@@ -164,7 +164,7 @@ SUITES := unit $(if $(wildcard tests/sim/*.cc),sim) $(if $(FUZZERS),fuzz-replay)
 
 .PHONY: test
 test: deps-tests ## everything: builds, installs what is missing, ends with `N passed, N failed, N skipped`
-	@scripts/test-all $(SUITES)
+	@MAKE="$(MAKE)" scripts/test-all $(SUITES)
 
 .PHONY: scripts
 scripts: ## tests of scripts/: the lab, host set-up, the layer check
