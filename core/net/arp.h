@@ -22,9 +22,9 @@ enum class ArpOperation : uint16_t { request = 1, reply = 2 };
 struct ArpMessage {
   ArpOperation operation = ArpOperation::request;
   MacAddress sender_mac{};
-  Ipv4Address sender_address;
+  Ipv4Address sender_address{};
   MacAddress target_mac{};
-  Ipv4Address target_address;
+  Ipv4Address target_address{};
 };
 
 // Empty if short, of other types or lengths, of another operation, or with a group MAC as the sender.

@@ -26,8 +26,8 @@ inline constexpr uint16_t ethertype_vlan = 0x8100;
 struct EthernetHeader {
   MacAddress destination{};
   MacAddress source{};
-  std::optional<uint16_t> vlan;  // the 12-bit id; 0 (priority tag only) reads as none
-  uint16_t type = 0;             // of the payload, behind the tag
+  std::optional<uint16_t> vlan{};  // the 12-bit id; 0 (priority tag only) reads as none
+  uint16_t type = 0;               // of the payload, behind the tag
   size_t bytes = ethernet_header_bytes;
 };
 

@@ -27,7 +27,7 @@ Host::Host(const HostConfig& config, Device& device, base::HashKey key)
       neighbors_(config.neighbors_max, config.unresolved_packets_max, key),
       defences_(defences_per_second),
       transmit_queue_(config.transmit_queue_max),
-      identification_(static_cast<uint16_t>(key.k0 ^ key.k1)) {
+      identification_(static_cast<uint16_t>(base::siphash24(key, base::as_bytes("identification")))) {
   CHECK(std::has_single_bit(config.transmit_queue_max) && config.transmit_queue_max > transmit_reserve);
   CHECK(config.prefix_length <= 32);
   CHECK(!config.vlan || (*config.vlan >= 1 && *config.vlan <= 4094));

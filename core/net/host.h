@@ -40,11 +40,11 @@ namespace talaria::net {
 using base::operator""s;
 
 struct HostConfig {
-  Ipv4Address address;
+  Ipv4Address address{};
   uint8_t prefix_length = 24;
-  std::optional<Ipv4Address> gateway;  // for addresses outside the prefix; without one they cannot be reached
-  std::optional<uint16_t> vlan;        // 1..4094: frames carry this tag both ways, and no other frame is taken
-  bool announce = true;                // gratuitous ARP at start; one of the workers that share an address does it
+  std::optional<Ipv4Address> gateway{};  // for addresses outside the prefix; without one they cannot be reached
+  std::optional<uint16_t> vlan{};        // 1..4094: frames carry this tag both ways, and no other frame is taken
+  bool announce = true;                  // gratuitous ARP at start; one of the workers that share an address does it
 
   size_t neighbors_max = 1024;
   size_t unresolved_packets_max = 256;  // of the whole host
@@ -60,8 +60,8 @@ struct HostConfig {
 // owns the packet: it goes back through Host::release.
 struct Datagram {
   Packet packet;
-  Ipv4Address source;
-  Ipv4Address destination;
+  Ipv4Address source{};
+  Ipv4Address destination{};
   uint16_t l4_offset = 0;  // of the TCP header in the frame
   uint16_t l4_bytes = 0;   // TCP header and payload, as the IP header says (Ethernet padding excluded)
 

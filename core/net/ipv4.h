@@ -55,8 +55,8 @@ struct Ipv4Header {
   uint16_t fragment_offset = 0;  // in 8-byte units
   uint8_t time_to_live = 64;
   uint8_t protocol = 0;
-  Ipv4Address source;
-  Ipv4Address destination;
+  Ipv4Address source{};
+  Ipv4Address destination{};
 
   bool is_fragment() const { return more_fragments || fragment_offset != 0; }
 };

@@ -1,0 +1,404 @@
+// A host on a port that the test holds in its hands.
+#include "core/net/host.h"
+
+#include <gtest/gtest.h>
+
+#include "core/net/icmp.h"
+#include "tests/unit/net/fake_device.h"
+
+namespace talaria::net {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr MacAddress our_mac{2, 0, 0, 0, 0, 1};
+constexpr MacAddress peer_mac{2, 0, 0, 0, 0, 2};
+constexpr Ipv4Address our_address{0xc6120001};   // 198.18.0.1
+constexpr Ipv4Address peer_address{0xc6120002};  // 198.18.0.2
+constexpr Ipv4Address far_address{0xc6130009};   // 198.19.0.9, behind the gateway
+constexpr Ipv4Address gateway{0xc61200fe};
+
+class HostTest : public testing::Test {
+ protected:
+  void start(HostConfig config = {}) {
+    config.address = our_address;
+    config.prefix_length = 24;
+    host.emplace(config, device, base::HashKey{1, 2});
+  }
+  void TearDown() override {
+    host.reset();
+    EXPECT_EQ(device.outstanding, 0u) << "a packet did not come home";
+  }
+
+  Frame arp(ArpOperation operation, Ipv4Address sender, MacAddress sender_mac, Ipv4Address target) {
+    Frame frame(14 + arp_bytes);
+    emit_ethernet({.destination = operation == ArpOperation::request ? broadcast_mac : our_mac,
+                   .source = sender_mac,
+                   .vlan = {},
+                   .type = ethertype_arp},
+                  frame.data());
+    emit_arp({.operation = operation,
+              .sender_mac = sender_mac,
+              .sender_address = sender,
+              .target_mac = our_mac,
+              .target_address = target},
+             frame.data() + 14);
+    return frame;
+  }
+  Frame ip(IpProtocol protocol, Frame payload, Ipv4Address source = peer_address,
+           Ipv4Address destination = our_address) {
+    Frame frame(34);
+    emit_ethernet({.destination = our_mac, .source = peer_mac, .vlan = {}, .type = ethertype_ipv4}, frame.data());
+    emit_ipv4({.total_bytes = static_cast<uint16_t>(20 + payload.size()),
+               .protocol = static_cast<uint8_t>(protocol),
+               .source = source,
+               .destination = destination},
+              frame.data() + 14, true);
+    frame.insert(frame.end(), payload.begin(), payload.end());
+    return frame;
+  }
+  Frame echo(size_t data = 8) {
+    Frame body(4 + data, 0x5a), icmp(8 + data);
+    emit_icmp({.type = icmp_echo_request, .code = 0, .body = body}, icmp.data());
+    return icmp;
+  }
+  void receive(Frame frame) {
+    device.arriving.push_back(std::move(frame));
+    host->receive(now);
+    host->flush();
+  }
+  void send(Ipv4Address to, uint8_t mark = 0) {
+    Packet packet = host->allocate();
+    ASSERT_TRUE(packet);
+    packet.data[host->l4_offset()] = mark;
+    packet.length = static_cast<uint16_t>(host->l4_offset() + 20);
+    host->send(packet, to, IpProtocol::tcp, now);
+    host->flush();
+  }
+  void at(base::Duration since_start) {
+    now = base::Time(since_start);
+    host->on_time(now);
+    host->flush();
+  }
+  // The frames sent since the last call.
+  std::vector<Frame> take() { return std::exchange(device.sent, {}); }
+
+  FakeDevice device{our_mac};
+  std::optional<Host> host;
+  base::Time now{};
+};
+
+TEST_F(HostTest, AnnouncesItsAddressTwice) {
+  start();
+  at(0s);
+  at(1s);
+  EXPECT_EQ(take().size(), 1u);
+  EXPECT_EQ(host->next_deadline(), base::Time(2s));
+  at(2s);
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  auto message = parse_arp(base::Bytes(frames[0]).subspan(14));
+  ASSERT_TRUE(message);
+  EXPECT_EQ(message->sender_address, our_address);
+  EXPECT_EQ(message->target_address, our_address);
+  at(10s);
+  EXPECT_TRUE(take().empty());
+  EXPECT_EQ(host->next_deadline(), base::never);
+}
+
+TEST_F(HostTest, AnswersArpForItsAddressOnly) {
+  start({.announce = false});
+  receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  auto answer = parse_arp(base::Bytes(frames[0]).subspan(14));
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->operation, ArpOperation::reply);
+  EXPECT_EQ(answer->sender_mac, our_mac);
+  EXPECT_EQ(answer->target_mac, peer_mac);
+  receive(arp(ArpOperation::request, peer_address, peer_mac, gateway));
+  EXPECT_TRUE(take().empty());
+}
+
+TEST_F(HostTest, WhoAsksForUsIsKnown) {
+  start({.announce = false});
+  receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));
+  take();
+  send(peer_address);
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(parse_ethernet(frames[0])->destination, peer_mac);
+}
+
+TEST_F(HostTest, PacketsWaitForTheAddressAndTheOldestGoes) {
+  start({.announce = false, .unresolved_packets_per_neighbor = 3});
+  for (uint8_t mark = 0; mark < 5; mark++) send(peer_address, mark);
+  EXPECT_EQ(take().size(), 1u) << "one request, not five";
+  EXPECT_EQ(host->packets_held(), 3u);
+  EXPECT_EQ(host->counters().drop_unresolved_overflow.value(), 2u);
+  receive(arp(ArpOperation::reply, peer_address, peer_mac, our_address));
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 3u);
+  for (uint8_t i = 0; i < 3; i++) {
+    EXPECT_EQ(parse_ethernet(frames[i])->destination, peer_mac);
+    EXPECT_EQ(frames[i][34], i + 2) << "in the order they were sent";
+  }
+}
+
+TEST_F(HostTest, AsksAgainThenGivesUp) {
+  start({.announce = false});
+  send(peer_address);
+  at(999ms);
+  EXPECT_EQ(take().size(), 1u);
+  at(1s);
+  at(2s);
+  EXPECT_EQ(take().size(), 2u);
+  at(3s);
+  EXPECT_TRUE(take().empty());
+  EXPECT_EQ(host->counters().drop_unresolved_timeout.value(), 1u);
+  EXPECT_EQ(host->packets_held(), 0u);
+  EXPECT_EQ(host->next_deadline(), base::never);
+}
+
+TEST_F(HostTest, NeighborInUseIsRefreshedAndAnIdleOneForgotten) {
+  start({.announce = false});
+  receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));
+  take();
+  at(10s);
+  send(peer_address);
+  take();
+  at(30s);
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 1u) << "asked before its time is over";
+  EXPECT_EQ(parse_ethernet(frames[0])->destination, peer_mac) << "of the neighbour itself";
+  receive(arp(ArpOperation::reply, peer_address, peer_mac, our_address));
+  at(89s);
+  EXPECT_TRUE(take().empty()) << "not used since";
+  at(90s);
+  send(peer_address);
+  frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(parse_ethernet(frames[0])->type, ethertype_arp) << "forgotten: asked for again";
+}
+
+TEST_F(HostTest, UnaskedAnswersAreNotTakenIn) {
+  start({.announce = false});
+  receive(arp(ArpOperation::reply, peer_address, peer_mac, our_address));
+  send(peer_address);
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(parse_ethernet(frames[0])->type, ethertype_arp);
+}
+
+TEST_F(HostTest, AColleagueHearsTheAnswer) {
+  start({.announce = false});
+  receive(arp(ArpOperation::reply, peer_address, peer_mac, our_address));
+  auto learned = host->take_learned_neighbors();
+  ASSERT_EQ(learned.size(), 1u) << "told to the others: one of them may have asked";
+  EXPECT_EQ(learned[0].address, peer_address);
+  EXPECT_TRUE(host->take_learned_neighbors().empty());
+
+  send(peer_address);
+  take();
+  host->learn(peer_address, peer_mac, now);
+  host->flush();
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(parse_ethernet(frames[0])->destination, peer_mac);
+}
+
+TEST_F(HostTest, ConflictIsNoticedAndDefendedOnce) {
+  start({.announce = false});
+  receive(arp(ArpOperation::request, our_address, peer_mac, our_address));
+  receive(arp(ArpOperation::request, our_address, peer_mac, our_address));
+  EXPECT_EQ(host->counters().address_conflicts.value(), 2u);
+  EXPECT_EQ(take().size(), 1u);
+}
+
+TEST_F(HostTest, FullTableForgetsWhoWasUnusedLongest) {
+  start({.announce = false, .neighbors_max = 2});
+  receive(arp(ArpOperation::request, Ipv4Address{0xc6120003}, peer_mac, our_address));
+  at(1s);
+  receive(arp(ArpOperation::request, Ipv4Address{0xc6120004}, peer_mac, our_address));
+  at(2s);
+  send(Ipv4Address{0xc6120003});
+  receive(arp(ArpOperation::request, Ipv4Address{0xc6120005}, peer_mac, our_address));
+  take();
+  send(Ipv4Address{0xc6120003});
+  send(Ipv4Address{0xc6120005});
+  for (const Frame& frame : take()) EXPECT_EQ(parse_ethernet(frame)->type, ethertype_ipv4);
+}
+
+TEST_F(HostTest, OutsideThePrefixGoesToTheGateway) {
+  start({.gateway = gateway, .announce = false});
+  receive(arp(ArpOperation::request, gateway, peer_mac, our_address));
+  take();
+  send(far_address);
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(parse_ethernet(frames[0])->destination, peer_mac);
+  EXPECT_EQ(parse_ipv4(base::Bytes(frames[0]).subspan(14))->destination, far_address);
+}
+
+TEST_F(HostTest, WithoutAGatewayThereIsNoRoute) {
+  start({.announce = false});
+  send(far_address);
+  EXPECT_TRUE(take().empty());
+  EXPECT_EQ(host->counters().drop_no_route.value(), 1u);
+}
+
+TEST_F(HostTest, AnswersEcho) {
+  start({.announce = false});
+  receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));
+  take();
+  receive(ip(IpProtocol::icmp, echo()));
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  base::Bytes datagram = base::Bytes(frames[0]).subspan(14);
+  EXPECT_TRUE(verify_ipv4_checksum(datagram.first(20)));
+  auto reply = parse_icmp(datagram.subspan(20));
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->type, icmp_echo_reply);
+  EXPECT_EQ(reply->body.size(), 12u);
+}
+
+TEST_F(HostTest, NothingIsAnsweredToBroadcast) {
+  start({.announce = false});
+  Frame frame = ip(IpProtocol::icmp, echo(), peer_address, Ipv4Address{0xc61200ff});
+  emit_ethernet({.destination = broadcast_mac, .source = peer_mac, .vlan = {}, .type = ethertype_ipv4}, frame.data());
+  receive(frame);
+  EXPECT_TRUE(take().empty());
+  EXPECT_EQ(host->counters().drop_other_address.value(), 1u);
+}
+
+TEST_F(HostTest, UdpIsToldThatNobodyIsThereAtABoundedRate) {
+  start({.announce = false, .unreachables_per_second = 2});
+  receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));
+  take();
+  for (int i = 0; i < 5; i++) receive(ip(IpProtocol::udp, Frame(8, 1)));
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 2u);
+  auto unreachable = parse_icmp(base::Bytes(frames[0]).subspan(34));
+  ASSERT_TRUE(unreachable);
+  EXPECT_EQ(unreachable->type, icmp_unreachable);
+  EXPECT_EQ(unreachable->code, icmp_code_port_unreachable);
+  EXPECT_EQ(unreachable->body.size(), 4u + 28u);
+  EXPECT_EQ(host->counters().port_unreachables_limited.value(), 3u);
+}
+
+TEST_F(HostTest, TcpComesUpAsDatagrams) {
+  start({.announce = false});
+  Frame frame = ip(IpProtocol::tcp, Frame(20, 7));
+  frame.resize(60);  // Ethernet pads short frames
+  device.arriving.push_back(frame);
+  EXPECT_EQ(host->receive(now), 1u);
+  ASSERT_EQ(host->datagrams().size(), 1u);
+  Datagram& datagram = host->datagrams()[0];
+  EXPECT_EQ(datagram.source, peer_address);
+  EXPECT_EQ(datagram.destination, our_address);
+  EXPECT_EQ(datagram.l4().size(), 20u);
+  EXPECT_EQ(datagram.l4()[0], 7);
+}
+
+TEST_F(HostTest, EveryBadFrameHasItsReason) {
+  start({.announce = false});
+  auto& counters = host->counters();
+  receive(Frame(13));
+  EXPECT_EQ(counters.drop_short_frame.value(), 1u);
+  Frame other = ip(IpProtocol::tcp, Frame(20));
+  other[0] = 6;
+  receive(other);
+  EXPECT_EQ(counters.drop_other_mac.value(), 1u);
+  Frame type = ip(IpProtocol::tcp, Frame(20));
+  type[12] = 0x86;
+  receive(type);
+  EXPECT_EQ(counters.drop_unknown_ethertype.value(), 1u);
+  Frame sum = ip(IpProtocol::tcp, Frame(20));
+  sum[24] ^= 1;
+  receive(sum);
+  EXPECT_EQ(counters.drop_bad_ip_checksum.value(), 1u);
+  receive(ip(IpProtocol::tcp, Frame(20), peer_address, gateway));
+  EXPECT_EQ(counters.drop_other_address.value(), 1u);
+  for (uint32_t source : {0xe0000001u, 0xffffffffu, 0x7f000001u, 0u, our_address.value, 0xc61200ffu})
+    receive(ip(IpProtocol::tcp, Frame(20), Ipv4Address{source}));
+  EXPECT_EQ(counters.drop_bad_source.value(), 6u);
+  receive(ip(IpProtocol{99}, Frame(20)));
+  EXPECT_EQ(counters.drop_unknown_protocol.value(), 1u);
+  Frame arp_frame = arp(ArpOperation::request, peer_address, peer_mac, our_address);
+  arp_frame.resize(30);
+  receive(arp_frame);
+  EXPECT_EQ(counters.drop_bad_arp.value(), 1u);
+  Frame fragment = ip(IpProtocol::tcp, Frame(20));
+  base::store_be16(fragment.data() + 20, 0x2000);
+  base::store_be16(fragment.data() + 24, 0);
+  base::store_be16(fragment.data() + 24,
+                   static_cast<uint16_t>(~checksum_fold(checksum_add(0, {fragment.data() + 14, 20}))));
+  receive(fragment);
+  EXPECT_EQ(counters.drop_fragment.value(), 1u);
+  Frame bad_icmp = ip(IpProtocol::icmp, echo());
+  bad_icmp.back() ^= 1;
+  receive(bad_icmp);
+  EXPECT_EQ(counters.drop_bad_icmp.value(), 1u);
+  EXPECT_TRUE(take().empty());
+}
+
+TEST_F(HostTest, ThePortsVerdictIsTrusted) {
+  start({.announce = false});
+  Frame sum = ip(IpProtocol::tcp, Frame(20));
+  sum[24] ^= 1;
+  device.verdict = ChecksumVerdict::good;
+  device.arriving.push_back(sum);
+  host->receive(now);
+  EXPECT_EQ(host->datagrams().size(), 1u);
+  device.verdict = ChecksumVerdict::bad;
+  receive(ip(IpProtocol::tcp, Frame(20)));
+  EXPECT_EQ(host->counters().drop_bad_ip_checksum.value(), 1u);
+}
+
+TEST_F(HostTest, VlanTagInAndOut) {
+  start({.vlan = 7, .announce = false});
+  Frame untagged = arp(ArpOperation::request, peer_address, peer_mac, our_address);
+  receive(untagged);
+  EXPECT_EQ(host->counters().drop_other_vlan.value(), 1u);
+  Frame tagged(18);
+  emit_ethernet({.destination = broadcast_mac, .source = peer_mac, .vlan = 7, .type = ethertype_arp}, tagged.data());
+  tagged.insert(tagged.end(), untagged.begin() + 14, untagged.end());
+  receive(tagged);
+  send(peer_address);
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 2u);
+  for (const Frame& frame : frames) EXPECT_EQ(parse_ethernet(frame)->vlan, 7);
+  EXPECT_EQ(frames[1].size(), 18u + 20u + 20u);
+}
+
+TEST_F(HostTest, WhatThePortRefusesWaitsInOrder) {
+  start({.announce = false, .transmit_queue_max = 64});
+  receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));
+  take();
+  device.transmit_room = 0;
+  EXPECT_EQ(host->transmit_room(), 32u);
+  for (uint8_t mark = 0; mark < 64; mark++) send(peer_address, mark);
+  EXPECT_EQ(host->transmit_room(), 0u);
+  EXPECT_EQ(host->packets_held(), 64u);
+  send(peer_address, 64);
+  EXPECT_EQ(host->counters().drop_transmit_queue_full.value(), 1u);
+  device.transmit_room = 10;
+  host->flush();
+  EXPECT_EQ(take().size(), 10u);
+  device.transmit_room = SIZE_MAX;
+  host->flush();
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 54u);
+  for (uint8_t i = 0; i < 54; i++) EXPECT_EQ(frames[i][34], i + 10);
+}
+
+TEST_F(HostTest, AnEmptyPoolIsCountedNotFatal) {
+  start({.announce = false});
+  device.packets_max = 0;
+  receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));
+  EXPECT_FALSE(host->allocate());
+  EXPECT_EQ(host->counters().no_packet.value(), 2u);
+}
+
+}  // namespace
+}  // namespace talaria::net
