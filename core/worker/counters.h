@@ -11,9 +11,10 @@ struct WorkerCounters {
   base::Counter longest_turn_ns;  // written by whoever owns the loop and its clock, from before to after a turn
   base::Counter operations_sent, operations_received;
   base::Counter events_sent, events_received;
-  base::Counter peers_congested;    // turns in which a mailbox to a peer was full
-  base::Counter changes_applied;    // topology
-  base::Histogram message_latency;  // ns from a message's last byte in to its delivery's encoding
+  base::Counter peers_congested;     // turns in which a mailbox to a peer was full
+  base::Counter changes_applied;     // topology
+  base::Counter message_bytes_used;  // of the message memory, entries of queues included; a gauge
+  base::Histogram message_latency;   // ns from a message's last byte in to its delivery's encoding
 };
 
 }  // namespace talaria::worker

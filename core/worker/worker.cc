@@ -58,6 +58,7 @@ bool Worker::poll(base::Time now) {
   send_peer_messages();
   send_reports();
   (busy ? counters_.turns_busy : counters_.turns_idle).add();
+  counters_.message_bytes_used.set(arena_.used_bytes());
   return busy;
 }
 

@@ -1,0 +1,185 @@
+#include "dpdk-app/control_thread.h"
+
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <vector>
+
+#include "control/commands.h"
+#include "control/control_socket.h"
+#include "control/plane.h"
+#include "control/sqlite_store.h"
+#include "core/base/check.h"
+#include "core/base/version.h"
+#include "dpdk-app/log.h"
+
+namespace talaria::app {
+namespace {
+
+using base::operator""ms;
+using base::operator""s;
+using base::operator""us;
+
+constexpr base::Duration drain_max = 5s;
+constexpr base::Duration stop_max = 2s;
+// A request often follows on the last one: for so long the thread looks again after moments, not a millisecond.
+constexpr base::Duration attentive_for = 5ms;
+constexpr base::Duration moment = 50us;
+constexpr base::Duration link_interval = 1s;
+
+volatile sig_atomic_t end_signal = 0;
+
+void on_signal(int number) {
+  if (end_signal != 0) _exit(128 + number);
+  end_signal = number;
+}
+
+void fill_with_random(std::span<uint8_t> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t filled = getrandom(bytes.data(), bytes.size(), 0);
+    if (filled > 0) bytes = bytes.subspan(static_cast<size_t>(filled));
+  }
+}
+
+// The control plane's end of a worker's pair of mailboxes.
+class MeshLink final : public control::WorkerLink {
+ public:
+  explicit MeshLink(worker::ControlLane& lane) : lane_(lane) {}
+  bool send(const worker::ControlCommand& command) override { return lane_.commands.push(command); }
+  bool receive(worker::ControlReport& report) override { return lane_.reports.pop(report); }
+
+ private:
+  worker::ControlLane& lane_;
+};
+
+class LinkWatch {
+ public:
+  explicit LinkWatch(const Port& port) : port_(port) {}
+  void poll(base::Time now) {
+    if (now < next_) return;
+    next_ = now + link_interval;
+    const Link link = port_.link();
+    if (known_ && link.up == up_) return;
+    if (link.up)
+      spdlog::info("port {}: link is up{}", port_.name(),
+                   link.speed_mbps == 0 ? std::string() : fmt::format(", {} Mbit/s", link.speed_mbps));
+    else
+      spdlog::warn("port {}: link is down", port_.name());
+    known_ = true;
+    up_ = link.up;
+  }
+
+ private:
+  const Port& port_;
+  base::Time next_{};
+  bool known_ = false;
+  bool up_ = false;
+};
+
+void sleep_for(base::Duration duration) {
+  const timespec time{0, duration.count()};
+  nanosleep(&time, nullptr);
+}
+
+// Until the end was asked for and every client has gone, or has been given time to.
+void serve(control::Plane& plane, control::Commands& commands, control::ControlSocket& socket, const Port& port,
+           const TscClock& clock) {
+  LinkWatch link_watch(port);
+  base::Time last_busy{};
+  base::Time drain_until = base::never;
+  while (true) {
+    const base::Time now = clock.now();
+    const bool busy = plane.poll(now);
+    if (busy) last_busy = now;
+    if (!busy && now - last_busy < attentive_for) sleep_for(moment);
+    socket.poll(now, !busy && now - last_busy >= attentive_for ? 1ms : 0ms);
+    commands.poll(now);
+    link_watch.poll(now);
+    log_dpdk_lines();
+
+    if (drain_until == base::never && (end_signal != 0 || commands.stop_requested())) {
+      spdlog::info("{}: closing every connection", end_signal != 0 ? strsignal(end_signal) : "asked to stop");
+      plane.drain();
+      drain_until = now + drain_max;
+    }
+    if (drain_until != base::never && plane.drained()) break;
+    if (now >= drain_until) {
+      spdlog::warn("some clients did not close within 5 s: they are cut off");
+      break;
+    }
+  }
+}
+
+// Tells all workers to end and waits for their loops.
+bool stop_workers(control::Plane& plane, Datapath& datapath, const TscClock& clock) {
+  plane.stop();
+  const base::Time until = clock.now() + stop_max;
+  while (!plane.flushed() && clock.now() < until) {
+    plane.poll(clock.now());
+    sleep_for(moment);
+  }
+  return datapath.join(stop_max);
+}
+
+}  // namespace
+
+void catch_signals() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+std::expected<std::unique_ptr<control::Store>, Failure> open_store(const Settings& settings) try {
+  const std::filesystem::path directory = settings.data_directory;
+  if (std::filesystem::create_directories(directory))
+    std::filesystem::permissions(directory, std::filesystem::perms::owner_all);
+  return std::make_unique<control::SqliteStore>(directory / "talaria.db");
+} catch (const std::exception& error) {
+  return std::unexpected(Failure{exit_control, "--data-dir " + settings.data_directory + ": " + error.what()});
+}
+
+std::expected<void, Failure> run_control_thread(const Settings& settings, control::Store& store, Datapath& datapath,
+                                                Port& port, const Statistics& statistics, const TscClock& clock) try {
+  std::vector<std::unique_ptr<MeshLink>> links;
+  std::vector<control::WorkerLink*> link_pointers;
+  for (worker::WorkerIndex index = 0; index < datapath.size(); index++) {
+    links.push_back(std::make_unique<MeshLink>(datapath.mesh().control(index)));
+    link_pointers.push_back(links.back().get());
+  }
+  control::Plane plane(store, link_pointers,
+                       {.demo_account = settings.demo_account, .limits = {}, .random = fill_with_random});
+  control::Commands commands(plane, statistics, std::string(base::version));
+  const std::filesystem::path socket_path = settings.control_socket;
+  if (socket_path.has_parent_path()) std::filesystem::create_directories(socket_path.parent_path());
+  control::ControlSocket socket(socket_path, commands);
+
+  if (auto started = port.start(); !started) return started;
+  datapath.start();
+  spdlog::info("talariad {} serves AMQP 0-9-1 at {}:{}, control socket {}", base::version,
+               net::to_text(settings.address), settings.amqp_port, settings.control_socket);
+
+  try {
+    serve(plane, commands, socket, port, clock);
+  } catch (const std::exception& error) {
+    // The workers run, and who they talk to does not: nothing can be taken apart in order.
+    spdlog::critical("the control thread fails: {}", error.what());
+    _exit(exit_control);
+  }
+  if (!stop_workers(plane, datapath, clock)) {
+    // Nothing of what the worker uses may be taken apart under it.
+    spdlog::critical("a worker does not end");
+    _exit(exit_failed);
+  }
+  port.stop();
+  log_dpdk_lines();
+  return {};
+} catch (const std::exception& error) {
+  return std::unexpected(Failure{exit_control, error.what()});
+}
+
+}  // namespace talaria::app

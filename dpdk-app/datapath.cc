@@ -1,0 +1,145 @@
+#include "dpdk-app/datapath.h"
+
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <time.h>
+
+#include <algorithm>
+
+#include "core/base/check.h"
+#include "core/base/version.h"
+#include "dpdk-app/eal.h"
+
+namespace talaria::app {
+namespace {
+
+DeviceConfig device_config(const Port& port, size_t worker, uint16_t queue) {
+  const Agreement& agreed = port.agreement();
+  return {.port = port.id(),
+          .queue = queue,
+          .transmit_pool = port.transmit_pool(worker),
+          .trust_receive_ip_checksum = agreed.receive_ip_checksum,
+          .trust_receive_tcp_checksum = agreed.receive_tcp_checksum,
+          .prepare_transmit = agreed.transmit_offloads != 0,
+          .capabilities = port.capabilities()};
+}
+
+}  // namespace
+
+worker::WorkerConfig worker_config(const Settings& settings, worker::WorkerIndex index) {
+  worker::WorkerConfig config;
+  config.index = index;
+  config.host.address = settings.address;
+  config.host.prefix_length = settings.prefix_length;
+  config.host.gateway = settings.gateway;
+  config.host.vlan = settings.vlan;
+  config.host.announce = index == 0;
+  config.session.version = base::version;
+  config.amqp_port = settings.amqp_port;
+  return config;
+}
+
+PacketNeeds packet_needs(const worker::WorkerConfig& config) {
+  const size_t waiting = config.host.unresolved_packets_max + config.host.transmit_queue_max;
+  return {.received = static_cast<uint32_t>(config.tcp.held_packets + waiting),
+          .to_send = static_cast<uint32_t>(waiting)};
+}
+
+size_t worker_overhead_mib(const worker::WorkerConfig& config) {
+  constexpr size_t mailboxes_and_tables = 16 << 20;
+  const size_t bytes = config.tcp.send_chunks * tcp::send_chunk_bytes +
+                       config.tcp.receive_chunks * tcp::receive_chunk_bytes + mailboxes_and_tables;
+  return bytes >> 20;
+}
+
+Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated,
+                   const Port& port, const Secrets& secrets, const TscClock& clock)
+    : mesh_(settings.workers) {
+  for (worker::WorkerIndex index = 0; index < settings.workers; index++) {
+    const auto node = static_cast<int>(rte_lcore_to_socket_id(lcore_of(index)));
+    auto core = std::make_unique<Core>(settings.huge_pages, node);
+    core->mesh = &mesh_;
+    core->config = worker_config(settings, index);
+    core->config.key = secrets.worker;
+    core->config.memory = &core->page_memory;
+    core->message_bytes = size_t{settings.memory_mib} << 20;
+    const bool own_core =
+        plan.alone(index) && std::find(isolated.begin(), isolated.end(), plan.workers[index]) != isolated.end();
+    core->loop.clock = clock;
+    core->loop.may_sleep = settings.idle == IdleMode::adaptive || (settings.idle == IdleMode::automatic && !own_core);
+    cores_.push_back(std::move(core));
+  }
+  make_devices(port, secrets.spread);
+  for (size_t index = 0; index < cores_.size(); index++) {
+    auto furnish = [](void* core) {
+      static_cast<Core*>(core)->furnish();
+      return 0;
+    };
+    CHECK(rte_eal_remote_launch(furnish, cores_[index].get(), lcore_of(index)) == 0);
+  }
+  rte_eal_mp_wait_lcore();
+}
+
+void Datapath::make_devices(const Port& port, base::HashKey spread_key) {
+  if (port.agreement().queues == cores_.size()) {
+    for (size_t index = 0; index < cores_.size(); index++) {
+      auto device = std::make_unique<DpdkDevice>(device_config(port, index, static_cast<uint16_t>(index)));
+      cores_[index]->counters = &device->counters();
+      cores_[index]->device = std::move(device);
+    }
+    return;
+  }
+  std::vector<SpreadLane*> lanes;
+  for (size_t index = 1; index < cores_.size(); index++) {
+    cores_[index]->lane = SpreadLane::make(index, port.numa_node());
+    CHECK(cores_[index]->lane != nullptr);
+    lanes.push_back(cores_[index]->lane.get());
+    auto branch = std::make_unique<SpreadBranch>(device_config(port, index, 0), *lanes.back());
+    cores_[index]->counters = &branch->counters();
+    cores_[index]->device = std::move(branch);
+  }
+  auto trunk = std::make_unique<SpreadTrunk>(device_config(port, 0, 0), std::move(lanes), spread_key);
+  cores_[0]->counters = &trunk->counters();
+  cores_[0]->loop.trunk = trunk.get();
+  cores_[0]->device = std::move(trunk);
+}
+
+void Datapath::Core::furnish() {
+  messages = std::make_unique<Pages>(page_memory, message_bytes);
+  messages->touch();
+  config.message_memory = messages->span();
+  worker = std::make_unique<worker::Worker>(config, *device, *mesh);
+  loop.worker = worker.get();
+}
+
+void Datapath::start() {
+  for (size_t index = 0; index < cores_.size(); index++) {
+    auto run = [](void* loop) {
+      static_cast<CoreLoop*>(loop)->run();
+      return 0;
+    };
+    CHECK(rte_eal_remote_launch(run, &cores_[index]->loop, lcore_of(index)) == 0);
+  }
+}
+
+bool Datapath::join(base::Duration patience) {
+  constexpr base::Duration step = std::chrono::milliseconds(1);
+  for (size_t index = 0; index < cores_.size(); index++) {
+    while (rte_eal_get_lcore_state(lcore_of(index)) != WAIT) {
+      if (patience <= base::Duration::zero()) return false;
+      const timespec pause{0, step.count()};
+      nanosleep(&pause, nullptr);
+      patience -= step;
+    }
+    rte_eal_wait_lcore(lcore_of(index));
+  }
+  return true;
+}
+
+Datapath::~Datapath() {
+  // Workers give their packets back to devices, devices theirs to rings and pools.
+  for (auto& core : cores_) core->worker.reset();
+  for (auto& core : cores_) core->device.reset();
+}
+
+}  // namespace talaria::app

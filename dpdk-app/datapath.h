@@ -1,0 +1,75 @@
+// All workers of the process with what they stand on: devices on the port, memory, mailboxes, loops on their lcores.
+// Made, started and joined by the main thread; what runs in between belongs to the workers.
+//
+//   port queue 0 --- DpdkDevice ---- Worker 0 --- CoreLoop on lcore 1       one queue a worker where the port spreads,
+//   port queue 1 --- DpdkDevice ---- Worker 1 --- CoreLoop on lcore 2       else one queue for all (spread.h)
+//                                        '--- Mesh ---'
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/base/hash.h"
+#include "core/worker/worker.h"
+#include "dpdk-app/core_loop.h"
+#include "dpdk-app/memory.h"
+#include "dpdk-app/port.h"
+#include "dpdk-app/spread.h"
+
+namespace talaria::app {
+
+// Pure: what the settings mean for worker `index`, memory and keys left out.
+worker::WorkerConfig worker_config(const Settings& settings, worker::WorkerIndex index);
+// Pure: packets such a worker may hold.
+PacketNeeds packet_needs(const worker::WorkerConfig& config);
+// Pure: what one worker takes beside its message memory, TCP's arrays above all.
+size_t worker_overhead_mib(const worker::WorkerConfig& config);
+
+struct Secrets {
+  base::HashKey worker;  // the same for all workers: each can check a SYN cookie another one made
+  base::HashKey spread;
+};
+
+class Datapath {
+ public:
+  // Each worker is made on its own lcore, so that its memory lies near. `isolated` says which processors are.
+  Datapath(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated, const Port& port,
+           const Secrets& secrets, const TscClock& clock);
+  // The loops have ended.
+  ~Datapath();
+  Datapath(const Datapath&) = delete;
+
+  void start();
+  // Waits for loops whose worker took a Stop command. False: one still runs after `patience`.
+  bool join(base::Duration patience);
+
+  worker::Mesh& mesh() { return mesh_; }
+  size_t size() const { return cores_.size(); }
+  const worker::Worker& worker(size_t index) const { return *cores_[index]->worker; }
+  // What went through the queue pair (or the ring) of this worker.
+  const DeviceCounters& device_counters(size_t index) const { return *cores_[index]->counters; }
+  bool may_sleep(size_t index) const { return cores_[index]->loop.may_sleep; }
+
+ private:
+  struct Core {
+    std::unique_ptr<SpreadLane> lane;
+    std::unique_ptr<net::Device> device;
+    const DeviceCounters* counters = nullptr;
+    PageMemory page_memory;
+    worker::WorkerConfig config;
+    std::unique_ptr<Pages> messages;
+    std::unique_ptr<worker::Worker> worker;
+    CoreLoop loop;
+    worker::Mesh* mesh = nullptr;
+    size_t message_bytes = 0;
+
+    Core(bool huge_pages, int numa_node) : page_memory(huge_pages, numa_node) {}
+    void furnish();  // on its lcore
+  };
+  void make_devices(const Port& port, base::HashKey spread_key);
+
+  worker::Mesh mesh_;
+  std::vector<std::unique_ptr<Core>> cores_;
+};
+
+}  // namespace talaria::app

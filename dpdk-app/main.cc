@@ -1,0 +1,109 @@
+// talariad: from settings to a running broker and back.
+//
+//   settings -> host -> store -> EAL -> port -> workers (memory, devices, mailboxes) -> control thread ... -> exit
+//
+// Whatever cannot be had is refused with a sentence and a status (exit_status.h); what was taken is given back in the
+// reverse order.
+
+#include <rte_lcore.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+
+#include "dpdk-app/control_thread.h"
+#include "dpdk-app/datapath.h"
+#include "dpdk-app/dpdk_log.h"
+#include "dpdk-app/eal.h"
+#include "dpdk-app/host_report.h"
+#include "dpdk-app/log.h"
+#include "dpdk-app/options.h"
+#include "dpdk-app/statistics.h"
+
+namespace talaria::app {
+namespace {
+
+std::expected<Secrets, Failure> make_secrets() {
+  Secrets secrets;
+  if (getrandom(&secrets, sizeof secrets, 0) != sizeof secrets)
+    return std::unexpected(Failure{exit_failed, "the kernel gives no random numbers"});
+  return secrets;
+}
+
+// EAL's threads and the lcores inherit a mask without signals; only the main thread takes any. (net_tap needs its
+// real-time signals to arrive somewhere, and system calls of the others must not be interrupted by them.)
+std::expected<Eal, Failure> start_eal(const std::vector<std::string>& arguments) {
+  // libxdp's dispatcher wants a mounted bpffs; a single program does not.
+  setenv("LIBXDP_SKIP_DISPATCHER", "1", 0);
+  const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+  setrlimit(RLIMIT_MEMLOCK, &unlimited);  // for AF_XDP's buffers; without the privilege the limit stays
+
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  auto eal = Eal::start(arguments);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return eal;
+}
+
+std::expected<void, Failure> run(const Settings& settings, TscClock clock) {
+  const HostFacts host = read_host_facts();
+  auto plan = plan_cores(settings, {host.usable, host.isolated});
+  if (!plan) return std::unexpected(Failure{exit_settings, "--" + plan.error().setting + ": " + plan.error().reason});
+
+  const worker::WorkerConfig example = worker_config(settings, 0);
+  const PacketNeeds needs = packet_needs(example);
+  const size_t packet_mib = packet_memory_mib(settings, needs);
+  const uint64_t needed_mib = packet_mib + settings.workers * (settings.memory_mib + worker_overhead_mib(example));
+  if (auto missing = missing_memory(host, settings, needed_mib)) return std::unexpected(*missing);
+
+  auto secrets = make_secrets();
+  if (!secrets) return std::unexpected(secrets.error());
+  auto store = open_store(settings);
+  if (!store) return std::unexpected(store.error());
+
+  if (!start_dpdk_log()) return std::unexpected(Failure{exit_memory, "no memory for DPDK's log"});
+  auto eal = start_eal(eal_arguments(settings, *plan, packet_mib));
+  log_dpdk_lines();
+  if (!eal) return std::unexpected(eal.error());
+  catch_signals();
+
+  auto port = Port::open(settings, needs);
+  log_dpdk_lines();
+  if (!port) return std::unexpected(port.error());
+
+  const Agreement& agreed = (*port)->agreement();
+  const PortFacts port_facts{(*port)->name(), (*port)->driver(), (*port)->numa_node(), agreed.queues,
+                             agreed.receive_tcp_checksum && agreed.transmit_tcp_checksum};
+  for (const ReportLine& line : host_report(host, settings, *plan, port_facts))
+    spdlog::log(line.warning ? spdlog::level::warn : spdlog::level::info, line.text);
+
+  clock.calibrate();
+  Datapath datapath(settings, *plan, host.isolated, **port, *secrets, clock);
+  const Statistics statistics(settings, *plan, host.isolated, **port, datapath);
+  return run_control_thread(settings, **store, datapath, **port, statistics, clock);
+}
+
+}  // namespace
+}  // namespace talaria::app
+
+int main(int argument_count, char** arguments) {
+  using namespace talaria::app;
+  const TscClock clock = TscClock::start();
+  auto settings = read_options(argument_count, arguments);
+  if (!settings) {
+    fprintf(settings.error().status == 0 ? stdout : stderr, "%s\n", settings.error().text.c_str());
+    return settings.error().status;
+  }
+  auto ended = set_up_log(*settings);
+  if (ended) ended = run(*settings, clock);
+  log_dpdk_lines();
+  if (ended) {
+    spdlog::info("talariad has ended");
+    return exit_ended;
+  }
+  spdlog::critical("{}", ended.error().reason);
+  return ended.error().status;
+}

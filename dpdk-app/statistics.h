@@ -1,0 +1,32 @@
+// control::Statistics over the workers' single-writer counters and the port's own statistics. The control thread alone
+// calls it; nothing here touches the datapath but by reading.
+#pragma once
+
+#include "control/statistics.h"
+#include "dpdk-app/datapath.h"
+#include "dpdk-app/port.h"
+#include "dpdk-app/settings.h"
+
+namespace talaria::app {
+
+class Statistics final : public control::Statistics {
+ public:
+  // Everything outlives the statistics.
+  Statistics(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated, const Port& port,
+             const Datapath& datapath)
+      : settings_(settings), plan_(plan), isolated_(isolated), port_(port), datapath_(datapath) {}
+
+  unsigned workers() const override { return static_cast<unsigned>(datapath_.size()); }
+  control::WorkerFigures worker(broker::WorkerIndex index) const override;
+  std::vector<control::PortFigures> ports() const override;
+  bool connection(const broker::SessionAddress& session, control::ConnectionFigures& figures) const override;
+
+ private:
+  const Settings& settings_;
+  const CorePlan& plan_;
+  const std::vector<unsigned>& isolated_;
+  const Port& port_;
+  const Datapath& datapath_;
+};
+
+}  // namespace talaria::app
