@@ -101,6 +101,12 @@ $(B)/tests/bench: $(patsubst %.cc,$(B)/%.o,$(wildcard tests/bench/*.cc)) $(call 
 	@echo "  LD    $@"
 	@$(CXX) -o $@ $^ $(LDFLAGS_ALL) $(CONTROL_LIBS) -lbenchmark
 
+BENCH_OPTIONS ?=
+
+.PHONY: bench
+bench: $(B)/tests/bench ## benchmarks of each layer and of the whole walk; BENCH_OPTIONS=--benchmark_filter=Queue
+	@$(B)/tests/bench $(BENCH_OPTIONS)
+
 .PHONY: unit
 unit: $(UNIT_PROGRAMS) ## unit tests, one program a layer
 	@scripts/run-tests $(UNIT_PROGRAMS)
