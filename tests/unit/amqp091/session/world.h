@@ -1,0 +1,614 @@
+// A broker's worker without the worker, and clients, joined by two real TCP stacks: real octets of an AMQP conversation
+// go in and come out. The control plane is played by a script that says yes to nearly everything; a second engine
+// stands for another worker, so that queues named "far..." are homed elsewhere.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/amqp091/session/sessions.h"
+#include "core/amqp091/wire/methods.h"
+#include "core/amqp091/wire/properties.h"
+#include "core/amqp091/wire/table.h"
+#include "core/broker/engine.h"
+#include "core/net/host.h"
+#include "core/tcp/stack.h"
+#include "tests/support/pipe_device.h"
+
+namespace talaria::amqp091::session {
+
+using base::Time;
+using namespace base;  // literals
+
+// ---- one worker's broker --------------------------------------------------------------------------------------------
+
+struct Broker {
+  Broker(broker::WorkerIndex self, broker::PressureBoard& board, size_t blocks)
+      : memory((blocks + 1) * base::Arena::block_bytes),
+        arena(memory),
+        outbox(2),
+        pool(arena, outbox, self, {}),
+        engine(self, 2, pool, outbox, board) {}
+
+  std::vector<uint8_t> memory;
+  base::Arena arena;
+  broker::Outbox outbox;
+  broker::MessagePool pool;
+  broker::Engine engine;
+};
+
+// ---- the control plane ----------------------------------------------------------------------------------------------
+
+// Users: guest/guest. Vhosts: "/". Names that begin with "secret" are refused to everybody.
+class Script {
+ public:
+  explicit Script(std::vector<broker::Engine*> engines) : engines_(std::move(engines)) {
+    apply(broker::AddVhost{vhost_, "/"});
+    add_exchange("", broker::ExchangeType::direct);
+    add_exchange("amq.direct", broker::ExchangeType::direct);
+    add_exchange("amq.fanout", broker::ExchangeType::fanout);
+    add_exchange("amq.topic", broker::ExchangeType::topic);
+    add_exchange("amq.headers", broker::ExchangeType::headers);
+    add_exchange("inner", broker::ExchangeType::fanout, true);
+  }
+
+  void add_exchange(const std::string& name, broker::ExchangeType type, bool internal = false) {
+    broker::ExchangeId id{static_cast<uint32_t>(exchanges_.size()), 1};
+    exchanges_[name] = id;
+    apply(broker::AddExchange{vhost_, id, name, type, internal, ""});
+  }
+  broker::QueueId add_queue(const std::string& name, bool auto_delete = false, broker::SessionAddress owner = {}) {
+    Queue& queue = queues_[name];
+    queue.id = {next_queue_++, 1};
+    queue.home = name.starts_with("far") ? broker::WorkerIndex{1} : broker::WorkerIndex{0};
+    queue.owner = owner;
+    queue.counters = std::make_unique<broker::QueueCounters>();
+    apply(broker::AddQueue{vhost_, queue.id, name, false, auto_delete, owner, {}, queue.home, queue.counters.get()});
+    return queue.id;
+  }
+  void remove_queue(const std::string& name) {
+    auto found = queues_.find(name);
+    std::erase_if(bindings_, [&](const broker::Binding& binding) {
+      if (binding.queue != found->second.id) return false;
+      apply(broker::RemoveBinding{binding});
+      return true;
+    });
+    apply(broker::RemoveQueue{vhost_, found->second.id});
+    graveyard_.push_back(std::move(found->second.counters));
+    queues_.erase(found);
+  }
+  void bind(const std::string& exchange, const std::string& queue, const std::string& key,
+            base::FieldTable arguments = {}) {
+    broker::Binding binding{vhost_, exchanges_.at(exchange), queues_.at(queue).id, {}, key, std::move(arguments)};
+    bindings_.push_back(binding);
+    apply(broker::AddBinding{binding});
+  }
+  bool has_queue(const std::string& name) const { return queues_.contains(name); }
+  const broker::QueueCounters& counters(const std::string& name) const { return *queues_.at(name).counters; }
+
+  broker::Answer answer(const broker::Request& request) {
+    asked.push_back(request);
+    broker::Answer answer{request.from, request.token, broker::Done{}};
+    std::visit([&](const auto& body) { on(body, request, answer); }, request.body);
+    return answer;
+  }
+  void apply(const broker::TopologyChange& change) {
+    for (broker::Engine* engine : engines_) engine->apply(change, now);
+  }
+  template <class Body>
+  size_t count_asked() const {
+    size_t count = 0;
+    for (const broker::Request& request : asked) count += std::holds_alternative<Body>(request.body);
+    return count;
+  }
+
+  Time now{};
+  std::vector<broker::Request> asked;  // everything, in order
+
+ private:
+  struct Queue {
+    broker::QueueId id;
+    broker::WorkerIndex home = 0;
+    broker::SessionAddress owner;
+    std::unique_ptr<broker::QueueCounters> counters;
+  };
+
+  static void refuse(broker::Answer& answer, broker::RefusalReason reason, std::string text) {
+    answer.body = broker::Refusal{reason, std::move(text)};
+  }
+  void on(const broker::Authenticate& body, const broker::Request&, broker::Answer& answer) {
+    if (body.user != "guest" || body.password != "guest")
+      refuse(answer, broker::RefusalReason::access_refused, "wrong");
+  }
+  void on(const broker::OpenConnection& body, const broker::Request&, broker::Answer& answer) {
+    if (body.vhost == "/")
+      answer.body = broker::ConnectionOpened{vhost_};
+    else
+      refuse(answer, broker::RefusalReason::not_allowed, "vhost " + body.vhost + " not found");
+  }
+  void on(const broker::CloseConnection&, const broker::Request& request, broker::Answer&) {
+    std::vector<std::string> names;
+    for (const auto& [name, queue] : queues_)
+      if (queue.owner.session && queue.owner == request.from) names.push_back(name);
+    for (const std::string& name : names) remove_queue(name);
+  }
+  void on(const broker::DeclareExchange& body, const broker::Request&, broker::Answer& answer) {
+    if (body.type == "strange")
+      return refuse(answer, broker::RefusalReason::precondition_failed, "invalid exchange type 'strange'");
+    if (!exchanges_.contains(body.name)) {
+      if (body.passive)
+        return refuse(answer, broker::RefusalReason::not_found, "no exchange '" + body.name + "' in vhost '/'");
+      add_exchange(body.name, body.type == "fanout" ? broker::ExchangeType::fanout : broker::ExchangeType::direct);
+    }
+  }
+  void on(const broker::DeleteExchange& body, const broker::Request&, broker::Answer&) {
+    auto found = exchanges_.find(body.name);
+    if (found == exchanges_.end()) return;
+    apply(broker::RemoveExchange{vhost_, found->second});
+    gone_exchanges_++;
+    exchanges_.erase(found);
+  }
+  void on(const broker::DeclareQueue& body, const broker::Request& request, broker::Answer& answer) {
+    std::string name = body.name.empty() ? "amq.gen-" + std::to_string(next_queue_) : body.name;
+    bool created = !queues_.contains(name);
+    if (created) {
+      if (body.passive) return refuse(answer, broker::RefusalReason::not_found, "no queue '" + name + "' in vhost '/'");
+      add_queue(name, body.auto_delete, body.exclusive ? request.from : broker::SessionAddress{});
+    }
+    answer.body = broker::QueueDeclared{queues_.at(name).id, queues_.at(name).home, name, created};
+  }
+  void on(const broker::DeleteQueue& body, const broker::Request&, broker::Answer& answer) {
+    broker::QueueDeleted deleted;
+    if (queues_.contains(body.name)) {
+      deleted.messages = static_cast<uint32_t>(counters(body.name).ready.value());
+      remove_queue(body.name);
+    }
+    answer.body = deleted;
+  }
+  void on(const broker::Bind& body, const broker::Request&, broker::Answer& answer) {
+    if (!exchanges_.contains(body.source))
+      return refuse(answer, broker::RefusalReason::not_found, "no exchange '" + body.source + "' in vhost '/'");
+    if (body.destination_is_queue && !body.remove) bind(body.source, body.destination, body.key, body.arguments);
+  }
+  void on(const broker::Authorize& body, const broker::Request&, broker::Answer& answer) {
+    if (body.name.starts_with("secret"))
+      refuse(answer, broker::RefusalReason::access_refused, "access to '" + body.name + "' refused");
+  }
+  void on(const broker::Reauthenticate& body, const broker::Request&, broker::Answer& answer) {
+    if (body.password != "new secret") refuse(answer, broker::RefusalReason::not_allowed, "New secret was refused");
+  }
+  template <class Notice>
+  void on(const Notice&, const broker::Request&, broker::Answer&) {}
+
+  std::vector<broker::Engine*> engines_;
+  broker::VhostId vhost_{0, 1};
+  std::map<std::string, broker::ExchangeId> exchanges_;
+  std::map<std::string, Queue> queues_;
+  std::vector<broker::Binding> bindings_;
+  std::vector<std::unique_ptr<broker::QueueCounters>> graveyard_;
+  uint32_t next_queue_ = 0;
+  uint32_t gone_exchanges_ = 0;
+};
+
+// ---- both sides -----------------------------------------------------------------------------------------------------
+
+struct Side {
+  Side(net::Device& device, uint32_t address, const tcp::Config& config)
+      : host(
+            [&] {
+              net::HostConfig host_config;
+              host_config.address = {address};
+              return host_config;
+            }(),
+            device, {1, address}),
+        stack(config, host, {2, address}) {}
+
+  void receive(Time now) {
+    while (host.receive(now) != 0) stack.on_segments(host.datagrams(), now);
+    stack.on_time(now);
+    host.on_time(now);
+  }
+  void transmit(Time now) {
+    stack.end_input(now);
+    stack.output(now);
+    host.flush();
+  }
+
+  net::Host host;
+  tcp::Stack stack;
+};
+
+struct WorldOptions {
+  Config session;
+  tcp::Config server_tcp;
+  size_t blocks = 64;  // of 128 KiB, of message memory
+  uint16_t mtu = 1500;
+};
+
+inline constexpr uint32_t server_address = 0xC6120001;
+
+class World {
+ public:
+  explicit World(WorldOptions options = {})
+      : pipe_(true, options.mtu),
+        server(pipe_.right, server_address, options.server_tcp),
+        client(pipe_.left, 0xC6120002, {}),
+        here(0, board_, options.blocks),
+        there(1, board_, options.blocks),
+        control({&here.engine, &there.engine}),
+        sessions(options.session, 0, server.stack, here.engine, here.pool, {3, 4}) {
+    server.stack.listen(5672);
+    run(5ms);
+  }
+  ~World() {
+    for (tcp::ConnectionId id : open_clients) client.stack.abort(id);
+    sessions.drain(now);
+    run(50ms);
+    sessions.check_invariants();
+    EXPECT_TRUE(sessions.drained());
+    take_apart_queues();
+    run(5ms);
+    EXPECT_EQ(here.pool.messages(), 0u);
+    EXPECT_EQ(there.pool.messages(), 0u);
+  }
+
+  // Both sides, turn by turn, ten microseconds each.
+  void run(base::Duration time = 2ms) {
+    for (Time until = now + time; now < until; now += 10us) turn();
+  }
+  // Until nothing more comes to the clients, at most a second.
+  void settle() {
+    run(3ms);
+    sessions.check_invariants();
+  }
+  void turn() {
+    client.receive(now);
+    take_client_events();
+    client.transmit(now);
+    serve();
+  }
+
+  void serve() {
+    server.receive(now);
+    sessions.on_turn(now);
+    for (const tcp::Event& event : server.stack.events()) {
+      if (event.accepted) sessions.on_accepted(event.id, now);
+      if (event.readable) sessions.on_readable(event.id, now);
+      if (event.writable) sessions.on_writable(event.id, now);
+      if (event.peer_finished) sessions.on_peer_finished(event.id, now);
+      if (event.closed) sessions.on_closed(event.id, event.reason, now);
+    }
+    server.stack.clear_events();
+    sessions.on_released(server.stack.take_released());
+    pass_events();
+    if (!control_silent) answer_requests();
+    pass_events();
+    sessions.on_time(now);
+    sessions.end_turn(now);
+    server.transmit(now);
+  }
+
+  void answer_requests() {
+    control.now = now;
+    for (broker::Request* request : sessions.take_requests()) {
+      broker::Answer answer = control.answer(*request);
+      if (request->token != 0) sessions.on_answer(std::move(answer), now);
+      delete request;
+    }
+  }
+
+  // What the engines have to say, to each other and to the sessions.
+  void pass_events() {
+    for (unsigned round = 0; round < 4; round++) {
+      here.engine.dispatch(now, 1024);
+      there.engine.dispatch(now, 1024);
+      for (broker::Operation& operation : std::exchange(here.outbox.operations[1], {})) there.engine.perform(operation);
+      for (const broker::Event& event : std::exchange(here.outbox.events, {})) sessions.on_event(event, now);
+      sessions.on_deliveries(std::exchange(here.outbox.deliveries, {}), now);
+      for (const broker::Event& event : std::exchange(there.outbox.events_to[0], {})) sessions.on_event(event, now);
+      for (broker::Message* message : std::exchange(here.outbox.releases[1], {})) there.pool.take_back(message);
+      for (broker::Message* message : std::exchange(there.outbox.releases[0], {})) here.pool.take_back(message);
+    }
+  }
+
+  struct Stream {
+    std::vector<uint8_t> received;
+    bool connected = false;
+    bool finished = false;  // the server's FIN came
+    bool closed = false;
+    bool reads = true;
+    tcp::CloseReason reason = tcp::CloseReason::none;
+  };
+
+  tests::Pipe pipe_;
+  broker::PressureBoard board_;
+  Side server, client;
+  Broker here, there;
+  Script control;
+  Sessions sessions;
+  Time now{1s};
+  bool control_silent = false;
+  std::map<uint32_t, Stream> streams;  // by the client's slot
+  std::vector<tcp::ConnectionId> open_clients;
+
+ private:
+  void take_client_events() {
+    for (const tcp::Event& event : client.stack.events()) {
+      Stream& stream = streams[event.id.slot];
+      stream.connected |= event.connected;
+      stream.finished |= event.peer_finished;
+      stream.closed |= event.closed;
+      if (event.closed) stream.reason = event.reason;
+    }
+    client.stack.clear_events();
+    for (tcp::ConnectionId id : open_clients) {
+      Stream& stream = streams[id.slot];
+      if (!stream.reads) continue;
+      for (Bytes in = client.stack.input(id); !in.empty(); in = client.stack.input(id)) {
+        stream.received.insert(stream.received.end(), in.begin(), in.end());
+        client.stack.consume(id, in.size());
+      }
+    }
+  }
+  void take_apart_queues() {
+    for (const char* name : {"q", "r", "far", "far2", "temp", "big"})
+      if (control.has_queue(name)) control.remove_queue(name);
+    here.engine.dispatch(now, 1024);
+    there.engine.dispatch(now, 1024);
+    for (unsigned i = 0; i < 200; i++) pass_events();
+  }
+};
+
+// ---- a client -------------------------------------------------------------------------------------------------------
+
+// Publishes, delivers, returns: a method with its content.
+struct Content {
+  std::string properties;  // raw: flags and list
+  std::string body;
+  size_t body_frames = 0;
+};
+
+class Client {
+ public:
+  explicit Client(World& world) : world_(world) {
+    auto made = world.client.stack.connect({{server_address}, 5672}, std::nullopt, world.now);
+    EXPECT_TRUE(made.has_value());
+    id_ = *made;
+    world.streams[id_.slot] = {};
+    world.open_clients.push_back(id_);
+    world.settle();
+    EXPECT_TRUE(stream().connected);
+  }
+
+  World::Stream& stream() { return world_.streams[id_.slot]; }
+  tcp::ConnectionId id() const { return id_; }
+
+  // ---- octets ----
+  void send_raw(Bytes bytes) {
+    EXPECT_TRUE(world_.client.stack.send(id_, bytes));
+    sent.insert(sent.end(), bytes.begin(), bytes.end());
+  }
+  void send_raw(std::string_view text) { send_raw(base::as_bytes(text)); }
+  // Everything `send` wrote since the last flush, one octet a packet.
+  void close_transport() { world_.client.stack.close(id_); }
+  void abort_transport() {
+    world_.client.stack.abort(id_);
+    std::erase(world_.open_clients, id_);
+  }
+
+  // ---- frames out ----
+  void send_frame(uint8_t type, uint16_t channel, Bytes payload, uint8_t end = wire::frame_end) {
+    std::vector<uint8_t> frame(wire::frame_overhead + payload.size());
+    frame[0] = type;
+    base::store_be16(&frame[1], channel);
+    base::store_be32(&frame[3], static_cast<uint32_t>(payload.size()));
+    std::copy(payload.begin(), payload.end(), frame.begin() + 7);
+    frame.back() = end;
+    out(frame);
+  }
+  template <class Method>
+  void send(uint16_t channel, const Method& method) {
+    std::vector<uint8_t> space(8192);
+    base::Writer writer(space);
+    wire::emit_method_frame(writer, channel, method);
+    EXPECT_TRUE(writer.ok());
+    out({space.data(), writer.size()});
+  }
+  void send_header(uint16_t channel, uint64_t body_size, Bytes raw = no_properties) {
+    std::vector<uint8_t> space(8192 + raw.size());
+    base::Writer writer(space);
+    wire::emit_content_header_frame(writer, channel, body_size, raw);
+    out({space.data(), writer.size()});
+  }
+  void send_body(uint16_t channel, std::string_view body) { send_frame(3, channel, base::as_bytes(body)); }
+  void publish(uint16_t channel, std::string_view exchange, std::string_view key, std::string_view body,
+               bool mandatory = false, Bytes raw = no_properties) {
+    send(channel, wire::basic::Publish{.exchange = exchange, .routing_key = key, .mandatory = mandatory});
+    send_header(channel, body.size(), raw);
+    while (!body.empty()) {
+      send_body(channel, body.substr(0, frame_max - 8));
+      body = body.size() > frame_max - 8 ? body.substr(frame_max - 8) : std::string_view{};
+    }
+  }
+
+  // ---- frames in ----
+  struct Frame {
+    uint8_t type = 0;
+    uint16_t channel = 0;
+    std::vector<uint8_t> payload;
+    uint32_t method() const { return type == 1 ? base::load_be32(payload.data()) : 0; }
+  };
+  // The next frame; nullopt: none came.
+  std::optional<Frame> next() {
+    if (!has_frame()) world_.settle();
+    if (!has_frame()) return std::nullopt;
+    std::vector<uint8_t>& received = stream().received;
+    Frame frame;
+    frame.type = received[0];
+    frame.channel = base::load_be16(&received[1]);
+    size_t size = base::load_be32(&received[3]);
+    frame.payload.assign(received.begin() + 7, received.begin() + 7 + static_cast<std::ptrdiff_t>(size));
+    EXPECT_EQ(received[7 + size], wire::frame_end);
+    received.erase(received.begin(), received.begin() + 8 + static_cast<std::ptrdiff_t>(size));
+    return frame;
+  }
+  // The next frame must be this method; its views stay good as long as the client.
+  template <class Method>
+  Method expect(uint16_t channel) {
+    std::optional<Frame> frame = next();
+    if (!frame) {
+      ADD_FAILURE() << "nothing came instead of " << Method::name;
+      return {};
+    }
+    kept_.push_back(std::move(*frame));
+    const Frame& kept = kept_.back();
+    EXPECT_EQ(kept.channel, channel) << Method::name;
+    if (kept.type != 1 || kept.method() != Method::id) {
+      ADD_FAILURE() << "instead of " << Method::name << " came frame type " << int{kept.type} << " "
+                    << wire::method_name(kept.method()) << " " << reply_text(kept);
+      return {};
+    }
+    auto method = wire::parse<Method>(kept.payload);
+    EXPECT_TRUE(method.has_value()) << Method::name;
+    return method ? *method : Method{};
+  }
+  Content expect_content(uint16_t channel) {
+    Content content;
+    std::optional<Frame> header = next();
+    if (!header || header->type != 2) {
+      ADD_FAILURE() << "no content header";
+      return content;
+    }
+    EXPECT_EQ(header->channel, channel);
+    auto scan = wire::scan_content_header(header->payload);
+    EXPECT_TRUE(scan.has_value());
+    if (!scan) return content;
+    content.properties = base::as_text(scan->raw);
+    while (content.body.size() < scan->body_size) {
+      std::optional<Frame> body = next();
+      if (!body || body->type != 3) {
+        ADD_FAILURE() << "body is missing";
+        return content;
+      }
+      EXPECT_LE(body->payload.size() + 8, frame_max);
+      content.body += base::as_text(body->payload);
+      content.body_frames++;
+    }
+    return content;
+  }
+  void expect_nothing() {
+    world_.settle();
+    if (!has_frame()) return;
+    std::optional<Frame> frame = next();
+    ADD_FAILURE() << "unexpected frame type " << int{frame->type} << " " << wire::method_name(frame->method()) << " "
+                  << reply_text(*frame);
+  }
+
+  // ---- conversations ----
+  // Up to tune.
+  void start(std::string_view user = "guest", std::string_view password = "guest",
+             const base::FieldTable& properties = capabilities()) {
+    send_raw(Bytes(wire::protocol_header));
+    expect<wire::connection::Start>(0);
+    std::vector<uint8_t> table(wire::table_size(properties));
+    base::Writer writer(table);
+    wire::emit_table(writer, properties);
+    std::string response = std::string("\0", 1) + std::string(user) + std::string("\0", 1) + std::string(password);
+    wire::connection::StartOk method;
+    method.client_properties.bytes = Bytes(table).subspan(4);
+    method.mechanism = "PLAIN";
+    method.response = base::as_bytes(response);
+    method.locale = "en_US";
+    send(0, method);
+  }
+  void open(uint32_t wanted_frame_max = 131072, uint16_t heartbeat = 0,
+            const base::FieldTable& properties = capabilities()) {
+    start("guest", "guest", properties);
+    expect<wire::connection::Tune>(0);
+    frame_max = wanted_frame_max;
+    send(0, wire::connection::TuneOk{.channel_max = 2047, .frame_max = wanted_frame_max, .heartbeat = heartbeat});
+    send(0, wire::connection::Open{.virtual_host = "/"});
+    expect<wire::connection::OpenOk>(0);
+  }
+  void open_channel(uint16_t channel) {
+    send(channel, wire::channel::Open{});
+    expect<wire::channel::OpenOk>(channel);
+  }
+  void declare(uint16_t channel, std::string_view queue, bool exclusive = false, bool auto_delete = false) {
+    send(channel, wire::queue::Declare{.queue = queue, .exclusive = exclusive, .auto_delete = auto_delete});
+    EXPECT_EQ(expect<wire::queue::DeclareOk>(channel).queue, queue);
+  }
+  void consume(uint16_t channel, std::string_view queue, std::string_view tag, bool no_ack = false) {
+    send(channel, wire::basic::Consume{.queue = queue, .consumer_tag = tag, .no_ack = no_ack});
+    EXPECT_EQ(expect<wire::basic::ConsumeOk>(channel).consumer_tag, tag);
+  }
+  // The next delivery's body.
+  std::string expect_delivery(uint16_t channel, std::string_view tag, uint64_t delivery_tag, bool redelivered = false) {
+    auto method = expect<wire::basic::Deliver>(channel);
+    EXPECT_EQ(method.consumer_tag, tag);
+    EXPECT_EQ(method.delivery_tag, delivery_tag);
+    EXPECT_EQ(method.redelivered, redelivered);
+    return expect_content(channel).body;
+  }
+  void expect_channel_close(uint16_t channel, wire::ReplyCode code, std::string_view text) {
+    auto close = expect<wire::channel::Close>(channel);
+    EXPECT_EQ(close.reply_code, static_cast<uint16_t>(code));
+    EXPECT_NE(close.reply_text.find(text), std::string_view::npos) << close.reply_text;
+    send(channel, wire::channel::CloseOk{});
+  }
+  void expect_connection_close(wire::ReplyCode code, std::string_view text) {
+    auto close = expect<wire::connection::Close>(0);
+    EXPECT_EQ(close.reply_code, static_cast<uint16_t>(code));
+    EXPECT_NE(close.reply_text.find(text), std::string_view::npos) << close.reply_text;
+    send(0, wire::connection::CloseOk{});
+    world_.settle();
+    EXPECT_TRUE(stream().finished);
+    EXPECT_FALSE(stream().closed && stream().reason == tcp::CloseReason::reset_by_peer);
+  }
+
+  static base::FieldTable capabilities() {
+    base::FieldTable names;
+    for (const char* name : {"consumer_cancel_notify", "connection.blocked", "authentication_failure_close"})
+      names.push_back({name, {true}});
+    base::FieldTable properties;
+    properties.push_back({"capabilities", {std::move(names)}});
+    return properties;
+  }
+
+  static constexpr uint8_t no_properties[2] = {0, 0};
+  uint32_t frame_max = 131072;
+  bool octet_by_octet = false;  // every octet in a packet of its own
+  std::vector<uint8_t> sent;    // all there ever was, for a corpus
+
+ private:
+  bool has_frame() {
+    const std::vector<uint8_t>& received = stream().received;
+    return received.size() >= 8 && received.size() >= base::load_be32(&received[3]) + 8;
+  }
+  static std::string reply_text(const Frame& frame) {
+    if (frame.method() == wire::connection::Close::id)
+      if (auto close = wire::parse<wire::connection::Close>(frame.payload)) return std::string(close->reply_text);
+    if (frame.method() == wire::channel::Close::id)
+      if (auto close = wire::parse<wire::channel::Close>(frame.payload)) return std::string(close->reply_text);
+    return {};
+  }
+  void out(Bytes bytes) {
+    if (!octet_by_octet) return send_raw(bytes);
+    for (uint8_t octet : bytes) {
+      send_raw(Bytes{&octet, 1});
+      world_.turn();
+    }
+  }
+
+  World& world_;
+  tcp::ConnectionId id_;
+  std::deque<Frame> kept_;
+};
+
+}  // namespace talaria::amqp091::session
