@@ -22,6 +22,7 @@ Exchange::Exchange(const AddExchange& what, Vhost& vhost)
       vhost_(vhost),
       name_(what.name),
       alternate_(what.alternate) {
+  CHECK(!is_default() || alternate_.empty());
   switch (type_) {
     case ExchangeType::direct: table_.emplace<DirectBindings>(); break;
     case ExchangeType::fanout: table_.emplace<FanoutBindings>(); break;
@@ -50,6 +51,11 @@ void route(Vhost& vhost, Exchange& exchange, std::string_view routing_key, std::
 void Exchange::route(Vhost& vhost, Exchange& exchange, std::string_view routing_key,
                      std::span<const base::HeaderView> headers, RouteTargets& out) {
   out.begin(vhost.next_mark());
+  // The most used one, and the simplest: nothing is bound to it, it has no alternate.
+  if (exchange.is_default()) {
+    if (QueueRecord* queue = vhost.find_queue(routing_key)) out.add(queue);
+    return;
+  }
   out.add(&exchange);
   // Exchanges are appended while they are walked: each at most once, so this ends.
   for (size_t at = 0; at < out.exchanges_.size(); at++) {
@@ -60,11 +66,6 @@ void Exchange::route(Vhost& vhost, Exchange& exchange, std::string_view routing_
 }
 
 bool Exchange::match(std::string_view routing_key, std::span<const base::HeaderView> headers, RouteTargets& out) {
-  if (is_default()) {
-    QueueRecord* queue = vhost_.find_queue(routing_key);
-    if (queue) out.add(queue);
-    return queue != nullptr;
-  }
   switch (type_) {
     case ExchangeType::direct: return std::get_if<DirectBindings>(&table_)->match(routing_key, out);
     case ExchangeType::fanout: return std::get_if<FanoutBindings>(&table_)->match(out);
