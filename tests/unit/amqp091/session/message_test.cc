@@ -124,8 +124,8 @@ TEST_F(SessionMessage, LargeBodiesComeInFramesOfTheNegotiatedSize) {
 TEST_F(SessionMessage, BodiesOfEverySizeAroundTheBordersArrive) {
   client.consume(1, "q", "c", true);
   uint64_t tag = 0;
-  for (size_t size : {1u, 3900u, 3990u, 4000u, 4060u, 4095u, 4096u, 4097u, 8191u, 32000u, 32752u, 33000u, 65535u, 65536u,
-                      131063u, 131064u, 131065u, 262144u}) {
+  for (size_t size : {1u, 3900u, 3990u, 4000u, 4060u, 4095u, 4096u, 4097u, 8191u, 32000u, 32752u, 33000u, 65535u,
+                      65536u, 131063u, 131064u, 131065u, 262144u}) {
     std::string body(size, static_cast<char>('a' + size % 26));
     client.publish(1, "", "q", body);
     EXPECT_TRUE(client.expect_delivery(1, "c", ++tag) == body) << size;

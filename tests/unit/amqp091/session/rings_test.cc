@@ -179,8 +179,8 @@ TEST(SessionConfirms, TellsEachOnceWhateverTheOrder) {
       waiting[sequence] = untold[sequence] = random() % 10 == 0;
       published++;
     } else if (!waiting.empty()) {
-      auto chosen = random() % 3 == 0 ? std::next(waiting.begin(), static_cast<int>(random() % waiting.size()))
-                                      : waiting.begin();
+      auto chosen =
+          random() % 3 == 0 ? std::next(waiting.begin(), static_cast<int>(random() % waiting.size())) : waiting.begin();
       ASSERT_TRUE(confirms.stored(chosen->first, chosen->second));
       waiting.erase(chosen);
     }
