@@ -32,7 +32,11 @@ Time Network::send(PortIndex from, base::Bytes frame) {
   world_.mix(static_cast<uint64_t>(world_.now().time_since_epoch().count()));
   world_.mix(base::hash_bytes(frame));
   if (capture_) capture_->add(world_.now(), frame);
-  if (observer_) observer_(frame);
+  try {
+    if (observer_) observer_(frame);
+  } catch (const Failure& failure) {
+    world_.fail_later(failure.what());
+  }
   Frame copy(frame.begin(), frame.end());
   // Ethernet pads, and nobody promises with what.
   if (copy.size() < ethernet_frame_min) copy.resize(ethernet_frame_min, 0xee);

@@ -69,7 +69,7 @@ class Network {
   void stop_faults() { faults_ = false; }
   bool faults() const { return faults_; }
   void capture_to(Capture* capture) { capture_ = capture; }
-  // Sees every frame as it is sent.
+  // Sees every frame as it is sent; a Failure that it throws ends the run.
   void observe(std::function<void(base::Bytes frame)> observer) { observer_ = std::move(observer); }
   const NetworkCounters& counters() const { return counters_; }
 

@@ -28,6 +28,8 @@ struct EndPlan {
 struct Exchange {
   uint64_t number = 0;
   EndPlan client, server;
+  // A host keeps so few connections in TIME_WAIT that a last FIN, sent again, may find nobody but a reset.
+  bool may_be_forgotten = false;
   bool accepted = false;  // the server has read the number
   bool client_done = false, server_done = false;
   bool client_aborted = false, server_aborted = false;

@@ -60,7 +60,9 @@ void World::run_instant() {
       happenings_.pop();
       what();
     }
-    if (poll_round()) continue;
+    const bool progress = poll_round();
+    if (!failure_.empty()) throw Failure(failure_);
+    if (progress) continue;
     if (!happenings_.empty() && happenings_.top().when <= now_) continue;
     const Slot* overdue = nullptr;
     for (const Slot& slot : slots_)

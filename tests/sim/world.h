@@ -80,6 +80,12 @@ class World {
   uint64_t instants() const { return instants_; }
   uint64_t turns() const { return turns_; }
 
+  // For what is found out inside a call of the core, which no exception may cross: the run fails when the round is over.
+  // The first one counts.
+  void fail_later(const std::string& why) {
+    if (failure_.empty()) failure_ = why;
+  }
+
   void set_trace(bool on) { trace_ = on; }
   bool tracing() const { return trace_; }
   void trace(const char* format, ...) __attribute__((format(printf, 2, 3)));
@@ -115,6 +121,7 @@ class World {
   uint64_t instants_ = 0;
   uint64_t turns_ = 0;
   bool trace_ = false;
+  std::string failure_;
 };
 
 }  // namespace talaria::sim

@@ -1,0 +1,146 @@
+// A client that does what clients do, at random: opens channels, publishes with and without confirms, consumes,
+// acknowledges, gives back, gets, cancels, binds and unbinds, makes and deletes queues, provokes errors, stops reading,
+// closes, and dies without a word. Everything it does and sees it tells the model.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/sim/amqp_connection.h"
+#include "tests/sim/model.h"
+#include "tests/sim/topology.h"
+
+namespace talaria::sim {
+
+struct ClientPlan {
+  std::string name;
+  const Dialect* dialect = nullptr;
+  AmqpConnection::Options options;
+  uint64_t actions = 100;  // in all
+  Duration interval_max = 10ms;
+  size_t channels_max = 3;
+  size_t body_max = 2000;
+  // Shares of what it does; the rest follows from them.
+  unsigned publish = 50, consume = 20;
+  double no_ack = 0.1;
+  double death = 0.01, stop_reading = 0.01;
+  bool changes_topology = true;
+};
+
+class AmqpClient final : public Application, public AmqpListener {
+ public:
+  using Connect = std::function<ByteStream*()>;
+  AmqpClient(World& world, Random random, Model& model, Topology& topology, ClientPlan plan, Connect connect,
+             Time start);
+
+  bool poll(Time now) override;
+  Time next_deadline() const override;
+
+  // No more adventures: cancels, settles what it holds, awaits its confirms, closes.
+  void finish() { finishing_ = true; }
+  bool finished() const { return finished_; }
+  // What it still waits for.
+  std::string describe() const;
+
+ private:
+  struct Consumer {
+    std::string queue;
+    Identity identity = 0;
+    bool no_ack = false, confirmed = false, cancelling = false;
+  };
+  struct Held {
+    std::string queue;
+    uint64_t message = 0;
+  };
+  // A synchronous method under way.
+  struct Pending {
+    uint32_t reply = 0, other_reply = 0;
+    std::function<void(const Reply& reply, base::Bytes properties, base::Bytes body)> then;
+  };
+  struct Channel {
+    enum class Phase : uint8_t { opening, open, failing, closing };
+    uint16_t number = 0;
+    Identity identity = 0;
+    Phase phase = Phase::opening;
+    bool confirms = false;
+    uint64_t published = 0;                    // with confirms: the sequence number of the last one
+    std::map<uint64_t, uint64_t> unconfirmed;  // sequence -> message
+    std::vector<uint64_t> unaccepted;          // messages whose fate is open
+    std::optional<Pending> pending;
+    std::map<std::string, Consumer> consumers;  // by tag
+    std::map<uint64_t, Held> held;              // by delivery tag
+    uint64_t delivered = 0;                     // the last delivery tag
+    uint16_t expected_error = 0;
+    bool recovering = false;
+    std::string getting;  // the queue of a get under way
+    bool getting_no_ack = false;
+  };
+  struct PrivateQueue {
+    std::string name;
+    bool exclusive = false, declared = false, deleting = false;
+  };
+
+  // ---- what happens to it: amqp_client.cc
+  void on_open() override;
+  void on_reply(uint16_t number, const Reply& reply, base::Bytes properties, base::Bytes body) override;
+  void on_closed(const std::string& failure) override;
+  void on_delivery(Channel& channel, const Reply& reply, base::Bytes properties, base::Bytes body);
+  void on_got(Channel& channel, const Reply& reply, base::Bytes properties, base::Bytes body);
+  void on_confirm(Channel& channel, const Reply& reply);
+  void on_channel_error(Channel& channel, const Reply& reply);
+  void on_cancelled(Channel& channel, const Reply& reply);
+  void let_go(Channel& channel);
+  void end_channel(Channel& channel, bool in_good_order);
+  void end_connection(bool in_good_order);
+  void connect(Time now);
+  void die();
+  void close_connection();
+  bool wind_up();
+
+  // ---- what it does: amqp_client_actions.cc
+  void act(Time now);
+  void act_on(Channel& channel);
+  void open_channel();
+  void publish(Channel& channel);
+  void settle(Channel& channel);
+  void settle_up_to(Channel& channel, uint64_t tag, bool multiple, std::optional<bool> requeue);
+  void consume(Channel& channel);
+  void cancel(Channel& channel, const std::string& tag);
+  void get(Channel& channel);
+  void recover(Channel& channel);
+  void bind(Channel& channel);
+  void unbind(Channel& channel);
+  void declare_private_queue(Channel& channel);
+  void delete_private_queue(Channel& channel);
+  void purge(Channel& channel);
+  void look(Channel& channel);
+  void provoke(Channel& channel);
+  void close_channel(Channel& channel);
+  void request(Channel& channel, const Command& command, uint32_t reply,
+               std::function<void(const Reply&, base::Bytes, base::Bytes)> then = {});
+  std::string draw_queue();
+
+  World& world_;
+  Random random_;
+  Model& model_;
+  Topology& topology_;
+  ClientPlan plan_;
+  Connect connect_;
+  std::unique_ptr<AmqpConnection> connection_;
+  bool opened_ = false;   // this connection has been open
+  bool closing_ = false;  // connection.close was asked for
+  std::map<uint16_t, Channel> channels_;
+  std::vector<PrivateQueue> private_queues_;
+  std::vector<size_t> my_bindings_;  // of the model; made by this client and not touched since
+  std::map<size_t, ModelBinding> binding_specs_;
+  Time next_action_;
+  uint64_t actions_left_;
+  uint64_t message_count_ = 0;
+  bool finishing_ = false, finished_ = false;
+};
+
+}  // namespace talaria::sim

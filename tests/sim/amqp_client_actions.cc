@@ -1,0 +1,315 @@
+// What a client does, one action at a time.
+
+#include <algorithm>
+
+#include "tests/sim/amqp_client.h"
+
+namespace talaria::sim {
+
+namespace {
+
+constexpr size_t backlog_max = 256 * 1024;
+constexpr size_t private_queues_max = 6;
+
+Buffer draw_body(Random& random, size_t size) {
+  Buffer body(size);
+  const auto seed = static_cast<uint8_t>(random.u64());
+  for (size_t i = 0; i < size; i++) body[i] = static_cast<uint8_t>((i * 167 + i / 251) ^ seed);
+  return body;
+}
+
+}  // namespace
+
+void AmqpClient::act(Time now) {
+  if (random_.chance(plan_.death)) return die();
+  if (random_.chance(plan_.death)) return close_connection();
+  if (random_.chance(plan_.stop_reading)) return connection_->stop_reading_until(now + random_.between(1ms, 2s));
+  if (channels_.empty() || (channels_.size() < plan_.channels_max && random_.chance(0.1))) return open_channel();
+  auto chosen = channels_.begin();
+  std::advance(chosen, static_cast<ptrdiff_t>(random_.below(channels_.size())));
+  if (!closing_ && chosen->second.phase == Channel::Phase::open) act_on(chosen->second);
+}
+
+void AmqpClient::act_on(Channel& channel) {
+  const uint64_t dice = random_.below(100);
+  if (dice < plan_.publish) return publish(channel);
+  if (!channel.held.empty() && !channel.recovering && random_.chance(0.7)) return settle(channel);
+  if (channel.pending) return;  // one question at a time
+  switch (random_.below(plan_.consume + 20)) {
+    case 0: return get(channel);
+    case 1: return get(channel);
+    case 2:
+      return request(channel, Qos{static_cast<uint16_t>(random_.below(20)), random_.chance(0.3)}, method::basic_qos_ok);
+    case 3:
+      if (!channel.consumers.empty()) cancel(channel, channel.consumers.begin()->first);
+      return;
+    case 4: return recover(channel);
+    case 5: return look(channel);
+    case 6: return provoke(channel);
+    case 7: return close_channel(channel);
+    case 8: return random_.chance(0.1) ? purge(channel) : look(channel);
+    default: break;
+  }
+  if (plan_.changes_topology && random_.chance(0.3)) {
+    switch (random_.below(4)) {
+      case 0: return bind(channel);
+      case 1: return unbind(channel);
+      case 2: return declare_private_queue(channel);
+      default: return delete_private_queue(channel);
+    }
+  }
+  if (channel.consumers.size() < 3) consume(channel);
+}
+
+void AmqpClient::request(Channel& channel, const Command& command, uint32_t reply,
+                         std::function<void(const Reply&, base::Bytes, base::Bytes)> then) {
+  CHECK(!channel.pending);
+  channel.pending = Pending{.reply = reply, .then = std::move(then)};
+  connection_->send(channel.number, command);
+}
+
+void AmqpClient::open_channel() {
+  uint16_t number = 1;
+  while (channels_.contains(number)) number++;
+  Channel& channel = channels_[number];
+  channel.number = number;
+  channel.identity = model_.new_identity();
+  const bool confirms = random_.chance(0.6);
+  request(channel, OpenChannel{}, method::channel_open_ok, [this, number, confirms](const Reply&, auto, auto) {
+    Channel& opened = channels_.at(number);
+    opened.phase = Channel::Phase::open;
+    if (!confirms) return;
+    opened.confirms = true;
+    request(opened, SelectConfirms{}, method::confirm_select_ok);
+  });
+}
+
+std::string AmqpClient::draw_queue() {
+  std::vector<std::string> candidates = topology_.queues;
+  for (const PrivateQueue& queue : private_queues_)
+    if (queue.declared && !queue.deleting) candidates.push_back(queue.name);
+  return random_.pick(candidates);
+}
+
+// ---- publishing -----------------------------------------------------------------------------------------------------
+
+void AmqpClient::publish(Channel& channel) {
+  if (connection_->backlog() > backlog_max) return;
+  Model::Published message;
+  message.channel = channel.identity;
+  if (random_.chance(0.25)) {
+    const uint64_t kind = random_.below(10);
+    message.key = kind == 0                                       ? "nowhere"
+                  : kind < 3 && !topology_.private_queues.empty() ? random_.pick(topology_.private_queues)
+                                                                  : random_.pick(topology_.queues);
+  } else {
+    message.exchange = random_.pick(topology_.exchanges).name;
+    message.key = draw_key(random_);
+  }
+  message.mandatory = random_.chance(0.3);
+  MessageProperties properties;
+  properties.message_id = plan_.name + "/" + std::to_string(++message_count_);
+  if (random_.chance(0.6)) {
+    message.headers = draw_headers(random_);
+    properties.headers = message.headers;
+  }
+  if (random_.chance(0.5)) properties.content_type = random_.chance(0.5) ? "text/plain" : "";
+  if (random_.chance(0.5)) properties.delivery_mode = static_cast<uint8_t>(random_.between(1, 2));
+  message.body = draw_body(random_, random_.chance(0.1) ? 0 : random_.skewed(plan_.body_max));
+  const Publish method{message.exchange, message.key, message.mandatory};
+  message.properties = connection_->publish(channel.number, method, properties, message.body);
+  world_.trace("%s: publishes %zu bytes to '%s' '%s' as %s", plan_.name.c_str(), message.body.size(),
+               message.exchange.c_str(), message.key.c_str(), properties.message_id->c_str());
+  const uint64_t number = model_.published(std::move(message));
+  channel.unaccepted.push_back(number);
+  if (channel.confirms && !(channel.pending && channel.pending->reply == method::confirm_select_ok))
+    channel.unconfirmed[++channel.published] = number;
+}
+
+// ---- settling -------------------------------------------------------------------------------------------------------
+
+void AmqpClient::settle(Channel& channel) {
+  auto chosen = channel.held.begin();
+  if (random_.chance(0.4)) std::advance(chosen, static_cast<ptrdiff_t>(random_.below(channel.held.size())));
+  const uint64_t tag = chosen->first;
+  const uint64_t dice = random_.below(100);
+  if (dice < 60) return settle_up_to(channel, tag, false, std::nullopt);
+  if (dice < 75) return settle_up_to(channel, random_.chance(0.1) ? 0 : tag, true, std::nullopt);
+  const bool requeue = random_.chance(0.7);
+  if (dice < 90) {
+    connection_->send(channel.number, Reject{tag, requeue});
+    const Held held = channel.held.extract(tag).mapped();
+    requeue ? model_.requeued(held.queue, held.message) : model_.settled(held.queue, held.message, channel.identity);
+    return;
+  }
+  settle_up_to(channel, tag, random_.chance(0.5), requeue);
+}
+
+// Acknowledges, or, with `requeue` set, gives back (true) or drops (false). Tag 0 with `multiple` is all of them.
+void AmqpClient::settle_up_to(Channel& channel, uint64_t tag, bool multiple, std::optional<bool> requeue) {
+  if (requeue)
+    connection_->send(channel.number, Nack{tag, multiple, *requeue});
+  else
+    connection_->send(channel.number, Ack{tag, multiple});
+  auto first = multiple ? channel.held.begin() : channel.held.find(tag);
+  const auto last = tag == 0 ? channel.held.end() : channel.held.upper_bound(tag);
+  for (; first != last; first = channel.held.erase(first)) {
+    const Held& held = first->second;
+    if (requeue.value_or(false))
+      model_.requeued(held.queue, held.message);
+    else
+      model_.settled(held.queue, held.message, channel.identity);
+  }
+}
+
+void AmqpClient::recover(Channel& channel) {
+  let_go(channel);
+  channel.recovering = true;
+  request(channel, Recover{}, method::basic_recover_ok, [this, number = channel.number](const Reply&, auto, auto) {
+    Channel& recovered = channels_.at(number);
+    recovered.recovering = false;
+    recovered.held.clear();
+  });
+}
+
+// ---- consuming ------------------------------------------------------------------------------------------------------
+
+void AmqpClient::consume(Channel& channel) {
+  Consumer consumer;
+  consumer.queue = draw_queue();
+  consumer.identity = model_.new_identity();
+  consumer.no_ack = random_.chance(plan_.no_ack);
+  const std::string tag = "c" + std::to_string(consumer.identity);
+  channel.consumers[tag] = consumer;
+  request(channel, Consume{.queue = consumer.queue, .tag = tag, .no_ack = consumer.no_ack}, method::basic_consume_ok,
+          [this, number = channel.number](const Reply& reply, auto, auto) {
+            auto& consumers = channels_.at(number).consumers;
+            const auto found = consumers.find(reply.name);
+            if (found == consumers.end()) fail("%s: consume-ok for %s", plan_.name.c_str(), reply.name.c_str());
+            found->second.confirmed = true;
+          });
+}
+
+void AmqpClient::cancel(Channel& channel, const std::string& tag) {
+  channel.consumers.at(tag).cancelling = true;
+  request(channel, Cancel{tag}, method::basic_cancel_ok,
+          [this, number = channel.number](const Reply& reply, auto, auto) {
+            if (channels_.at(number).consumers.erase(reply.name) != 1)
+              fail("%s: cancel-ok for %s", plan_.name.c_str(), reply.name.c_str());
+          });
+}
+
+void AmqpClient::get(Channel& channel) {
+  channel.getting = draw_queue();
+  channel.getting_no_ack = random_.chance(plan_.no_ack);
+  request(channel, Get{channel.getting, channel.getting_no_ack}, method::basic_get_ok,
+          [this, number = channel.number](const Reply& reply, base::Bytes properties, base::Bytes body) {
+            on_got(channels_.at(number), reply, properties, body);
+          });
+  channel.pending->other_reply = method::basic_get_empty;
+}
+
+// ---- topology -------------------------------------------------------------------------------------------------------
+
+void AmqpClient::bind(Channel& channel) {
+  const ModelBinding binding = draw_binding(random_, random_.pick(topology_.exchanges), draw_queue());
+  if (!topology_.claim(binding)) return;
+  const size_t index = model_.add_binding_sent(binding);
+  binding_specs_[index] = binding;
+  request(channel, BindQueue{binding.destination, binding.source, binding.key, binding.arguments, false},
+          method::queue_bind_ok, [this, index](const Reply&, auto, auto) {
+            model_.binding_added(index);
+            my_bindings_.push_back(index);
+          });
+}
+
+void AmqpClient::unbind(Channel& channel) {
+  if (my_bindings_.empty()) return;
+  const size_t index = my_bindings_.back();
+  my_bindings_.pop_back();
+  const ModelBinding binding = binding_specs_.at(index);
+  model_.remove_binding_sent(index);
+  request(channel, BindQueue{binding.destination, binding.source, binding.key, binding.arguments, true},
+          method::queue_unbind_ok, [this, index, binding](const Reply&, auto, auto) {
+            model_.binding_removed(index);
+            topology_.give_up(binding);
+          });
+}
+
+void AmqpClient::declare_private_queue(Channel& channel) {
+  if (private_queues_.size() >= private_queues_max) return;
+  PrivateQueue queue;
+  queue.exclusive = random_.chance(0.5);
+  queue.name = (queue.exclusive ? "x." : "t.") + std::to_string(model_.new_identity());
+  private_queues_.push_back(queue);
+  topology_.private_queues.push_back(queue.name);
+  model_.add_queue_sent(queue.name);
+  request(channel, DeclareQueue{.name = queue.name, .exclusive = queue.exclusive}, method::queue_declare_ok,
+          [this, name = queue.name](const Reply& reply, auto, auto) {
+            if (reply.name != name) fail("%s: declare-ok for '%s'", plan_.name.c_str(), reply.name.c_str());
+            model_.queue_added(name);
+            for (PrivateQueue& mine : private_queues_)
+              if (mine.name == name) mine.declared = true;
+          });
+}
+
+void AmqpClient::delete_private_queue(Channel& channel) {
+  for (PrivateQueue& queue : private_queues_) {
+    if (queue.exclusive || !queue.declared || queue.deleting) continue;
+    // Nobody else knows the queue well enough to be using it; this client's own channels are asked.
+    bool busy = false;
+    for (const auto& [number, other] : channels_) {
+      busy |= other.pending.has_value();
+      for (const auto& [tag, consumer] : other.consumers) busy |= consumer.queue == queue.name && consumer.cancelling;
+    }
+    if (busy) return;
+    queue.deleting = true;
+    model_.remove_queue_sent(queue.name);
+    request(channel, DeleteQueue{queue.name}, method::queue_delete_ok,
+            [this, name = queue.name](const Reply&, auto, auto) { model_.queue_removed(name); });
+    return;
+  }
+}
+
+void AmqpClient::purge(Channel& channel) {
+  const std::string queue = draw_queue();
+  model_.purge_sent(queue);
+  request(channel, PurgeQueue{queue}, method::queue_purge_ok,
+          [this, queue](const Reply&, auto, auto) { model_.purged(queue); });
+}
+
+// A passive declare, or the same declare once more: both must find what is there.
+void AmqpClient::look(Channel& channel) {
+  const std::string queue = random_.pick(topology_.queues);
+  request(channel, DeclareQueue{.name = queue, .passive = random_.chance(0.5)}, method::queue_declare_ok,
+          [this, queue](const Reply& reply, auto, auto) {
+            if (reply.name != queue) fail("%s: declare-ok for '%s'", plan_.name.c_str(), reply.name.c_str());
+          });
+}
+
+// ---- errors and ends ------------------------------------------------------------------------------------------------
+
+void AmqpClient::provoke(Channel& channel) {
+  let_go(channel);
+  channel.phase = Channel::Phase::failing;
+  const auto expect = [&channel, this](uint16_t code, const Command& command) {
+    channel.expected_error = code;
+    connection_->send(channel.number, command);
+  };
+  switch (random_.below(6)) {
+    case 0: return expect(406, Ack{channel.delivered + 1'000'000, false});
+    case 1: return expect(404, DeclareQueue{.name = "nowhere", .passive = true});
+    case 2: return expect(404, Consume{.queue = "nowhere", .tag = "nobody"});
+    case 3: return expect(404, Get{.queue = "nowhere"});
+    case 4: return expect(406, DeclareQueue{.name = random_.pick(topology_.queues), .durable = true});
+    default: connection_->publish(channel.number, Publish{"nowhere", "", false}, {}, {}); channel.expected_error = 404;
+  }
+}
+
+void AmqpClient::close_channel(Channel& channel) {
+  let_go(channel);
+  channel.phase = Channel::Phase::closing;
+  connection_->send(channel.number, CloseChannel{});
+}
+
+}  // namespace talaria::sim

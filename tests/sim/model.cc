@@ -1,0 +1,306 @@
+#include "tests/sim/model.h"
+
+#include <algorithm>
+
+namespace talaria::sim {
+
+namespace {
+
+std::vector<std::string> words_of(const std::string& key) {
+  std::vector<std::string> words(1);
+  for (char c : key)
+    if (c == '.')
+      words.emplace_back();
+    else
+      words.back() += c;
+  return words;
+}
+
+// `*` is one word, `#` any number of them.
+bool topic_matches(const std::vector<std::string>& pattern, size_t p, const std::vector<std::string>& key, size_t k) {
+  if (p == pattern.size()) return k == key.size();
+  if (pattern[p] == "#") {
+    for (size_t skip = k; skip <= key.size(); skip++)
+      if (topic_matches(pattern, p + 1, key, skip)) return true;
+    return false;
+  }
+  return k < key.size() && (pattern[p] == "*" || pattern[p] == key[k]) && topic_matches(pattern, p + 1, key, k + 1);
+}
+
+const std::string* find(const TextTable& table, const std::string& name) {
+  for (const auto& [key, value] : table)
+    if (key == name) return &value;
+  return nullptr;
+}
+
+bool headers_match(const TextTable& pattern, const TextTable& headers) {
+  const std::string* mode = find(pattern, "x-match");
+  const bool any = mode && *mode == "any";
+  size_t wanted = 0, found = 0;
+  for (const auto& [name, value] : pattern) {
+    if (name.starts_with("x-")) continue;
+    wanted++;
+    const std::string* header = find(headers, name);
+    if (header && *header == value) found++;
+  }
+  return any ? found > 0 : found == wanted;
+}
+
+}  // namespace
+
+// ---- topology -------------------------------------------------------------------------------------------------------
+
+void Model::add_exchange(const std::string& name, const std::string& type, const std::string& alternate) {
+  exchanges_[name] = {type, alternate};
+}
+void Model::add_queue_sent(const std::string& name) { queues_[name].life.add_sent = world_.now(); }
+void Model::queue_added(const std::string& name) { queue(name).life.added = world_.now(); }
+void Model::remove_queue_sent(const std::string& name) {
+  Life& life = queue(name).life;
+  life.remove_sent = std::min(life.remove_sent, world_.now());
+}
+void Model::queue_removed(const std::string& name) { queue(name).life.removed = world_.now(); }
+
+size_t Model::add_binding_sent(const ModelBinding& binding) {
+  bindings_.push_back(binding);
+  bindings_.back().life = {.add_sent = world_.now()};
+  return bindings_.size() - 1;
+}
+void Model::binding_added(size_t binding) { bindings_[binding].life.added = world_.now(); }
+void Model::remove_binding_sent(size_t binding) { bindings_[binding].life.remove_sent = world_.now(); }
+void Model::binding_removed(size_t binding) { bindings_[binding].life.removed = world_.now(); }
+
+void Model::purge_sent(const std::string& name) { queue(name).purging = true; }
+void Model::purged(const std::string& name) {
+  queue(name).purging = false;
+  queue(name).purged_until = world_.now();
+}
+void Model::may_lose(const std::string& name) { queue(name).may_lose = true; }
+void Model::may_return_unseen(const std::string& name) { queue(name).may_return_unseen = true; }
+
+Model::Queue& Model::queue(const std::string& name) {
+  const auto found = queues_.find(name);
+  CHECK(found != queues_.end());
+  return found->second;
+}
+const Model::Queue& Model::queue(const std::string& name) const { return const_cast<Model*>(this)->queue(name); }
+
+// ---- routing --------------------------------------------------------------------------------------------------------
+
+std::set<std::string> Model::route(const Message& message, Certainty certainty, Time to) const {
+  std::set<std::string> visited, queues;
+  if (message.what.exchange.empty()) {
+    // The default exchange: every queue is bound by its name.
+    const auto found = queues_.find(message.what.key);
+    if (found == queues_.end()) return queues;
+    const Life& life = found->second.life;
+    if (certainty == Certainty::must ? life.surely(message.sent, to) : life.perhaps(message.sent, to))
+      queues.insert(message.what.key);
+    return queues;
+  }
+  route_from(message.what.exchange, message, certainty, to, visited, queues);
+  return queues;
+}
+
+void Model::route_from(const std::string& name, const Message& message, Certainty certainty, Time to,
+                       std::set<std::string>& visited, std::set<std::string>& queues) const {
+  if (!visited.insert(name).second) return;
+  const Exchange& exchange = exchanges_.at(name);
+  // Its alternate is tried when no binding matches: what must reach it depends on what may match here.
+  bool may_match = false, must_match = false;
+  for (const ModelBinding& binding : bindings_) {
+    if (binding.source != name || !matches(exchange, binding, message)) continue;
+    const Life* target = binding.to_queue ? &queue(binding.destination).life : nullptr;
+    const bool surely =
+        binding.life.surely(message.sent, to) && (target == nullptr || target->surely(message.sent, to));
+    const bool perhaps =
+        binding.life.perhaps(message.sent, to) && (target == nullptr || target->perhaps(message.sent, to));
+    must_match |= surely;
+    may_match |= perhaps;
+    if (!(certainty == Certainty::must ? surely : perhaps)) continue;
+    if (binding.to_queue)
+      queues.insert(binding.destination);
+    else
+      route_from(binding.destination, message, certainty, to, visited, queues);
+  }
+  const bool use_alternate = certainty == Certainty::must ? !may_match : !must_match;
+  if (use_alternate && !exchange.alternate.empty())
+    route_from(exchange.alternate, message, certainty, to, visited, queues);
+}
+
+bool Model::matches(const Exchange& exchange, const ModelBinding& binding, const Message& message) const {
+  if (exchange.type == "fanout") return true;
+  if (exchange.type == "direct") return binding.key == message.what.key;
+  if (exchange.type == "topic") return topic_matches(words_of(binding.key), 0, words_of(message.what.key), 0);
+  return headers_match(binding.arguments, message.what.headers);
+}
+
+// ---- publishing -----------------------------------------------------------------------------------------------------
+
+uint64_t Model::published(Published message) {
+  messages_.push_back({.what = std::move(message), .sent = world_.now()});
+  const uint64_t number = messages_.size();
+  CHECK(by_properties_.emplace(messages_.back().what.properties, number).second);
+  return number;
+}
+
+void Model::returned(Identity channel, const Reply& reply, base::Bytes properties, base::Bytes body) {
+  const uint64_t number = find(properties);
+  if (number == 0) fail("a message was returned that nobody published");
+  Message& message = messages_[number - 1];
+  if (message.what.channel != channel) fail("message %lu was returned to a channel that did not publish it", number);
+  if (message.was_returned) fail("message %lu was returned twice", number);
+  if (message.certain()) fail("message %lu was returned after it was confirmed", number);
+  if (!message.what.mandatory) fail("message %lu was returned, and is not mandatory", number);
+  if (!std::ranges::equal(body, message.what.body)) fail("message %lu was returned with another body", number);
+  if (reply.code != 312 || reply.exchange != message.what.exchange || reply.key != message.what.key)
+    fail("message %lu was returned with %u '%s' '%s'", number, reply.code, reply.exchange.c_str(), reply.key.c_str());
+  if (const auto queues = route(message, Certainty::must, world_.now()); !queues.empty())
+    fail("message %lu was returned, but is routed to '%s'", number, queues.begin()->c_str());
+  message.was_returned = true;
+}
+
+void Model::accepted(uint64_t number) {
+  Message& message = messages_[number - 1];
+  if (message.certain()) return;
+  message.accepted = world_.now();
+  if (message.what.mandatory && !message.was_returned && route(message, Certainty::may, world_.now()).empty())
+    fail("message %lu is mandatory, has nowhere to go, and was accepted without having been returned", number);
+}
+
+uint64_t Model::find(base::Bytes properties) const {
+  const auto found = by_properties_.find(Buffer(properties.begin(), properties.end()));
+  return found == by_properties_.end() ? 0 : found->second;
+}
+
+// ---- delivering -----------------------------------------------------------------------------------------------------
+
+uint64_t Model::delivered(const std::string& queue_name, Identity holder, bool no_ack, const Reply& reply,
+                          base::Bytes properties, base::Bytes body) {
+  deliveries_++;
+  const char* from = queue_name.c_str();
+  const uint64_t number = find(properties);
+  if (number == 0) fail("queue %s delivered a message with properties that nobody published", from);
+  const Message& message = messages_[number - 1];
+  if (!std::ranges::equal(body, message.what.body))
+    fail("queue %s delivered message %lu with another body", from, number);
+  if (reply.exchange != message.what.exchange || reply.key != message.what.key)
+    fail("queue %s delivered message %lu with exchange '%s' and key '%s'", from, number, reply.exchange.c_str(),
+         reply.key.c_str());
+  Queue& source = queue(queue_name);
+  const Time routed_by = std::min(message.accepted, world_.now());
+  if (!route(message, Certainty::may, routed_by).contains(queue_name))
+    fail("queue %s delivered message %lu, which is not routed there", from, number);
+
+  Copy& copy = source.copies[number];
+  if (copy.state == State::held) fail("queue %s delivered message %lu, which somebody holds already", from, number);
+  if (copy.state == State::settled && !copy.perhaps_settled)
+    fail("queue %s delivered message %lu again after it was settled", from, number);
+  if (copy.seen && !reply.redelivered)
+    fail("queue %s delivered message %lu again without marking it redelivered", from, number);
+  if (!copy.seen && reply.redelivered && !source.may_return_unseen)
+    fail("queue %s marked message %lu redelivered, and nobody has had it", from, number);
+
+  if (!reply.redelivered) {
+    uint64_t& newest = newest_[{holder, message.what.channel}];
+    if (newest > number) fail("queue %s delivered message %lu after %lu of the same channel", from, number, newest);
+    newest = number;
+  }
+  copy.seen = true;
+  copy.perhaps_settled = false;
+  copy.state = no_ack ? State::settled : State::held;
+  copy.holder = holder;
+  return number;
+}
+
+void Model::glimpsed(const std::string& queue_name, base::Bytes properties, base::Bytes body) {
+  const uint64_t number = find(properties);
+  if (number == 0 || !std::ranges::equal(body, messages_[number - 1].what.body))
+    fail("queue %s delivered a message that nobody published", queue_name.c_str());
+}
+
+void Model::settled(const std::string& queue_name, uint64_t number, Identity by) {
+  Copy& copy = queue(queue_name).copies.at(number);
+  CHECK(copy.state == State::held);
+  copy.state = State::settled;
+  copy.settler = by;
+  settlements_[by].emplace_back(queue_name, number);
+}
+
+void Model::requeued(const std::string& queue_name, uint64_t number) {
+  Copy& copy = queue(queue_name).copies.at(number);
+  CHECK(copy.state == State::held);
+  copy.state = State::waiting;
+}
+
+void Model::channel_ended(Identity channel, bool in_good_order) {
+  const auto mine = settlements_.extract(channel);
+  if (!mine || in_good_order) return;
+  for (const auto& [queue_name, number] : mine.mapped()) {
+    Copy& copy = queue(queue_name).copies.at(number);
+    if (copy.state == State::settled && copy.settler == channel) copy.perhaps_settled = true;
+  }
+}
+
+// ---- the end --------------------------------------------------------------------------------------------------------
+
+bool Model::excused(const Queue& queue, const Message& message) const {
+  return queue.may_lose || queue.purging || message.sent <= queue.purged_until || queue.life.remove_sent != base::never;
+}
+
+bool Model::done(const Queue& queue, uint64_t number) const {
+  const auto copy = queue.copies.find(number);
+  return copy != queue.copies.end() && copy->second.state == State::settled;
+}
+
+template <class Visit>
+void Model::for_each_missing(Visit&& visit) const {
+  for (uint64_t number = 1; number <= messages_.size(); number++) {
+    const Message& message = messages_[number - 1];
+    const Time to = message.certain() ? message.accepted : world_.now();
+    const auto queues = route(message, Certainty::must, to);
+    // What nobody accepted may not have arrived at all; but if one queue has it, all have.
+    bool due = message.certain();
+    for (const std::string& name : queues) due |= queue(name).copies.contains(number);
+    if (!due) continue;
+    for (const std::string& name : queues)
+      if (!done(queue(name), number) && !excused(queue(name), message)) visit(number, name);
+  }
+  // What somebody has seen must be settled in the end, even where it only may have been routed to.
+  for (const auto& [name, source] : queues_)
+    for (const auto& [number, copy] : source.copies) {
+      const Message& message = messages_[number - 1];
+      if (copy.state == State::settled || excused(source, message)) continue;
+      const Time to = message.certain() ? message.accepted : world_.now();
+      if (!route(message, Certainty::must, to).contains(name)) visit(number, name);
+    }
+}
+
+size_t Model::outstanding() const {
+  size_t count = 0;
+  for_each_missing([&](uint64_t, const std::string&) { count++; });
+  return count;
+}
+
+std::string Model::describe_outstanding(size_t limit) const {
+  std::string text;
+  size_t count = 0;
+  for_each_missing([&](uint64_t number, const std::string& name) {
+    if (count++ >= limit) return;
+    const Message& message = messages_[number - 1];
+    const auto& copies = queue(name).copies;
+    const auto copy = copies.find(number);
+    text += (text.empty() ? "" : ", ") + std::to_string(number) + " (" + std::to_string(message.what.body.size()) +
+            " bytes to '" + message.what.exchange + "' '" + message.what.key + "') in " + name +
+            (copy == copies.end()                ? ", never delivered"
+             : copy->second.state == State::held ? ", held"
+                                                 : ", given back");
+  });
+  return std::to_string(count) + " copies: " + text;
+}
+
+void Model::check_complete() const {
+  if (outstanding() > 0) fail("lost: %s", describe_outstanding(5).c_str());
+}
+
+}  // namespace talaria::sim

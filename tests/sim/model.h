@@ -1,0 +1,159 @@
+// A slow and obvious model of a broker, told everything that clients send and get, which holds the broker to account:
+//
+//   nothing lost        what is certainly published is delivered from every queue it is certainly routed to, and
+//   settled nothing doubled     a message is held once; once settled for sure it never comes back nothing reordered
+//   first deliveries to one consumer keep the order of each publishing channel nothing invented    a delivery is bit
+//   for bit what was published, from a queue it may be routed to nothing unsaid      what was delivered before is
+//   marked redelivered; unroutable mandatory messages are returned
+//                       before they are confirmed, routable ones are not
+//
+// Clients do not know when the broker takes something up, only when they sent it and when it was answered. So topology
+// has lives with a soft beginning and end, and every question has two answers: what *must* be and what *may* be.
+// A connection that dies leaves things open: then both are right, but one of them, everywhere.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/base/bytes.h"
+#include "tests/sim/dialect.h"
+#include "tests/sim/world.h"
+
+namespace talaria::sim {
+
+// From when to when something is there. Every one of the four may not have come yet.
+struct Life {
+  Time add_sent = base::never, added = base::never;
+  Time remove_sent = base::never, removed = base::never;
+  bool surely(Time from, Time to) const { return added <= from && to < remove_sent; }
+  bool perhaps(Time from, Time to) const { return add_sent <= to && from <= removed; }
+};
+
+struct ModelBinding {
+  std::string source, destination;
+  bool to_queue = true;
+  std::string key;
+  TextTable arguments;
+  Life life;
+};
+
+// Who publishes, and who holds deliveries: channels and consumers, each with a number of its own for the whole run.
+using Identity = uint64_t;
+
+class Model {
+ public:
+  explicit Model(World& world) : world_(world) {}
+
+  Identity new_identity() { return ++last_identity_; }
+
+  // ---- topology: `_sent` when the client sends it, the rest when it is answered -------------------------------------
+  // Exchanges are declared before there is traffic, and stay.
+  void add_exchange(const std::string& name, const std::string& type, const std::string& alternate);
+  void add_queue_sent(const std::string& name);
+  void queue_added(const std::string& name);
+  void remove_queue_sent(const std::string& name);
+  void queue_removed(const std::string& name);
+  size_t add_binding_sent(const ModelBinding& binding);
+  void binding_added(size_t binding);
+  void remove_binding_sent(size_t binding);
+  void binding_removed(size_t binding);
+  void purge_sent(const std::string& queue);
+  void purged(const std::string& queue);
+  // Whoever consumed without acknowledging has died: what was on the way to him is gone.
+  void may_lose(const std::string& queue);
+  // A channel that held or awaited deliveries has ended: messages may come back that nobody has seen.
+  void may_return_unseen(const std::string& queue);
+
+  // ---- publishing ---------------------------------------------------------------------------------------------------
+  struct Published {
+    Identity channel = 0;
+    std::string exchange, key;
+    TextTable headers;
+    bool mandatory = false;
+    Buffer properties;  // as on the wire; no two messages have the same
+    Buffer body;
+  };
+  // Gives the message's number.
+  uint64_t published(Published message);
+  void returned(Identity channel, const Reply& reply, base::Bytes properties, base::Bytes body);
+  // The broker has taken it: by a confirm, or because what followed it on the channel was answered.
+  void accepted(uint64_t number);
+
+  // ---- delivering ---------------------------------------------------------------------------------------------------
+  // `holder` is the consumer, or the channel of a get. Gives the message's number.
+  uint64_t delivered(const std::string& queue, Identity holder, bool no_ack, const Reply& reply, base::Bytes properties,
+                     base::Bytes body);
+  // A delivery to a channel that has asked for its end, or for a recover: somebody else may have had it since.
+  void glimpsed(const std::string& queue, base::Bytes properties, base::Bytes body);
+  // `by` will tell how it ended: channel_ended.
+  void settled(const std::string& queue, uint64_t number, Identity by);
+  void requeued(const std::string& queue, uint64_t number);
+  // In good order: what it settled is settled. Otherwise nobody knows what arrived of it.
+  void channel_ended(Identity channel, bool in_good_order);
+
+  // ---- the end ------------------------------------------------------------------------------------------------------
+  // Copies that must still be delivered and settled.
+  size_t outstanding() const;
+  std::string describe_outstanding(size_t limit) const;
+  // Throws Failure if anything is lost.
+  void check_complete() const;
+
+  size_t messages() const { return messages_.size(); }
+  size_t deliveries() const { return deliveries_; }
+
+ private:
+  struct Message {
+    Published what;
+    Time sent{};
+    Time accepted = base::never;
+    bool was_returned = false;
+    bool certain() const { return accepted != base::never; }
+  };
+  struct Exchange {
+    std::string type, alternate;
+  };
+  enum class State : uint8_t { waiting, held, settled };
+  struct Copy {
+    State state = State::waiting;
+    Identity holder = 0, settler = 0;
+    bool seen = false;             // some client has got it
+    bool perhaps_settled = false;  // its settler died: it may come back or not
+  };
+  struct Queue {
+    Life life;
+    std::map<uint64_t, Copy> copies;  // that were delivered at least once; by message
+    bool may_lose = false, may_return_unseen = false;
+    Time purged_until = Time::min();  // messages sent up to then may have been purged
+    bool purging = false;
+  };
+  enum class Certainty : uint8_t { must, may };
+
+  std::set<std::string> route(const Message& message, Certainty certainty, Time to) const;
+  void route_from(const std::string& exchange, const Message& message, Certainty certainty, Time to,
+                  std::set<std::string>& visited, std::set<std::string>& queues) const;
+  bool matches(const Exchange& exchange, const ModelBinding& binding, const Message& message) const;
+  bool excused(const Queue& queue, const Message& message) const;
+  bool done(const Queue& queue, uint64_t number) const;
+  uint64_t find(base::Bytes properties) const;
+  Queue& queue(const std::string& name);
+  const Queue& queue(const std::string& name) const;
+
+  template <class Visit>
+  void for_each_missing(Visit&& visit) const;
+
+  World& world_;
+  Identity last_identity_ = 0;
+  std::map<std::string, Exchange> exchanges_;
+  std::map<std::string, Queue> queues_;
+  std::vector<ModelBinding> bindings_;
+  std::vector<Message> messages_;  // number - 1
+  std::map<Buffer, uint64_t> by_properties_;
+  std::map<std::pair<Identity, Identity>, uint64_t> newest_;  // (holder, publisher) -> number, of first deliveries
+  std::map<Identity, std::vector<std::pair<std::string, uint64_t>>> settlements_;  // not yet sure, by settler
+  size_t deliveries_ = 0;
+};
+
+}  // namespace talaria::sim

@@ -1,0 +1,91 @@
+#include "tests/sim/topology.h"
+
+namespace talaria::sim {
+
+namespace {
+
+// Few words, so that keys and patterns meet often.
+const std::vector<std::string>& words() {
+  static const std::vector<std::string> few{"a", "b", "c", ""};
+  return few;
+}
+
+std::string draw_pattern(Random& random) {
+  std::string pattern;
+  for (uint64_t i = random.between(1, 3); i > 0; i--) {
+    if (!pattern.empty()) pattern += '.';
+    const uint64_t kind = random.below(5);
+    pattern += kind == 0 ? "#" : kind == 1 ? "*" : random.pick(words());
+  }
+  return pattern;
+}
+
+std::string identity_of(const ModelBinding& binding) {
+  std::string text = binding.source + (binding.to_queue ? " q " : " x ") + binding.destination + " " + binding.key;
+  for (const auto& [name, value] : binding.arguments) text += " " + name + "=" + value;
+  return text;
+}
+
+}  // namespace
+
+const TopologyExchange& Topology::exchange(const std::string& name) const {
+  for (const TopologyExchange& candidate : exchanges)
+    if (candidate.name == name) return candidate;
+  fail("no exchange %s in the topology", name.c_str());
+}
+
+bool Topology::claim(const ModelBinding& binding) { return used.insert(identity_of(binding)).second; }
+void Topology::give_up(const ModelBinding& binding) { used.erase(identity_of(binding)); }
+
+std::string draw_key(Random& random) {
+  std::string key;
+  for (uint64_t i = random.between(1, 3); i > 0; i--) {
+    if (!key.empty()) key += '.';
+    key += random.pick(words());
+  }
+  return key;
+}
+
+TextTable draw_headers(Random& random) {
+  TextTable headers;
+  for (const char* name : {"h1", "h2", "h3"})
+    if (random.chance(0.5)) headers.emplace_back(name, random.chance(0.5) ? "yes" : "no");
+  return headers;
+}
+
+ModelBinding draw_binding(Random& random, const TopologyExchange& source, const std::string& queue) {
+  ModelBinding binding;
+  binding.source = source.name;
+  binding.destination = queue;
+  if (source.type == "topic") binding.key = draw_pattern(random);
+  if (source.type == "direct") binding.key = draw_key(random);
+  if (source.type == "headers") {
+    binding.arguments = draw_headers(random);
+    if (random.chance(0.7)) binding.arguments.emplace_back("x-match", random.chance(0.5) ? "all" : "any");
+  }
+  return binding;
+}
+
+Topology draw_topology(Random& random) {
+  Topology topology;
+  const std::vector<std::string> types{"direct", "fanout", "topic", "headers"};
+  for (const std::string& type : types)
+    for (uint64_t i = random.between(1, 2); i > 0; i--)
+      topology.exchanges.push_back({"x." + type + "." + std::to_string(i), type, ""});
+  // An alternate is one that was made before: no cycle of alternates alone.
+  for (size_t i = 1; i < topology.exchanges.size(); i++)
+    if (random.chance(0.2)) topology.exchanges[i].alternate = topology.exchanges[random.below(i)].name;
+  for (uint64_t i = random.between(1, 8); i > 0; i--) topology.queues.push_back("q." + std::to_string(i));
+  for (uint64_t i = random.between(4, 20); i > 0; i--) {
+    ModelBinding binding = draw_binding(random, random.pick(topology.exchanges), random.pick(topology.queues));
+    // Now and then from exchange to exchange; cycles are welcome.
+    if (random.chance(0.2)) {
+      binding.to_queue = false;
+      binding.destination = random.pick(topology.exchanges).name;
+    }
+    if (topology.claim(binding)) topology.bindings.push_back(binding);
+  }
+  return topology;
+}
+
+}  // namespace talaria::sim

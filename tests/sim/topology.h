@@ -1,0 +1,38 @@
+// What the clients of a run know of the broker's topology: names to choose from. Drawn at random, declared by the
+// steward before there is traffic; clients add bindings and queues of their own.
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tests/sim/model.h"
+
+namespace talaria::sim {
+
+struct TopologyExchange {
+  std::string name, type, alternate;
+};
+
+struct Topology {
+  std::vector<TopologyExchange> exchanges;
+  std::vector<std::string> queues;  // that stay for the whole run
+  std::vector<ModelBinding> bindings;
+  // Queues of clients, present and past: keys for the default exchange.
+  std::vector<std::string> private_queues;
+  // Bindings that are there, or may be: nobody makes one twice.
+  std::set<std::string> used;
+
+  const TopologyExchange& exchange(const std::string& name) const;
+  // True if nobody has it yet; then it is taken.
+  bool claim(const ModelBinding& binding);
+  void give_up(const ModelBinding& binding);
+};
+
+Topology draw_topology(Random& random);
+// From an exchange to a queue, with a key or arguments of the exchange's kind.
+ModelBinding draw_binding(Random& random, const TopologyExchange& source, const std::string& queue);
+std::string draw_key(Random& random);
+TextTable draw_headers(Random& random);
+
+}  // namespace talaria::sim
