@@ -80,6 +80,8 @@ uint32_t Stack::take_sacks(Connection& connection, const Segment& segment) {
     }
     if (at_or_before(block.end, floor)) continue;
     newly += connection.scoreboard.add({later(block.start, floor), block.end});
+    if (connection.timing && before(block.start, connection.timed_end) && at_or_before(connection.timed_end, block.end))
+      end_timing(connection);  // it arrived, whatever is missing before it
   }
   return newly;
 }
@@ -96,6 +98,7 @@ void Stack::on_new_acknowledgement(Connection& connection, const Segment& segmen
   send_memory_.release_before(send.queue, connection.tail, earlier(acknowledgement, send.end));
   if (!connection.scoreboard.empty()) connection.scoreboard.advance(acknowledgement);
   connection.timeouts = 0;
+  if (connection.wants_close) connection.close_deadline = now_ + config_.linger_timeout;  // progress
 
   if (send.recovery == Recovery::none) {
     send.duplicate_acks = 0;
@@ -116,18 +119,25 @@ void Stack::on_new_acknowledgement(Connection& connection, const Segment& segmen
   if (send.finish && connection.fin_acknowledged()) on_finish_acknowledged(connection);
 }
 
-// One segment a round trip is timed and never one that was sent twice (Karn); the timestamp option helps out while the
-// timer is backed off, when no such segment comes by.
+// One segment a round trip is timed: never one that was sent twice (Karn), nor by an ACK that waited for a gap before it.
+// In recovery, when none such comes by, the timestamp option tells, if the echo is that of a retransmission: an older one
+// may have waited for an ACK that was lost, and would make the timeout feed on itself.
 void Stack::sample_round_trip(Connection& connection, const Segment& segment) {
-  if (connection.timing) {
-    if (before(segment.acknowledgement, connection.timed_end)) return;
+  if (connection.timing && at_or_after(segment.acknowledgement, connection.timed_end)) {
+    if (connection.scoreboard.empty() && connection.send.duplicate_acks == 0) return end_timing(connection);
     connection.timing = false;
-    connection.round_trip.sample(now_ - connection.timed_at, config_.rto_min, config_.rto_max);
-  } else if (connection.round_trip.backoff > 0 && connection.receive.timestamps && segment.has_timestamp) {
+  } else if ((connection.round_trip.backoff > 0 || connection.send.recovery != Recovery::none) &&
+             connection.receive.timestamps && segment.has_timestamp) {
+    if (before(segment.timestamp_echo, connection.retransmit_timestamp)) return;
     uint32_t elapsed = timestamp_clock(connection.timestamp_offset) - segment.timestamp_echo;
     if (elapsed > 10 * 60 * 1000) return;  // no timestamp of ours
     connection.round_trip.sample(std::chrono::milliseconds(std::max(elapsed, 1u)), config_.rto_min, config_.rto_max);
   }
+}
+
+void Stack::end_timing(Connection& connection) {
+  connection.timing = false;
+  connection.round_trip.sample(now_ - connection.timed_at, config_.rto_min, config_.rto_max);
 }
 
 // Not while the application, not the window, is what limits (RFC 5681 4.1, RFC 7661).
@@ -202,7 +212,6 @@ void Stack::enter_fast_recovery(Connection& connection) {
   connection.growth_credit = 0;
   connection.recover = send.max;
   connection.retransmitted = send.unacknowledged;
-  connection.timing = false;
 }
 
 // RFC 9293 3.10.7.4: our FIN is acknowledged.

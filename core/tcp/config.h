@@ -45,8 +45,8 @@ struct Config {
   base::Duration keepalive_interval = 15s;
   uint32_t keepalive_probes = 4;
   base::Duration time_wait_duration = 60s;  // 2 MSL
-  base::Duration fin_wait_2_timeout = 60s;  // after close(), until the peer's FIN
-  base::Duration linger_timeout = 120s;     // after close(), until everything is acknowledged
+  base::Duration fin_wait_2_timeout = 60s;  // after close(), without data or the peer's FIN
+  base::Duration linger_timeout = 120s;     // after close(), without anything being acknowledged
 
   // ---- limits on answers to strangers -------------------------------------------------------------------------------
   uint32_t challenge_acks_per_second = 100;  // whole stack, randomised (RFC 5961 7, CVE-2016-5696)

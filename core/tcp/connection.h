@@ -92,7 +92,8 @@ struct alignas(64) Connection {
   Sequence recover = 0;        // send.max when the last recovery began
   Sequence retransmitted = 0;  // HighRxt of RFC 6675
   uint32_t timestamp_offset = 0;
-  Range duplicate{};  // reported by the next ACK (DSACK, RFC 2883); empty if none
+  uint32_t retransmit_timestamp = 0;  // of the last segment that was sent again
+  Range duplicate{};                  // reported by the next ACK (DSACK, RFC 2883); empty if none
   uint8_t duplicate_acks_due = 0;
   bool timing = false;
   bool persisting = false;      // send.timer is the persist timer

@@ -192,8 +192,9 @@ Connection* Stack::accept(const HalfOpen& handshake, uint64_t hash, const Segmen
   send.window_acknowledgement = segment.acknowledgement;
   send.window = static_cast<uint32_t>(segment.window) << send.scale;
   connection->window_max = send.window;
-  // The first step's SYN-ACK left one first timeout before its deadline; a later one's answer could be to either.
-  if (handshake.step == 0 && handshake.deadline != base::Time{})
+  // The first step's SYN-ACK left one first timeout before its deadline; a later one's answer could be to either, and
+  // one that brings data may have waited for the application.
+  if (handshake.step == 0 && segment.payload.empty() && handshake.deadline != base::Time{})
     connection->round_trip.sample(now_ - (handshake.deadline - config_.rto_initial), config_.rto_min, config_.rto_max);
   counters_.connections_opened_passive.add();
   become_established(*connection);

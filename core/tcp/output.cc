@@ -179,7 +179,8 @@ bool Stack::send_pick(Connection& connection, const Pick& pick) {
   if (before(pick.sequence, send.max)) {
     connection.retransmits++;
     counters_.retransmitted_segments.add();
-    connection.timing = false;
+    if (before(pick.sequence, connection.timed_end)) connection.timing = false;
+    connection.retransmit_timestamp = timestamp_clock(connection.timestamp_offset);
   }
   if (send.recovery == Recovery::fast && before(pick.sequence, send.max))
     connection.retransmitted = later(connection.retransmitted, end);
@@ -191,7 +192,7 @@ bool Stack::send_pick(Connection& connection, const Pick& pick) {
   }
   if (after(end, send.max)) {
     uint32_t fresh = end - send.max;
-    if (!connection.timing && pick.sequence == send.max) {
+    if (!connection.timing && (send.recovery == Recovery::none || connection.receive.sack)) {
       connection.timing = true;
       connection.timed_end = end;
       connection.timed_at = now_;

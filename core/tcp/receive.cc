@@ -75,6 +75,7 @@ bool Stack::take_in_order(Connection& connection, base::Bytes payload, net::Pack
   uint32_t arrived = receive.next - before_it;
   connection.bytes_received += arrived;
   counters_.bytes_received.add(arrived);
+  if (receive.state == State::fin_wait_2) connection.close_deadline = now_ + config_.fin_wait_2_timeout;
   event_of(connection).readable = true;
 
   // RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, and at once when a gap was filled.

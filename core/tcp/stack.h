@@ -198,6 +198,7 @@ class Stack {
   void on_new_acknowledgement(Connection& connection, const Segment& segment);
   void on_duplicate_acknowledgement(Connection& connection);
   void sample_round_trip(Connection& connection, const Segment& segment);
+  void end_timing(Connection& connection);
   void grow_congestion_window(Connection& connection, uint32_t acknowledged, uint32_t flight);
   void recover_from(Connection& connection, uint32_t acknowledged);
   void enter_fast_recovery(Connection& connection);
