@@ -268,6 +268,7 @@ TEST_F(TwoWorkers, RandomTrafficLosesNothing) {
       case 4:
         for (const Deliver& delivery : read(worker)) held.push_back({&worker, delivery});
         seen.insert(bodies.begin(), bodies.end());
+        bodies.clear();
         break;
       default:
         for (int count = 0; count < 6 && !held.empty(); count++) {
@@ -293,6 +294,7 @@ TEST_F(TwoWorkers, RandomTrafficLosesNothing) {
       for (const Deliver& delivery : read(*worker)) held.push_back({worker, delivery});
     }
     seen.insert(bodies.begin(), bodies.end());
+    bodies.clear();
     for (const Held& one : held)
       one.worker->engine->settle({one.delivery.queue, one.delivery.entry, Outcome::acknowledged});
     held.clear();
