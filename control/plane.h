@@ -196,7 +196,7 @@ class Plane {
   // The rows are on disk, or nothing has happened and the reason is returned.
   std::expected<void, broker::Refusal> save(std::span<const Edit> edits);
   void load(const StoreContents& contents);
-  std::string random_name();
+  std::string unused_name(const Vhost& vhost);
   PasswordSalt fresh_salt();
 
   // plane_sessions.cc: who comes and goes

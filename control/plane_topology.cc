@@ -46,10 +46,16 @@ std::string base64_for_names(std::span<const uint8_t> bytes) {
 
 }  // namespace
 
-std::string Plane::random_name() {
-  std::array<uint8_t, 16> bytes{};
-  options_.random(bytes);
-  return "amq.gen-" + base64_for_names(bytes);
+// 128 random bits: that a name is in use already does not happen twice, unless the source of randomness is broken.
+std::string Plane::unused_name(const Vhost& vhost) {
+  for (int attempt = 0; attempt < 8; attempt++) {
+    std::array<uint8_t, 16> bytes{};
+    options_.random(bytes);
+    std::string name = "amq.gen-" + base64_for_names(bytes);
+    if (!Catalog::queue(vhost, name)) return name;
+  }
+  CHECK(!"the source of randomness repeats itself");
+  return {};
 }
 
 Plane::Body Plane::on(Connection& connection, broker::DeclareExchange& request) {
@@ -124,7 +130,7 @@ Plane::Body Plane::on(Connection& connection, broker::DeclareQueue& request) {
   strip_line_ends(request.name);
   Vhost& vhost = *connection.vhost;
   bool server_named = request.name.empty() && !request.passive;
-  while (server_named && (request.name.empty() || Catalog::queue(vhost, request.name))) request.name = random_name();
+  if (server_named) request.name = unused_name(vhost);
   std::string what = queue_text(request.name, vhost.name);
   Queue* existing = Catalog::queue(vhost, request.name);
 

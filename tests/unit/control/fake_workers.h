@@ -58,6 +58,7 @@ class FakeWorker final : public WorkerLink {
   std::vector<worker::CheckDelete> checks;
   std::optional<worker::DeleteVerdict> verdict = worker::DeleteVerdict::may_go;  // nullopt: the test answers
   uint32_t ready = 7;                                                            // messages in every queue
+  bool replicates = true;  // false: only counts changes (the replica is slow when there are very many)
   bool drains = false, stopped = false;
   uint64_t changes = 0, permission_changes = 0;
 
@@ -83,14 +84,14 @@ class FakeWorker final : public WorkerLink {
   void on(worker::Apply& command) {
     changes++;
     EXPECT_EQ(command.sequence, changes);
-    std::visit([this](const auto& change) { apply(change); }, *command.change);
+    if (replicates) std::visit([this](const auto& change) { apply(change); }, *command.change);
     reports_.push_back(worker::Applied{command.sequence});
   }
   void on(worker::PassAnswer& command) { answers.emplace_back(command.answer); }
   void on(worker::CheckDelete& command) {
     checks.push_back(command);
     if (!verdict) return;
-    EXPECT_TRUE(queues.contains(command.queue)) << "only the home is asked, and it knows the queue";
+    EXPECT_TRUE(!replicates || queues.contains(command.queue)) << "only the home is asked, and it knows the queue";
     worker::DeleteVerdict said = worker::DeleteVerdict::may_go;
     if (*verdict == worker::DeleteVerdict::in_use && command.if_unused) said = *verdict;
     if (*verdict == worker::DeleteVerdict::not_empty && command.if_empty) said = *verdict;
@@ -180,7 +181,7 @@ class PlaneTest : public ::testing::Test {
       links.push_back(workers.back().get());
     }
     options.random = [this](std::span<uint8_t> out) {
-      for (uint8_t& byte : out) byte = static_cast<uint8_t>(random_state = random_state * 1103515245 + 12345) ^ 0x5a;
+      for (uint8_t& byte : out) byte = static_cast<uint8_t>((random_state = random_state * 1103515245 + 12345) >> 16);
     };
     plane = std::make_unique<Plane>(store, links, options);
     settle();

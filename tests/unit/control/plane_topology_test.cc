@@ -1,0 +1,566 @@
+// Declare, bind, delete: what is made, what is refused, and in which words.
+
+#include "tests/unit/control/fake_workers.h"
+
+namespace talaria::control {
+namespace {
+
+using enum broker::RefusalReason;
+using base::FieldTable;
+
+class PlaneTopology : public PlaneTest {
+ protected:
+  PlaneTopology() { client = open(0); }
+
+  // Arguments of a queue, one of them.
+  Answered declare_with(const std::string& name, base::Field value) {
+    auto request = queue("q");
+    request.arguments = {{name, std::move(value)}};
+    return ask(client, request);
+  }
+  void add_user(const std::string& name, const PermissionRow& row) {
+    ASSERT_TRUE(result_of(plane->add_user(name, "secret")).has_value());
+    ASSERT_TRUE(result_of(plane->set_permissions(row)).has_value());
+  }
+
+  broker::SessionAddress client;
+};
+
+TEST_F(PlaneTopology, EveryVhostBeginsWithThePredeclaredExchanges) {
+  std::map<std::string, broker::ExchangeType> found;
+  for (auto& [id, exchange] : workers[2]->exchanges) found[exchange.name] = exchange.type;
+  std::map<std::string, broker::ExchangeType> wanted(std::begin(predeclared_exchanges),
+                                                     std::end(predeclared_exchanges));
+  EXPECT_EQ(found, wanted);
+}
+
+TEST_F(PlaneTopology, ADeclaredQueueIsKnownToEveryWorkerBeforeTheAnswer) {
+  workers[2]->held = true;
+  uint64_t token = send(client, queue("q"));
+  settle();
+  EXPECT_NE(workers[0]->queue("q"), nullptr);
+  EXPECT_FALSE(answer_to(client, token).has_value()) << "worker 2 does not know the queue yet";
+  workers[2]->held = false;
+  settle();
+  auto answer = answer_to(client, token);
+  ASSERT_TRUE(answer.has_value());
+  auto& declared = std::get<broker::QueueDeclared>(*answer);
+  EXPECT_TRUE(declared.created);
+  EXPECT_EQ(declared.name, "q");
+  for (auto& worker : workers) {
+    ASSERT_NE(worker->queue("q"), nullptr);
+    EXPECT_EQ(worker->queue("q")->id, declared.queue);
+    EXPECT_EQ(worker->queue("q")->home, declared.home);
+  }
+}
+
+// Somebody else's declare that finds the queue must not be answered before every worker has it, either.
+TEST_F(PlaneTopology, ASecondDeclareWaitsForTheFirstOnesChange) {
+  broker::SessionAddress other = open(1);
+  workers[2]->held = true;
+  uint64_t first = send(client, queue("q"));
+  uint64_t second = send(other, queue("q"));
+  settle();
+  EXPECT_FALSE(answer_to(client, first).has_value());
+  EXPECT_FALSE(answer_to(other, second).has_value());
+  workers[2]->held = false;
+  settle();
+  EXPECT_TRUE(std::get<broker::QueueDeclared>(*answer_to(client, first)).created);
+  EXPECT_FALSE(std::get<broker::QueueDeclared>(*answer_to(other, second)).created);
+}
+
+TEST_F(PlaneTopology, HomesAreSpreadByNameAndStayWhereTheyAreDeclared) {
+  std::set<broker::WorkerIndex> homes;
+  for (int i = 0; i < 40; i++)
+    homes.insert(std::get<broker::QueueDeclared>(ask(client, queue("q" + std::to_string(i)))).home);
+  EXPECT_EQ(homes.size(), 3u);
+  broker::SessionAddress third = open(2);
+  auto exclusive = queue("mine");
+  exclusive.exclusive = true;
+  EXPECT_EQ(std::get<broker::QueueDeclared>(ask(third, exclusive)).home, 2);
+  EXPECT_EQ(std::get<broker::QueueDeclared>(ask(third, queue(""))).home, 2);
+  // Told the same way to whoever asks again.
+  auto again = std::get<broker::QueueDeclared>(ask(third, queue("q0")));
+  EXPECT_EQ(again.home, workers[0]->queue("q0")->home);
+}
+
+TEST_F(PlaneTopology, ServerNamesAreUniqueAndCanBeDeclaredAgain) {
+  std::set<std::string> names;
+  for (int i = 0; i < 20; i++) {
+    auto declared = std::get<broker::QueueDeclared>(ask(client, queue("")));
+    EXPECT_TRUE(declared.name.starts_with("amq.gen-"));
+    EXPECT_EQ(declared.name.size(), 8u + 22u);
+    EXPECT_TRUE(names.insert(declared.name).second);
+  }
+  auto again = std::get<broker::QueueDeclared>(ask(client, queue(*names.begin())));
+  EXPECT_FALSE(again.created);
+}
+
+TEST_F(PlaneTopology, RedeclaringIsFineWhenEquivalentAndRefusedInRabbitmqsWordsWhenNot) {
+  auto plain = queue("q");
+  plain.durable = true;
+  ASSERT_TRUE(is_done(ask(client, plain)));
+  EXPECT_FALSE(std::get<broker::QueueDeclared>(ask(client, plain)).created);
+
+  EXPECT_TRUE(is_refused(ask(client, queue("q")), precondition_failed,
+                         "inequivalent arg 'durable' for queue 'q' in vhost '/': received 'false' but current is "
+                         "'true'"));
+  auto other = plain;
+  other.auto_delete = true;
+  EXPECT_TRUE(is_refused(ask(client, other), precondition_failed,
+                         "inequivalent arg 'auto_delete' for queue 'q' in vhost '/': received 'true' but current is "
+                         "'false'"));
+  other = plain;
+  other.arguments = {{"x-message-ttl", {int32_t{1000}}}};
+  EXPECT_TRUE(is_refused(ask(client, other), precondition_failed,
+                         "inequivalent arg 'x-message-ttl' for queue 'q' in vhost '/': received the value '1000' of "
+                         "type 'signedint' but current is none"));
+  // Ignored arguments do not count, and classic is what no type means.
+  other = plain;
+  other.arguments = {
+      {"x-queue-type", {std::string("classic")}}, {"x-queue-mode", {std::string("lazy")}}, {"x-mine", {int8_t{1}}}};
+  EXPECT_TRUE(is_done(ask(client, other)));
+  other.arguments = {{"x-queue-type", {std::string("quorum")}}};
+  EXPECT_TRUE(is_refused(ask(client, other), precondition_failed,
+                         "inequivalent arg 'x-queue-type' for queue 'q' in vhost '/': received 'quorum' but current is "
+                         "'classic'"));
+}
+
+TEST_F(PlaneTopology, ExclusivenessIsCheckedBeforeEquivalence) {
+  const std::string locked =
+      "cannot obtain exclusive access to locked queue 'mine' in vhost '/'. It could be originally declared on another "
+      "connection or the exclusive property value does not match that of the original declaration.";
+  auto exclusive = queue("mine");
+  exclusive.exclusive = true;
+  ASSERT_TRUE(is_done(ask(client, exclusive)));
+  EXPECT_TRUE(is_done(ask(client, exclusive)));
+  EXPECT_EQ(workers[1]->queue("mine")->exclusive_to, client);
+
+  auto inequivalent = queue("mine");
+  inequivalent.durable = true;
+  EXPECT_TRUE(is_refused(ask(client, inequivalent), resource_locked, locked));
+
+  broker::SessionAddress other = open(1);
+  EXPECT_TRUE(is_refused(ask(other, exclusive), resource_locked, locked));
+  auto passive = queue("mine");
+  passive.passive = true;
+  EXPECT_TRUE(is_refused(ask(other, passive), resource_locked, locked));
+  EXPECT_TRUE(is_done(ask(client, passive)));
+  EXPECT_TRUE(is_refused(ask(other, bind("amq.direct", "mine")), resource_locked, locked));
+  EXPECT_TRUE(is_refused(ask(other, broker::DeleteQueue{.name = "mine"}), resource_locked, locked));
+  // And a shared one cannot be had exclusively.
+  ASSERT_TRUE(is_done(ask(client, queue("shared"))));
+  auto shared = queue("shared");
+  shared.exclusive = true;
+  EXPECT_EQ(std::get<broker::Refusal>(ask(client, shared)).reason, resource_locked);
+}
+
+TEST_F(PlaneTopology, ExclusiveQueuesAreGoneBeforeTheConnectionsCloseIsAnswered) {
+  auto exclusive = queue("mine");
+  exclusive.exclusive = exclusive.durable = true;
+  ASSERT_TRUE(is_done(ask(client, exclusive)));
+  ASSERT_TRUE(is_done(ask(client, queue("shared"))));
+  ASSERT_TRUE(is_done(ask(client, bind("amq.topic", "mine"))));
+  size_t saves = memory.saves();
+  workers[1]->held = true;
+  uint64_t token = send(client, broker::CloseConnection{});
+  settle();
+  EXPECT_FALSE(answer_to(client, token).has_value());
+  workers[1]->held = false;
+  settle();
+  EXPECT_TRUE(is_done(*answer_to(client, token)));
+  for (auto& worker : workers) {
+    EXPECT_EQ(worker->queue("mine"), nullptr);
+    EXPECT_NE(worker->queue("shared"), nullptr);
+    EXPECT_TRUE(worker->bindings.empty());
+  }
+  EXPECT_EQ(memory.saves(), saves) << "an exclusive queue is never durable";
+  EXPECT_TRUE(plane->catalog().connections().empty());
+}
+
+TEST_F(PlaneTopology, PassiveDeclareAnswersForWhatIsThere) {
+  auto passive = queue("nothing");
+  passive.passive = true;
+  EXPECT_TRUE(is_refused(ask(client, passive), not_found, "no queue 'nothing' in vhost '/'"));
+  auto passive_exchange = exchange("nothing", "");
+  passive_exchange.passive = true;
+  EXPECT_TRUE(is_refused(ask(client, passive_exchange), not_found, "no exchange 'nothing' in vhost '/'"));
+  passive_exchange.name = "amq.topic";
+  EXPECT_TRUE(is_done(ask(client, passive_exchange)));
+  passive_exchange.name = "";
+  EXPECT_TRUE(is_done(ask(client, passive_exchange)));
+  // Nothing else is compared: an existing one passes whatever the rest says.
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  passive.name = "q";
+  passive.durable = true;
+  EXPECT_FALSE(std::get<broker::QueueDeclared>(ask(client, passive)).created);
+}
+
+TEST_F(PlaneTopology, ReservedNamesAndTheDefaultExchangeAreLeftAlone) {
+  const std::string not_the_default = "operation not permitted on the default exchange";
+  EXPECT_TRUE(is_refused(ask(client, queue("amq.mine")), access_refused,
+                         "queue name 'amq.mine' contains reserved prefix 'amq.*'"));
+  EXPECT_TRUE(is_refused(ask(client, exchange("amq.mine")), access_refused,
+                         "exchange name 'amq.mine' contains reserved prefix 'amq.*'"));
+  EXPECT_TRUE(is_refused(ask(client, exchange("")), access_refused, not_the_default));
+  EXPECT_TRUE(is_refused(ask(client, broker::DeleteExchange{.name = ""}), access_refused, not_the_default));
+  EXPECT_TRUE(is_refused(ask(client, broker::DeleteExchange{.name = "amq.direct"}), access_refused,
+                         "deletion of system exchange 'amq.direct' in vhost '/' not allowed"));
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  EXPECT_TRUE(is_refused(ask(client, bind("", "q")), access_refused, not_the_default));
+  auto unbind = bind("", "q");
+  unbind.remove = true;
+  EXPECT_TRUE(is_refused(ask(client, unbind), access_refused, not_the_default));
+  EXPECT_TRUE(is_refused(ask(client, bind_exchange("amq.direct", "")), access_refused, not_the_default));
+  // What exists can be declared again as it is.
+  auto existing = exchange("amq.topic", "topic");
+  existing.durable = true;
+  EXPECT_TRUE(is_done(ask(client, existing)));
+}
+
+TEST_F(PlaneTopology, LineEndsAreTakenOutOfNames) {
+  EXPECT_EQ(std::get<broker::QueueDeclared>(ask(client, queue("q\r\n1"))).name, "q1");
+  EXPECT_TRUE(
+      is_refused(ask(client, queue("am\nq.x")), access_refused, "queue name 'amq.x' contains reserved prefix 'amq.*'"));
+}
+
+TEST_F(PlaneTopology, ExchangesAreComparedFieldByField) {
+  auto made = exchange("x", "topic");
+  made.durable = true;
+  made.arguments = {{"alternate-exchange", {std::string("other")}}};
+  ASSERT_TRUE(is_done(ask(client, made)));
+  EXPECT_TRUE(is_done(ask(client, made)));
+  auto change = [&](auto edit) {
+    auto changed = made;
+    edit(changed);
+    return ask(client, changed);
+  };
+  const std::string head = "inequivalent arg '";
+  EXPECT_TRUE(is_refused(change([](auto& x) { x.type = "fanout"; }), precondition_failed,
+                         head + "type' for exchange 'x' in vhost '/': received 'fanout' but current is 'topic'"));
+  EXPECT_TRUE(is_refused(change([](auto& x) { x.durable = false; }), precondition_failed,
+                         head + "durable' for exchange 'x' in vhost '/': received 'false' but current is 'true'"));
+  EXPECT_TRUE(is_refused(change([](auto& x) { x.auto_delete = true; }), precondition_failed,
+                         head + "auto_delete' for exchange 'x' in vhost '/': received 'true' but current is 'false'"));
+  EXPECT_TRUE(is_refused(change([](auto& x) { x.internal = true; }), precondition_failed,
+                         head + "internal' for exchange 'x' in vhost '/': received 'true' but current is 'false'"));
+  EXPECT_TRUE(is_refused(change([](auto& x) { x.arguments.clear(); }), precondition_failed,
+                         head + "alternate-exchange' for exchange 'x' in vhost '/': received none but current is the "
+                                "value 'other' of type 'longstr'"));
+  EXPECT_TRUE(is_refused(change([](auto& x) { x.arguments[0].value = {std::string("third")}; }), precondition_failed,
+                         head + "alternate-exchange' for exchange 'x' in vhost '/': received 'third' but current is "
+                                "'other'"));
+  EXPECT_TRUE(
+      is_refused(ask(client, exchange("y", "x-random")), precondition_failed, "invalid exchange type 'x-random'"));
+  auto wrong = exchange("y");
+  wrong.arguments = {{"alternate-exchange", {int32_t{1}}}};
+  EXPECT_TRUE(is_refused(ask(client, wrong), precondition_failed,
+                         "invalid type 'signedint' for arg 'alternate-exchange' in exchange 'y' in vhost '/'"));
+  for (auto& [id, known] : workers[1]->exchanges) {
+    if (known.name != "x") continue;
+    EXPECT_EQ(known.alternate, "other");
+  }
+}
+
+TEST_F(PlaneTopology, WhatIsNotHonouredYetIsRefusedAndNeverIgnored) {
+  for (auto [name, value] :
+       std::initializer_list<std::pair<const char*, base::Field>>{{"x-message-ttl", {int32_t{60000}}},
+                                                                  {"x-expires", {int64_t{1}}},
+                                                                  {"x-max-length", {uint8_t{0}}},
+                                                                  {"x-max-length-bytes", {int16_t{100}}},
+                                                                  {"x-max-priority", {uint8_t{10}}},
+                                                                  {"x-overflow", {std::string("reject-publish")}},
+                                                                  {"x-dead-letter-exchange", {std::string("dlx")}},
+                                                                  {"x-single-active-consumer", {true}},
+                                                                  {"x-consumer-timeout", {int32_t{1}}}})
+    EXPECT_TRUE(is_refused(declare_with(name, value), precondition_failed,
+                           std::string("argument '") + name + "' for queue 'q' in vhost '/' is not supported yet"));
+  EXPECT_EQ(workers[0]->queue("q"), nullptr);
+  EXPECT_TRUE(is_done(declare_with("x-single-active-consumer", {false})));
+}
+
+TEST_F(PlaneTopology, ArgumentsOfWrongTypeOrValueAreRefused) {
+  const std::string of_q = " for queue 'q' in vhost '/'";
+  struct Row {
+    const char* name;
+    base::Field value;
+    std::string text;
+  };
+  const Row table[] = {
+      {"x-message-ttl", {int32_t{-1}}, "invalid arg 'x-message-ttl'" + of_q + ": {value_negative,-1}"},
+      {"x-message-ttl",
+       {std::string("5")},
+       "invalid arg 'x-message-ttl'" + of_q + ": \"expected integer, got longstr\""},
+      {"x-message-ttl",
+       {int64_t{315'360'000'001}},
+       "invalid arg 'x-message-ttl'" + of_q + ": {value_too_large,315360000001}"},
+      {"x-expires", {uint8_t{0}}, "invalid arg 'x-expires'" + of_q + ": {value_zero,0}"},
+      {"x-max-length", {int8_t{-3}}, "invalid arg 'x-max-length'" + of_q + ": {value_negative,-3}"},
+      {"x-max-length", {1.5}, "invalid arg 'x-max-length'" + of_q + ": \"expected integer, got double\""},
+      {"x-max-priority", {int16_t{256}}, "invalid arg 'x-max-priority'" + of_q + ": {max_value_exceeded,256}"},
+      {"x-overflow", {std::string("drop")}, "invalid arg 'x-overflow'" + of_q + ": invalid_overflow"},
+      {"x-overflow", {true}, "invalid arg 'x-overflow'" + of_q + ": {unacceptable_type,bool}"},
+      {"x-dead-letter-exchange",
+       {int32_t{1}},
+       "invalid arg 'x-dead-letter-exchange'" + of_q + ": {unacceptable_type,signedint}"},
+      {"x-dead-letter-routing-key",
+       {std::string("k")},
+       "invalid arg 'x-dead-letter-routing-key'" + of_q + ": routing_key_but_no_dlx_defined"},
+      {"x-single-active-consumer",
+       {std::string("true")},
+       "invalid arg 'x-single-active-consumer'" + of_q + ": {unacceptable_type,longstr}"},
+      {"x-queue-type",
+       {std::string("quorum")},
+       "invalid arg 'x-queue-type'" + of_q + ": \"unsupported queue type 'quorum'\""},
+      {"x-queue-type", {int8_t{1}}, "invalid arg 'x-queue-type'" + of_q + ": {unacceptable_type,byte}"},
+      {"x-max-age", {std::string("1h")}, "invalid arg 'x-max-age'" + of_q + " of queue type classic"},
+      {"x-delivery-limit", {int8_t{1}}, "invalid arg 'x-delivery-limit'" + of_q + " of queue type classic"},
+  };
+  for (const Row& row : table)
+    EXPECT_TRUE(is_refused(declare_with(row.name, row.value), precondition_failed, row.text)) << row.name;
+  EXPECT_EQ(workers[0]->queue("q"), nullptr);
+}
+
+TEST_F(PlaneTopology, BindingsAreKnownByEndsKeyAndArguments) {
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  for (int i = 0; i < 2; i++) EXPECT_TRUE(is_done(ask(client, bind("amq.direct", "q", "a"))));
+  EXPECT_EQ(workers[1]->bindings.size(), 1u);
+  EXPECT_TRUE(is_done(ask(client, bind("amq.direct", "q", "b"))));
+  auto with = bind("amq.direct", "q", "a");
+  with.arguments = {{"n", {int8_t{1}}}};
+  EXPECT_TRUE(is_done(ask(client, with)));
+  EXPECT_EQ(workers[1]->bindings.size(), 3u);
+  with.arguments = {{"n", {int64_t{1}}}};
+  EXPECT_TRUE(is_done(ask(client, with))) << "the width of an integer is no difference";
+  EXPECT_EQ(workers[1]->bindings.size(), 3u);
+  with.remove = true;
+  EXPECT_TRUE(is_done(ask(client, with)));
+  EXPECT_EQ(workers[1]->bindings.size(), 2u);
+  EXPECT_TRUE(is_done(ask(client, with))) << "unbinding what is not bound is fine";
+}
+
+TEST_F(PlaneTopology, BindNeedsBothEndsUnbindNeither) {
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  EXPECT_TRUE(is_refused(ask(client, bind("x", "q")), not_found, "no exchange 'x' in vhost '/'"));
+  EXPECT_TRUE(is_refused(ask(client, bind("amq.direct", "p")), not_found, "no queue 'p' in vhost '/'"));
+  EXPECT_TRUE(is_refused(ask(client, bind_exchange("amq.direct", "y")), not_found, "no exchange 'y' in vhost '/'"));
+  for (auto unbind :
+       {bind("x", "q"), bind("amq.direct", "p"), bind_exchange("amq.direct", "y"), bind("amq.direct", "q")}) {
+    unbind.remove = true;
+    EXPECT_TRUE(is_done(ask(client, unbind)));
+  }
+}
+
+TEST_F(PlaneTopology, AHeadersBindingMustSayHowToMatchOrNothing) {
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  auto with = [&](base::Field match, const char* source = "amq.headers") {
+    auto request = bind(source, "q", "");
+    request.arguments = {{"x-match", std::move(match)}};
+    return ask(client, request);
+  };
+  for (const char* way : {"all", "any", "all-with-x", "any-with-x"}) EXPECT_TRUE(is_done(with({std::string(way)})));
+  EXPECT_TRUE(is_refused(with({std::string("some")}), precondition_failed,
+                         "Invalid x-match field value <<\"some\">>; expected all, any, all-with-x, or any-with-x"));
+  EXPECT_TRUE(is_refused(with({int32_t{1}}), precondition_failed,
+                         "Invalid x-match field type signedint (value 1); expected longstr"));
+  EXPECT_TRUE(is_done(with({int32_t{1}}, "amq.direct"))) << "other exchanges do not look at it";
+  EXPECT_TRUE(is_done(ask(client, bind("amq.headers", "q", ""))));
+}
+
+TEST_F(PlaneTopology, BindingsGoWithEitherEnd) {
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  ASSERT_TRUE(is_done(ask(client, exchange("x"))));
+  ASSERT_TRUE(is_done(ask(client, exchange("y"))));
+  ASSERT_TRUE(is_done(ask(client, bind("x", "q"))));
+  ASSERT_TRUE(is_done(ask(client, bind("y", "q"))));
+  ASSERT_TRUE(is_done(ask(client, bind_exchange("x", "y"))));
+  EXPECT_TRUE(is_done(ask(client, broker::DeleteExchange{.name = "y"})));
+  EXPECT_EQ(workers[2]->bindings.size(), 1u);
+  EXPECT_EQ(std::get<broker::QueueDeleted>(ask(client, broker::DeleteQueue{.name = "q"})).messages, 7u);
+  EXPECT_TRUE(workers[2]->bindings.empty());
+  EXPECT_EQ(workers[2]->exchange_names(), std::vector<std::string>{"x"});
+  EXPECT_EQ(plane->catalog().binding_count(), 0u);
+}
+
+TEST_F(PlaneTopology, AutoDeleteExchangesVanishWithTheirLastBindingDownTheChain) {
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  for (const char* name : {"a", "b", "c"}) {
+    auto made = exchange(name, "fanout");
+    made.auto_delete = true;
+    ASSERT_TRUE(is_done(ask(client, made)));
+  }
+  // a -> b -> c -> q, and a second way from b to q.
+  ASSERT_TRUE(is_done(ask(client, bind_exchange("a", "b"))));
+  ASSERT_TRUE(is_done(ask(client, bind_exchange("b", "c"))));
+  ASSERT_TRUE(is_done(ask(client, bind("c", "q"))));
+  ASSERT_TRUE(is_done(ask(client, bind("b", "q"))));
+  auto unbind = bind("c", "q");
+  unbind.remove = true;
+  ASSERT_TRUE(is_done(ask(client, unbind)));
+  EXPECT_EQ(workers[0]->exchange_names(), (std::vector<std::string>{"a", "b"})) << "b has its other binding left";
+  ASSERT_TRUE(is_done(ask(client, broker::DeleteQueue{.name = "q"})));
+  EXPECT_TRUE(workers[0]->exchange_names().empty());
+  EXPECT_TRUE(workers[0]->bindings.empty());
+}
+
+TEST_F(PlaneTopology, AnAutoDeleteExchangeThatWasNeverBoundStays) {
+  auto made = exchange("x");
+  made.auto_delete = true;
+  ASSERT_TRUE(is_done(ask(client, made)));
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  ASSERT_TRUE(is_done(ask(client, broker::DeleteQueue{.name = "q"})));
+  EXPECT_EQ(workers[0]->exchange_names().size(), 1u);
+}
+
+TEST_F(PlaneTopology, ALongChainOfAutoDeleteExchangesTakesNoStack) {
+  options.limits.exchanges = 30000;
+  start(memory, 1);
+  workers[0]->replicates = false;
+  client = open(0);
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  const int length = 20000;
+  for (int i = 0; i < length; i++) {
+    auto made = exchange("x" + std::to_string(i), "fanout");
+    made.auto_delete = true;
+    send(client, made);
+    send(client, i == 0 ? bind("x0", "q") : bind_exchange("x" + std::to_string(i), "x" + std::to_string(i - 1)));
+  }
+  settle();
+  ASSERT_EQ(plane->catalog().binding_count(), static_cast<size_t>(length));
+  ASSERT_TRUE(is_done(ask(client, broker::DeleteQueue{.name = "q"})));
+  EXPECT_EQ(plane->catalog().exchange_count(), std::size(predeclared_exchanges));
+}
+
+TEST_F(PlaneTopology, DeletesAreIdempotentAndKeepTheirConditions) {
+  EXPECT_EQ(std::get<broker::QueueDeleted>(ask(client, broker::DeleteQueue{.name = "nothing"})).messages, 0u);
+  EXPECT_TRUE(is_done(ask(client, broker::DeleteExchange{.name = "nothing"})));
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  ASSERT_TRUE(is_done(ask(client, exchange("x"))));
+  ASSERT_TRUE(is_done(ask(client, bind("x", "q"))));
+  EXPECT_TRUE(is_refused(ask(client, broker::DeleteExchange{.name = "x", .if_unused = true}), precondition_failed,
+                         "exchange 'x' in vhost '/' in use"));
+  for (auto& worker : workers) worker->verdict = worker::DeleteVerdict::in_use;
+  EXPECT_TRUE(is_refused(ask(client, broker::DeleteQueue{.name = "q", .if_unused = true}), precondition_failed,
+                         "queue 'q' in vhost '/' in use"));
+  for (auto& worker : workers) worker->verdict = worker::DeleteVerdict::not_empty;
+  EXPECT_TRUE(is_refused(ask(client, broker::DeleteQueue{.name = "q", .if_empty = true}), precondition_failed,
+                         "queue 'q' in vhost '/' not empty"));
+  EXPECT_NE(workers[0]->queue("q"), nullptr);
+  EXPECT_EQ(std::get<broker::QueueDeleted>(ask(client, broker::DeleteQueue{.name = "q"})).messages, 7u);
+}
+
+TEST_F(PlaneTopology, AnUnusedAutoDeleteQueueGoesOnlyIfThatIsStillTrue) {
+  auto made = queue("q");
+  made.auto_delete = true;
+  ASSERT_TRUE(is_done(ask(client, made)));
+  ASSERT_TRUE(is_done(ask(client, queue("plain"))));
+  auto wish = [](const char* name) { return broker::DeleteQueue{.name = name, .unused_auto_delete = true}; };
+  for (auto& worker : workers) worker->verdict = worker::DeleteVerdict::in_use;
+  EXPECT_TRUE(is_done(ask(client, wish("q"))));
+  EXPECT_NE(workers[0]->queue("q"), nullptr) << "somebody consumes again";
+  for (auto& worker : workers) worker->verdict = worker::DeleteVerdict::may_go;
+  EXPECT_TRUE(is_done(ask(client, wish("plain"))));
+  EXPECT_NE(workers[0]->queue("plain"), nullptr);
+  EXPECT_TRUE(is_done(ask(client, wish("q"))));
+  EXPECT_EQ(workers[0]->queue("q"), nullptr);
+}
+
+// While the home of a queue is asked, later requests of the connection wait for their turn, close included.
+TEST_F(PlaneTopology, RequestsOfOneConnectionKeepTheirOrder) {
+  auto exclusive = queue("mine");
+  exclusive.exclusive = true;
+  ASSERT_TRUE(is_done(ask(client, exclusive)));
+  workers[0]->verdict = std::nullopt;
+  uint64_t deleted = send(client, broker::DeleteQueue{.name = "mine"});
+  settle();
+  uint64_t declared = send(client, exclusive);
+  uint64_t closed = send(client, broker::CloseConnection{});
+  settle();
+  EXPECT_FALSE(answer_to(client, deleted) || answer_to(client, declared) || answer_to(client, closed));
+  ASSERT_EQ(workers[0]->checks.size(), 1u);
+  // Others are served meanwhile.
+  EXPECT_TRUE(is_done(ask(open(1), queue("other"))));
+  workers[0]->tell(worker::DeleteChecked{workers[0]->checks[0].token, worker::DeleteVerdict::may_go, 3});
+  settle();
+  EXPECT_EQ(std::get<broker::QueueDeleted>(*answer_to(client, deleted)).messages, 3u);
+  EXPECT_TRUE(std::get<broker::QueueDeclared>(*answer_to(client, declared)).created);
+  EXPECT_TRUE(is_done(*answer_to(client, closed)));
+  EXPECT_EQ(workers[0]->queue("mine"), nullptr);
+}
+
+TEST_F(PlaneTopology, TwoDeletesOfOneQueueAreBothAnswered) {
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  broker::SessionAddress other = open(1);
+  uint64_t first = send(client, broker::DeleteQueue{.name = "q"});
+  uint64_t second = send(other, broker::DeleteQueue{.name = "q"});
+  for (auto& worker : workers) worker->verdict = std::nullopt;
+  settle();
+  FakeWorker* home = nullptr;
+  for (auto& worker : workers)
+    if (!worker->checks.empty()) home = worker.get();
+  ASSERT_NE(home, nullptr);
+  ASSERT_EQ(home->checks.size(), 2u);
+  for (auto& check : home->checks) home->tell(worker::DeleteChecked{check.token, worker::DeleteVerdict::may_go, 5});
+  settle();
+  EXPECT_EQ(std::get<broker::QueueDeleted>(*answer_to(client, first)).messages, 5u);
+  EXPECT_EQ(std::get<broker::QueueDeleted>(*answer_to(other, second)).messages, 0u);
+  home->tell(worker::DeleteChecked{12345, worker::DeleteVerdict::may_go, 5});
+  settle();
+  EXPECT_EQ(plane->counts().strays, 1u);
+}
+
+TEST_F(PlaneTopology, LimitsAreCountedAnswers) {
+  options.limits = {.vhosts = 1, .exchanges = 7, .queues = 1, .bindings = 1, .users = 2};
+  start(memory);
+  client = open(0);
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  EXPECT_TRUE(is_refused(ask(client, queue("p")), precondition_failed,
+                         "cannot declare queue 'p' in vhost '/': queue limit (1) is reached"));
+  ASSERT_TRUE(is_done(ask(client, exchange("x"))));
+  EXPECT_TRUE(is_refused(ask(client, exchange("y")), precondition_failed,
+                         "cannot declare exchange 'y' in vhost '/': exchange limit (7) is reached"));
+  ASSERT_TRUE(is_done(ask(client, bind("x", "q"))));
+  EXPECT_TRUE(
+      is_refused(ask(client, bind("x", "q", "2")), precondition_failed, "cannot bind: binding limit (1) is reached"));
+  EXPECT_EQ(plane->counts().refusals, 3u);
+}
+
+TEST_F(PlaneTopology, PermissionsAreAskedBeforeAnythingElseIsTold) {
+  add_user("u", {"u", "/", "^c", "^w", "^r"});
+  broker::SessionAddress u = open(1, "u");
+  const std::string tail = " in vhost '/' refused for user 'u'";
+  EXPECT_TRUE(is_refused(ask(u, queue("w1")), access_refused, "configure access to queue 'w1'" + tail));
+  EXPECT_TRUE(is_refused(ask(u, exchange("r1")), access_refused, "configure access to exchange 'r1'" + tail));
+  auto unnamed = ask(u, queue(""));
+  EXPECT_TRUE(std::get<broker::Refusal>(unnamed).text.starts_with("configure access to queue 'amq.gen-"));
+  EXPECT_TRUE(
+      is_refused(ask(u, broker::DeleteQueue{.name = "w1"}), access_refused, "configure access to queue 'w1'" + tail));
+  EXPECT_TRUE(is_refused(ask(u, broker::DeleteExchange{.name = "w1"}), access_refused,
+                         "configure access to exchange 'w1'" + tail));
+  auto passive = queue("other");
+  passive.passive = true;
+  EXPECT_TRUE(is_refused(ask(u, passive), access_refused, "access to queue 'other'" + tail));
+  passive.name = "r1";
+  EXPECT_TRUE(is_refused(ask(u, passive), not_found, "no queue 'r1' in vhost '/'"));
+
+  EXPECT_TRUE(is_done(ask(u, queue("c1"))));
+  EXPECT_TRUE(is_refused(ask(u, bind("amq.direct", "c1")), access_refused, "write access to queue 'c1'" + tail));
+  ASSERT_TRUE(is_done(ask(client, queue("w2"))));
+  EXPECT_TRUE(
+      is_refused(ask(u, bind("amq.direct", "w2")), access_refused, "read access to exchange 'amq.direct'" + tail));
+  ASSERT_TRUE(is_done(ask(client, exchange("r2"))));
+  EXPECT_TRUE(is_done(ask(u, bind("r2", "w2"))));
+
+  // An alternate exchange: read on itself, write on the other.
+  auto with_alternate = exchange("c2");
+  with_alternate.arguments = {{"alternate-exchange", {std::string("w3")}}};
+  EXPECT_TRUE(is_refused(ask(u, with_alternate), access_refused, "read access to exchange 'c2'" + tail));
+  ASSERT_TRUE(result_of(plane->set_permissions({"u", "/", "^c", "^w", "^(r|c)"})).has_value());
+  EXPECT_TRUE(is_done(ask(u, with_alternate)));
+  with_alternate.name = "c3";
+  with_alternate.arguments = {{"alternate-exchange", {std::string("x3")}}};
+  EXPECT_TRUE(is_refused(ask(u, with_alternate), access_refused, "write access to exchange 'x3'" + tail));
+}
+
+}  // namespace
+}  // namespace talaria::control
