@@ -175,6 +175,9 @@ void refuse(Connection& connection, Channel* channel, const broker::Refusal& ref
 void lose_stream(Connection& connection) {
   connection.input.unreadable = true;
   connection.input.gathered = {};
+  // His close-ok will not be recognised: he has that long to take note of our close.
+  Shared& shared = *connection.shared;
+  if (connection.tcp) set_deadline(connection, shared.now + shared.config.silent_close_delay);
 }
 
 // ---- methods --------------------------------------------------------------------------------------------------------

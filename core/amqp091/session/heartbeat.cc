@@ -55,10 +55,11 @@ void on_deadline(Connection& connection) {
   connection.deadline = base::never;
   // A handshake that is too slow, a silence that is over, a peer that never said close-ok.
   if (connection.before_open()) shared.counters.refused_slow.add();
-  if (connection.hang_up || connection.stage == Stage::closing)
-    connection.cut = true;
-  else
+  const bool orderly = connection.stage != Stage::closing || connection.input.unreadable;
+  if (orderly && !connection.hang_up)
     connection.hang_up = true;
+  else
+    connection.cut = true;
   hang_up_if_due(connection);
 }
 

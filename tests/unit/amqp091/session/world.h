@@ -296,11 +296,15 @@ class World {
 
   void answer_requests() {
     control.now = now;
+    std::vector<broker::Answer> answers;
     for (broker::Request* request : sessions.take_requests()) {
       broker::Answer answer = control.answer(*request);
-      if (request->token != 0) sessions.on_answer(std::move(answer), now);
+      if (request->token != 0) answers.push_back(std::move(answer));
       delete request;
     }
+    // Every worker has applied what the answers say.
+    pass_events();
+    for (broker::Answer& answer : answers) sessions.on_answer(std::move(answer), now);
   }
 
   // What the engines have to say, to each other and to the sessions.
