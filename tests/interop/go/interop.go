@@ -67,20 +67,39 @@ func openChannel(connection *amqp.Connection) *amqp.Channel {
 	return channel
 }
 
+// publisher is a channel with confirms. It listens for them itself: this version of the client's own deferred confirmation
+// is registered after the publish is sent, and misses a confirm that comes faster than that.
+type publisher struct {
+	*amqp.Channel
+	confirmations chan amqp.Confirmation
+}
+
+func openPublisher(connection *amqp.Connection) publisher {
+	channel := openChannel(connection)
+	must(channel.Confirm(false))
+	return publisher{channel, channel.NotifyPublish(make(chan amqp.Confirmation, 20000))}
+}
+
 // confirmed publishes and waits for the broker's confirm.
-func confirmed(channel *amqp.Channel, exchange, key string, message amqp.Publishing) bool {
-	wait, stop := context.WithTimeout(context.Background(), 5*time.Second)
-	defer stop()
-	confirmation, err := channel.PublishWithDeferredConfirmWithContext(wait, exchange, key, false, false, message)
-	must(err)
-	done := make(chan bool, 1)
-	go func() { done <- confirmation.Wait() }()
-	select {
-	case acked := <-done:
-		return acked
-	case <-wait.Done():
-		return false
+func (p publisher) confirmed(exchange, key string, message amqp.Publishing) bool {
+	must(p.PublishWithContext(context.Background(), exchange, key, false, false, message))
+	return p.acked(1) == 1
+}
+
+// acked waits for so many confirms, at most ten seconds, and gives the number that came and said yes.
+func (p publisher) acked(count int) int {
+	deadline := within(10)
+	for came := 0; came < count; came++ {
+		select {
+		case confirmation := <-p.confirmations:
+			if !confirmation.Ack {
+				return came
+			}
+		case <-deadline:
+			return came
+		}
 	}
+	return count
 }
 
 func within(seconds time.Duration) <-chan time.Time { return time.After(seconds * time.Second) }
@@ -102,8 +121,7 @@ func depth(channel *amqp.Channel, queue string) int {
 func publishConsumeGet() {
 	connection := connect(url)
 	defer connection.Close()
-	channel := openChannel(connection)
-	must(channel.Confirm(false))
+	channel := openPublisher(connection)
 	queue, err := channel.QueueDeclare(prefix+"q", false, false, true, false, nil)
 	must(err)
 	sent := amqp.Publishing{
@@ -114,7 +132,7 @@ func publishConsumeGet() {
 			"decimal": amqp.Decimal{Scale: 2, Value: 314}, "table": amqp.Table{"inner": "x"}, "list": []interface{}{int32(1), "two"}},
 		Body: []byte("hello"),
 	}
-	ok(confirmed(channel, "", queue.Name, sent), "publish, confirmed")
+	ok(channel.confirmed("", queue.Name, sent), "publish, confirmed")
 	got, some, err := channel.Get(queue.Name, false)
 	must(err)
 	ok(some && string(got.Body) == "hello" && !got.Redelivered && got.MessageCount == 0, "get", got)
@@ -132,7 +150,7 @@ func publishConsumeGet() {
 	must(err)
 	ok(!some, "reject without requeue: gone")
 	large := bytes.Repeat([]byte("0123456789"), 100000)
-	ok(confirmed(channel, "", queue.Name, amqp.Publishing{Body: large}), "a body of 1 MB, confirmed")
+	ok(channel.confirmed("", queue.Name, amqp.Publishing{Body: large}), "a body of 1 MB, confirmed")
 	got, some, err = channel.Get(queue.Name, true)
 	must(err)
 	ok(some && bytes.Equal(got.Body, large), "and received")
@@ -141,9 +159,7 @@ func publishConsumeGet() {
 	must(channel.Qos(200, 0, false))
 	deliveries, err := channel.Consume(queue.Name, "reader", false, false, false, false, nil)
 	must(err)
-	publisher := openChannel(connection)
-	must(publisher.Confirm(false))
-	confirmations := publisher.NotifyPublish(make(chan amqp.Confirmation, count))
+	publisher := openPublisher(connection)
 	go func() {
 		for number := 0; number < count; number++ {
 			publisher.PublishWithContext(context.Background(), "", queue.Name, false, false, amqp.Publishing{Body: []byte(fmt.Sprint(number))})
@@ -166,29 +182,15 @@ receive:
 		}
 	}
 	equal(inOrder, count, "10000 deliveries in order, prefetch 200, acknowledged by fifties")
-	acked := 0
-	for acked < count {
-		select {
-		case confirmation := <-confirmations:
-			if !confirmation.Ack {
-				deadline = within(0)
-			}
-			acked++
-			continue
-		case <-deadline:
-		}
-		break
-	}
-	equal(acked, count, "10000 confirms")
+	equal(publisher.acked(count), count, "10000 confirms")
 	must(channel.Cancel("reader", false))
-	equal(depth(channel, queue.Name), 0, "nothing is left")
+	equal(depth(channel.Channel, queue.Name), 0, "nothing is left")
 }
 
 func exchanges() {
 	connection := connect(url)
 	defer connection.Close()
-	channel := openChannel(connection)
-	must(channel.Confirm(false))
+	channel := openPublisher(connection)
 	bound := func(exchange, key string, arguments amqp.Table) string {
 		queue, err := channel.QueueDeclare("", false, true, true, false, nil)
 		must(err)
@@ -204,22 +206,22 @@ func exchanges() {
 	acked := 0
 	for _, key := range []string{"a", "b", "a.b", "a.b.c.d", "a.c"} {
 		for _, kind := range []string{"direct", "fanout", "topic"} {
-			if confirmed(channel, prefix+kind, key, amqp.Publishing{}) {
+			if channel.confirmed(prefix+kind, key, amqp.Publishing{}) {
 				acked++
 			}
 		}
 	}
 	equal(acked, 15, "every publish is confirmed, routed or not")
-	equal(depth(channel, direct), 1, "direct: by key")
-	equal(depth(channel, fanout), 5, "fanout: to all")
-	equal(depth(channel, topic), 2, "topic: by pattern")
-	confirmed(channel, prefix+"headers", "", amqp.Publishing{Headers: amqp.Table{"a": int32(1), "b": "x"}})
-	confirmed(channel, prefix+"headers", "", amqp.Publishing{Headers: amqp.Table{"a": int32(1)}})
-	confirmed(channel, prefix+"headers", "", amqp.Publishing{Headers: amqp.Table{"b": "y"}})
-	equal([]int{depth(channel, all), depth(channel, any)}, []int{1, 2}, "headers: all, any")
+	equal(depth(channel.Channel, direct), 1, "direct: by key")
+	equal(depth(channel.Channel, fanout), 5, "fanout: to all")
+	equal(depth(channel.Channel, topic), 2, "topic: by pattern")
+	channel.confirmed(prefix+"headers", "", amqp.Publishing{Headers: amqp.Table{"a": int32(1), "b": "x"}})
+	channel.confirmed(prefix+"headers", "", amqp.Publishing{Headers: amqp.Table{"a": int32(1)}})
+	channel.confirmed(prefix+"headers", "", amqp.Publishing{Headers: amqp.Table{"b": "y"}})
+	equal([]int{depth(channel.Channel, all), depth(channel.Channel, any)}, []int{1, 2}, "headers: all, any")
 	must(channel.ExchangeBind(prefix+"fanout", "e2e", prefix+"direct", false, nil))
-	confirmed(channel, prefix+"direct", "e2e", amqp.Publishing{})
-	equal(depth(channel, fanout), 6, "exchange to exchange")
+	channel.confirmed(prefix+"direct", "e2e", amqp.Publishing{})
+	equal(depth(channel.Channel, fanout), 6, "exchange to exchange")
 
 	must(channel.ExchangeDeclare(prefix+"ae", "direct", false, false, false, false, amqp.Table{"alternate-exchange": prefix + "fanout"}))
 	returns := channel.NotifyReturn(make(chan amqp.Return, 1))
@@ -232,7 +234,7 @@ func exchanges() {
 	case <-within(5):
 		ok(false, "mandatory without a route comes back, 312")
 	}
-	equal(depth(channel, fanout), 7, "an alternate exchange takes what else had no route")
+	equal(depth(channel.Channel, fanout), 7, "an alternate exchange takes what else had no route")
 	for _, name := range []string{"direct", "fanout", "topic", "headers", "ae"} {
 		must(channel.ExchangeDelete(prefix+name, false, false))
 	}
