@@ -1,0 +1,272 @@
+// Operators' verbs, and definitions there and back.
+
+#include "control/definitions.h"
+#include "tests/unit/control/fake_workers.h"
+
+namespace talaria::control {
+namespace {
+
+class PlaneOperator : public PlaneTest {
+ protected:
+  Fault fault_of(Ticket ticket) {
+    OperatorResult result = result_of(ticket);
+    EXPECT_FALSE(result.has_value());
+    return result ? Fault{255} : result.error().fault;
+  }
+  // Imports, and gives what was reported.
+  std::vector<std::string> import(const nlohmann::json& json) {
+    std::vector<std::string> report;
+    StoreContents contents = parse_definitions(json, report);
+    OperatorResult result = result_of(plane->import(contents, report));
+    EXPECT_TRUE(result.has_value()) << result.error().message;
+    return report;
+  }
+  std::string import_error(const char* text) {
+    std::vector<std::string> report;
+    try {
+      StoreContents contents = parse_definitions(nlohmann::json::parse(text), report);
+      OperatorResult result = result_of(plane->import(contents, report));
+      return result ? "it was imported" : result.error().message;
+    } catch (const DefinitionsError& error) {
+      return error.what();
+    }
+  }
+};
+
+TEST_F(PlaneOperator, AccountsAreMadeChangedAndRemoved) {
+  EXPECT_EQ(fault_of(plane->add_user("", "p")), Fault::bad_argument);
+  EXPECT_EQ(fault_of(plane->add_user("a\nb", "p")), Fault::bad_argument);
+  EXPECT_EQ(fault_of(plane->add_user("u", "")), Fault::bad_argument);
+  EXPECT_TRUE(result_of(plane->add_user("u", "p")).has_value());
+  EXPECT_EQ(fault_of(plane->add_user("u", "p")), Fault::already_exists);
+  EXPECT_EQ(fault_of(plane->change_password("u", "")), Fault::bad_argument);
+  EXPECT_EQ(fault_of(plane->change_password("v", "x")), Fault::no_such_user);
+  EXPECT_EQ(fault_of(plane->set_user_tags("v", {})), Fault::no_such_user);
+  EXPECT_EQ(fault_of(plane->set_user_tags("u", {"two words"})), Fault::bad_argument);
+  EXPECT_EQ(fault_of(plane->delete_user("v")), Fault::no_such_user);
+  EXPECT_EQ(fault_of(plane->set_permissions({"v", "/", "", "", ""})), Fault::no_such_user);
+  EXPECT_EQ(fault_of(plane->set_permissions({"u", "nowhere", "", "", ""})), Fault::no_such_vhost);
+  EXPECT_EQ(fault_of(plane->set_permissions({"u", "/", "(", "", ""})), Fault::bad_argument);
+  EXPECT_EQ(fault_of(plane->clear_permissions("v", "/")), Fault::no_such_user);
+  EXPECT_EQ(fault_of(plane->clear_permissions("u", "nowhere")), Fault::no_such_vhost);
+  EXPECT_TRUE(result_of(plane->clear_permissions("u", "/")).has_value());
+}
+
+TEST_F(PlaneOperator, ADeletedUsersConnectionsAreClosed) {
+  ASSERT_TRUE(result_of(plane->add_user("u", "p")).has_value());
+  ASSERT_TRUE(result_of(plane->set_permissions({"u", "/", ".*", ".*", ".*"})).has_value());
+  auto first = open(0, "u"), second = open(2, "u");
+  auto other = open(2);
+  EXPECT_EQ(result_of(plane->delete_user("u")).value(), 2u);
+  ASSERT_EQ(workers[0]->closed.size(), 1u);
+  ASSERT_EQ(workers[2]->closed.size(), 1u);
+  EXPECT_EQ(workers[0]->closed[0], std::pair(first, std::string("user 'u' is deleted")));
+  EXPECT_EQ(workers[2]->closed[0].first, second);
+  // What they ask until then is refused.
+  EXPECT_FALSE(is_done(ask(first, queue("q"))));
+  EXPECT_TRUE(is_done(ask(other, queue("q"))));
+  EXPECT_TRUE(memory.load().permissions.empty());
+}
+
+TEST_F(PlaneOperator, AVhostGoesWithAllThatIsInIt) {
+  ASSERT_TRUE(result_of(plane->add_vhost({"v", "", {}})).has_value());
+  EXPECT_EQ(fault_of(plane->add_vhost({"v", "", {}})), Fault::already_exists);
+  EXPECT_EQ(fault_of(plane->add_vhost({"", "", {}})), Fault::bad_argument);
+  EXPECT_EQ(fault_of(plane->delete_vhost("w")), Fault::no_such_vhost);
+  ASSERT_TRUE(result_of(plane->set_permissions({"guest", "v", ".*", ".*", ".*"})).has_value());
+  auto client = open(1, "guest", "v");
+  auto durable = queue("q");
+  durable.durable = true;
+  ASSERT_TRUE(is_done(ask(client, durable)));
+  auto exclusive = queue("mine");
+  exclusive.exclusive = true;
+  ASSERT_TRUE(is_done(ask(client, exclusive)));
+  ASSERT_TRUE(is_done(ask(client, exchange("x"))));
+  ASSERT_TRUE(is_done(ask(client, bind("x", "mine"))));
+  ASSERT_TRUE(is_done(ask(client, bind("amq.direct", "q"))));
+  EXPECT_EQ(result_of(plane->delete_vhost("v")).value(), 1u);
+  EXPECT_EQ(workers[1]->closed.at(0).second, "vhost 'v' is deleted");
+  for (auto& worker : workers) {
+    EXPECT_EQ(worker->vhosts.size(), 1u);
+    EXPECT_TRUE(worker->queues.empty() && worker->bindings.empty());
+    EXPECT_EQ(worker->exchanges.size(), std::size(predeclared_exchanges));
+  }
+  EXPECT_TRUE(is_refused(ask(client, queue("q")), broker::RefusalReason::not_allowed, "vhost 'v' is deleted"));
+  EXPECT_TRUE(is_done(ask(client, broker::CloseConnection{})));
+  EXPECT_FALSE(plane->catalog().user("guest")->permissions.contains("v"));
+  // One of the same name is another one.
+  ASSERT_TRUE(result_of(plane->add_vhost({"v", "", {}})).has_value());
+  EXPECT_TRUE(plane->catalog().vhost("v")->queues.empty());
+}
+
+TEST_F(PlaneOperator, ConnectionsAreClosedByName) {
+  auto client = open(1);
+  EXPECT_TRUE(result_of(plane->close_connection(client, "go\naway")).has_value());
+  EXPECT_EQ(workers[1]->closed.at(0), std::pair(client, std::string("go.away")));
+  EXPECT_EQ(fault_of(plane->close_connection({{77, 1}, 1}, "x")), Fault::not_found);
+}
+
+TEST_F(PlaneOperator, QueuesAreDeletedAndPurgedThroughTheirHome) {
+  auto client = open(0);
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  EXPECT_EQ(result_of(plane->purge_queue("/", "q")).value(), 7u);
+  for (auto& worker : workers) worker->verdict = worker::DeleteVerdict::in_use;
+  EXPECT_EQ(fault_of(plane->delete_queue("/", "q", true, false)), Fault::in_use);
+  for (auto& worker : workers) worker->verdict = worker::DeleteVerdict::not_empty;
+  EXPECT_EQ(fault_of(plane->delete_queue("/", "q", false, true)), Fault::not_empty);
+  EXPECT_EQ(result_of(plane->delete_queue("/", "q", false, false)).value(), 7u);
+  EXPECT_EQ(fault_of(plane->delete_queue("/", "q", false, false)), Fault::not_found);
+  EXPECT_EQ(fault_of(plane->purge_queue("/", "q")), Fault::not_found);
+  EXPECT_EQ(fault_of(plane->delete_queue("v", "q", false, false)), Fault::no_such_vhost);
+  EXPECT_EQ(fault_of(plane->purge_queue("v", "q")), Fault::no_such_vhost);
+}
+
+TEST_F(PlaneOperator, AResultComesWhenEveryWorkerHasAppliedTheChange) {
+  workers[1]->held = true;
+  Ticket ticket = plane->add_vhost({"v", "", {}});
+  settle();
+  EXPECT_FALSE(plane->take_result(ticket).has_value());
+  workers[1]->held = false;
+  settle();
+  EXPECT_TRUE(plane->take_result(ticket).has_value());
+  Ticket forgotten = plane->purge_queue("/", "none");
+  plane->forget(forgotten);
+}
+
+constexpr char rabbitmq_definitions[] = R"({
+  "rabbit_version": "3.12.1", "rabbitmq_version": "3.12.1", "product_name": "RabbitMQ",
+  "users": [
+    {"name": "app", "password_hash": "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR",
+     "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": ["monitoring"], "limits": {"max-channels": 5}},
+    {"name": "old", "password_hash": "AAAA", "hashing_algorithm": "rabbit_password_hashing_md5", "tags": "a,b"},
+    {"name": "blank", "password_hash": "", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": "a, b"}],
+  "vhosts": [{"name": "/"}, {"name": "shop", "description": "orders", "tags": ["x"]}],
+  "permissions": [
+    {"user": "app", "vhost": "shop", "configure": "^orders", "write": ".*", "read": ".*"},
+    {"user": "old", "vhost": "shop", "configure": "", "write": "", "read": ""}],
+  "topic_permissions": [], "parameters": [],
+  "global_parameters": [{"name": "internal_cluster_id", "value": "x"}],
+  "policies": [{"vhost": "/", "name": "ha", "pattern": ".*", "definition": {}}, {"vhost": "/", "name": "p"}],
+  "queues": [
+    {"name": "orders", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-queue-type": "classic"}},
+    {"name": "late", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-message-ttl": 1000}},
+    {"name": "safe", "vhost": "shop", "durable": true, "auto_delete": false, "type": "quorum", "arguments": {}},
+    {"name": "passing", "vhost": "shop", "durable": false, "auto_delete": true, "arguments": {}}],
+  "exchanges": [
+    {"name": "events", "vhost": "shop", "type": "topic", "durable": true, "auto_delete": false, "internal": false,
+     "arguments": {"alternate-exchange": "amq.fanout"}},
+    {"name": "odd", "vhost": "shop", "type": "x-delayed-message", "durable": true, "auto_delete": false,
+     "internal": false, "arguments": {"x-delayed-type": "direct"}}],
+  "bindings": [
+    {"source": "events", "vhost": "shop", "destination": "orders", "destination_type": "queue",
+     "routing_key": "order.#", "arguments": {}},
+    {"source": "events", "vhost": "shop", "destination": "passing", "destination_type": "queue",
+     "routing_key": "", "arguments": {"n": 5}},
+    {"source": "amq.headers", "vhost": "shop", "destination": "events", "destination_type": "exchange",
+     "routing_key": "", "arguments": {"x-match": "any", "a": "b"}},
+    {"source": "odd", "vhost": "shop", "destination": "orders", "destination_type": "queue",
+     "routing_key": "", "arguments": {}}]
+})";
+
+TEST_F(PlaneOperator, RabbitmqsDefinitionsAreImportedAndWhatIsLeftOutIsSaid) {
+  std::vector<std::string> report = import(nlohmann::json::parse(rabbitmq_definitions));
+  const std::vector<std::string> wanted = {
+      "user 'app': limits are not supported: left out",
+      "policies: 2 entries are not supported: left out",
+      "global_parameters: 1 entry is not supported: left out",
+      "user 'old': hashing algorithm 'rabbit_password_hashing_md5' is not supported: left out",
+      "permissions of user 'old' in vhost 'shop': there is no such user: left out",
+      "exchange 'odd' in vhost 'shop': exchange type 'x-delayed-message' is not supported: left out",
+      "argument 'x-message-ttl' for queue 'late' in vhost 'shop' is not supported yet: left out",
+      "invalid arg 'x-queue-type' for queue 'safe' in vhost 'shop': \"unsupported queue type 'quorum'\": left out",
+      "binding from 'odd' to 'orders' in vhost 'shop': one of its ends is not there: left out",
+  };
+  EXPECT_EQ(report, wanted);
+  // The hash that came with the user lets him in; a blank one lets nobody in.
+  EXPECT_TRUE(is_done(ask({{50, 1}, 0}, broker::Authenticate{"PLAIN", "app", "test12", ""})));
+  EXPECT_FALSE(is_done(ask({{50, 1}, 0}, broker::Authenticate{"PLAIN", "blank", "", ""})));
+  EXPECT_EQ(plane->catalog().user("blank")->tags, (std::vector<std::string>{"a", "b"}));
+  open(1, "app", "shop");
+  EXPECT_EQ(workers[2]->queues.size(), 2u);
+  EXPECT_EQ(workers[2]->bindings.size(), 3u);
+  StoreContents stored = memory.load();
+  EXPECT_EQ(stored.queues.size(), 1u);
+  EXPECT_EQ(stored.bindings.size(), 2u) << "a binding lives as long as both its ends";
+}
+
+TEST_F(PlaneOperator, ImportingTwiceChangesNothing) {
+  import(nlohmann::json::parse(rabbitmq_definitions));
+  nlohmann::json once = export_definitions(plane->catalog(), "1");
+  uint64_t changes = workers[0]->changes;
+  import(nlohmann::json::parse(rabbitmq_definitions));
+  EXPECT_EQ(export_definitions(plane->catalog(), "1"), once);
+  EXPECT_EQ(workers[0]->changes, changes + 1) << "permissions changed, nothing else";
+}
+
+TEST_F(PlaneOperator, WhatIsThereAndDiffersIsKept) {
+  auto client = open(0);
+  ASSERT_TRUE(is_done(ask(client, queue("q"))));
+  ASSERT_TRUE(is_done(ask(client, exchange("x"))));
+  std::vector<std::string> report = import(nlohmann::json::parse(R"({
+    "queues": [{"name": "q", "vhost": "/", "durable": true, "auto_delete": false, "arguments": {}}],
+    "exchanges": [{"name": "x", "vhost": "/", "type": "fanout", "durable": false, "auto_delete": false,
+                   "internal": false, "arguments": {}}]})"));
+  EXPECT_EQ(report, (std::vector<std::string>{"exchange 'x' in vhost '/' is there already and differs: kept as it is",
+                                              "queue 'q' in vhost '/' is there already and differs: kept as it is"}));
+  EXPECT_FALSE(plane->catalog().vhost("/")->queues.at("q")->durable);
+}
+
+TEST_F(PlaneOperator, DefinitionsGoThereAndBack) {
+  import(nlohmann::json::parse(rabbitmq_definitions));
+  nlohmann::json exported = export_definitions(plane->catalog(), "1.0");
+  EXPECT_EQ(exported["users"].size(), 2u) << "not the demo account";
+  EXPECT_EQ(exported["exchanges"].size(), 1u);
+  MemoryStore fresh;
+  start(fresh);
+  EXPECT_TRUE(import(nlohmann::json::parse(exported.dump())).empty());
+  EXPECT_EQ(export_definitions(plane->catalog(), "1.0"), exported);
+  plane.reset();
+}
+
+TEST_F(PlaneOperator, ExclusiveQueuesAreNoDefinitions) {
+  auto client = open(0);
+  auto exclusive = queue("mine");
+  exclusive.exclusive = true;
+  ASSERT_TRUE(is_done(ask(client, exclusive)));
+  ASSERT_TRUE(is_done(ask(client, bind("amq.direct", "mine"))));
+  nlohmann::json exported = export_definitions(plane->catalog(), "1");
+  EXPECT_TRUE(exported["queues"].empty());
+  EXPECT_TRUE(exported["bindings"].empty());
+}
+
+TEST_F(PlaneOperator, WrongDefinitionsChangeNothing) {
+  uint64_t changes = workers[0]->changes;
+  size_t saves = memory.saves();
+  EXPECT_EQ(import_error("[]"), "definitions are a JSON object");
+  EXPECT_EQ(import_error(R"({"users": {}})"), "users is no list");
+  EXPECT_EQ(import_error(R"({"users": [1]})"), "users holds what is no object");
+  EXPECT_EQ(import_error(R"({"users": [{"tags": []}]})"), "users: an entry lacks 'name'");
+  EXPECT_EQ(import_error(R"({"users": [{"name": 1}]})"), "users: 'name' has the wrong type");
+  EXPECT_EQ(import_error(R"({"users": [{"name": "u", "tags": [1]}]})"), "users: 'tags' has the wrong type");
+  EXPECT_EQ(import_error(R"({"users": [{"name": "u", "password": "p"}]})"),
+            "users: 'u' comes with a plain password, a password_hash is needed");
+  EXPECT_EQ(import_error(R"({"users": [{"name": "u", "password_hash": "AAAA"}]})"),
+            "user 'u': the password hash is damaged");
+  EXPECT_EQ(import_error(R"({"vhosts": [{"name": "new"}, {"name": ""}]})"), "a virtual host's name is not valid");
+  EXPECT_EQ(import_error(R"({"vhosts": [{"name": "new"}], "queues": [{"name": "q", "vhost": "v"}]})"),
+            "queue 'q' in vhost 'v': virtual host 'v' does not exist");
+  EXPECT_EQ(
+      import_error(R"({"permissions": [{"user": "guest", "vhost": "/", "configure": "(", "write": "", "read": ""}]})")
+          .find("permissions of user 'guest': pattern '(' is not valid"),
+      0u);
+  EXPECT_EQ(import_error(R"({"bindings": [{"source": "a", "vhost": "/", "destination": "b",
+                             "destination_type": "c"}]})"),
+            "bindings: destination_type 'c' is neither queue nor exchange");
+  EXPECT_EQ(import_error(R"({"queues": [{"name": "q", "vhost": "/", "arguments": [1]}]})"),
+            "queues: arguments are no object");
+  EXPECT_EQ(workers[0]->changes, changes);
+  EXPECT_EQ(memory.saves(), saves);
+}
+
+}  // namespace
+}  // namespace talaria::control
