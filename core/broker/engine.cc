@@ -16,6 +16,7 @@ Engine::Engine(WorkerIndex self, WorkerIndex workers, MessagePool& pool, Outbox&
       limits_(limits),
       home_{self, pool, pool.arena(), outbox, limits.handover_window, {}, {}, 0} {
   CHECK(self < workers && workers <= workers_max && pool.self() == self);
+  pool.raise_reserve(reserve_bytes(workers, limits));
   CHECK(limits.deliveries_per_visit != 0 && limits.handover_window != 0 && limits.remains_per_dispatch != 0);
 }
 

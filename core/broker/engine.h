@@ -86,7 +86,7 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // What MessagePool::Marks::reserve must at least be, for a number of workers.
+  // What the pool's reserve must at least be, for a number of workers; the constructor sees to it.
   static size_t reserve_bytes(WorkerIndex workers, const EngineLimits& limits = {});
 
   // ---- topology: cold, the same sequence of changes on every worker ----

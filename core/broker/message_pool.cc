@@ -30,6 +30,13 @@ MessagePool::MessagePool(base::Arena& arena, Outbox& outbox, WorkerIndex self, M
   CHECK(marks_.reserve < marks_.high && marks_.high < marks_.low && marks_.low < capacity);
 }
 
+void MessagePool::raise_reserve(size_t bytes) {
+  if (bytes <= marks_.reserve) return;
+  const size_t more = bytes - marks_.reserve;
+  marks_ = {marks_.reserve + more, marks_.high + more, marks_.low + more};
+  CHECK(marks_.low < arena_.capacity());  // the worker's message memory is too small for its number of peers
+}
+
 size_t MessagePool::body_size_max() const {
   size_t usable = arena_.capacity() - marks_.low;
   return usable / promise_per_part * part_payload_max / 2;

@@ -94,7 +94,7 @@ class MessagePool {
  public:
   // In bytes of the arena; 0 takes a share of its capacity.
   struct Marks {
-    size_t reserve = 0;  // an eighth at most: see Engine::reserve_bytes for what it must cover
+    size_t reserve = 0;  // an eighth; the engine raises it to what it must cover (Engine::reserve_bytes)
     size_t high = 0;     // an eighth above the reserve
     size_t low = 0;      // a quarter above the reserve
   };
@@ -125,6 +125,9 @@ class MessagePool {
     size_t free = arena_.free_bytes(), kept = marks_.reserve + promised_;
     return free > kept ? free - kept : 0;
   }
+
+  // At start: the reserve becomes at least this, and the other marks keep above it. All must fit the arena.
+  void raise_reserve(size_t bytes);
 
   base::Arena& arena() { return arena_; }
   const Marks& marks() const { return marks_; }

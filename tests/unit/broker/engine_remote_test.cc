@@ -224,6 +224,27 @@ TEST_F(TwoWorkers, AWorkerWithoutRoomStopsPublishersElsewhere) {
   EXPECT_TRUE(a.engine->room_for({&target, 1}));
 }
 
+// All that a peer may have under way when this worker runs dry is still stored.
+TEST_F(TwoWorkers, TheReserveStoresWhatPeersHaveUnderWay) {
+  EXPECT_GE(b.pool.marks().reserve, Engine::reserve_bytes(2, limits));
+  std::vector<Message*> filling;
+  while (Message* message = b.message(std::string(30000, 'x'))) filling.push_back(message);
+  EXPECT_EQ(b.pool.room(), 0u);
+  Message* message = a.message("x");
+  QueueRecord* target = a.engine->find_queue(there);
+  for (uint32_t i = 0; i < limits.operations_under_way_max; i++) {
+    message->add_references();
+    a.engine->publish({&target, 1}, message, channel(1, 0), 0);
+  }
+  a.pool.release(message);
+  exchange_all();
+  EXPECT_EQ(topology.counters_of["there"]->ready.value(), limits.operations_under_way_max);
+  EXPECT_EQ(b.engine->counters().refused_no_memory.value(), 0u);
+  for (Message* one : filling) b.pool.release(one);
+  b.engine->purge_now(there);
+  while (!b.engine->idle()) b.engine->dispatch({}, 1);
+}
+
 TEST_F(TwoWorkers, ABacklogToAPeerStopsPublishersToo) {
   QueueRecord* target = a.engine->find_queue(there);
   uint32_t published = 0;

@@ -425,9 +425,7 @@ TEST_F(QueueTest, ExhaustionIsBackPressureAndNothingAcceptedIsLost) {
   EXPECT_EQ(counters->ready.value(), accepted);
   worker.engine->dispatch({}, 1);
   EXPECT_EQ(worker.board.workers[0].pressed.value(), 1u) << "peers are told";
-  // What peers have under way is stored out of the reserve.
-  Message* message = worker.message("x");
-  EXPECT_EQ(message, nullptr);
+  EXPECT_EQ(worker.message("x"), nullptr) << "no message is begun";
   subscribe(1, 0, 0, true);
   while (!dispatch(1000).empty())
     ;
