@@ -1,0 +1,408 @@
+// The control socket from the outside: every verb, garbage, greed and slowness.
+
+#include "control/control_socket.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "control/listings.h"
+#include "tests/unit/control/fake_workers.h"
+
+namespace talaria::control {
+namespace {
+
+using nlohmann::json;
+
+class FakeStatistics final : public Statistics {
+ public:
+  unsigned workers() const override { return 2; }
+  WorkerFigures worker(broker::WorkerIndex index) const override {
+    WorkerFigures figures;
+    figures.core = index + 2u;
+    figures.turns_busy = busy;
+    figures.turns_idle = idle;
+    figures.packets_in = packets;
+    figures.longest_turn_ns = 2500;
+    figures.refusals = {{"tcp checksum", 3}};
+    figures.message_latency = &latency[index];
+    return figures;
+  }
+  std::vector<PortFigures> ports() const override {
+    PortFigures port;
+    port.name = "net_tap0";
+    port.link_up = true;
+    port.total = {10, 1000, 20, 2000};
+    port.queues = {{10, 1000, 20, 2000}};
+    port.drops = {{"no buffer", 1}};
+    return {port};
+  }
+  bool connection(const broker::SessionAddress&, ConnectionFigures& figures) const override {
+    figures.bytes_in = 77;
+    figures.blocked = true;
+    return true;
+  }
+
+  uint64_t busy = 0, idle = 0, packets = 0;
+  base::Histogram latency[2];
+};
+
+class ControlSocketTest : public PlaneTest {
+ protected:
+  ControlSocketTest() {
+    std::string name = (std::filesystem::temp_directory_path() / "talaria-socket-XXXXXX").string();
+    directory = ::mkdtemp(name.data());
+    path = directory / "control.sock";
+    commands.emplace(*plane, statistics, "1.2.3");
+    socket.emplace(path, *commands);
+  }
+  ~ControlSocketTest() override {
+    for (int descriptor : descriptors) ::close(descriptor);
+    socket.reset();
+    std::filesystem::remove_all(directory);
+  }
+
+  int connect() {
+    int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.c_str(), path.native().size());
+    EXPECT_EQ(::connect(descriptor, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    ::fcntl(descriptor, F_SETFL, O_NONBLOCK);
+    descriptors.push_back(descriptor);
+    return descriptor;
+  }
+  // The control thread's loop, a few rounds of it.
+  void turn(int rounds = 5) {
+    for (int i = 0; i < rounds; i++) {
+      settle();
+      socket->poll(now, std::chrono::milliseconds(0));
+    }
+  }
+  static void write(int descriptor, std::string_view text) {
+    ASSERT_EQ(::send(descriptor, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+  }
+  static std::string read(int descriptor, size_t most = 1 << 20) {
+    std::string out(most, '\0');
+    ssize_t size = ::recv(descriptor, out.data(), out.size(), 0);
+    out.resize(size < 0 ? 0 : static_cast<size_t>(size));
+    return out;
+  }
+  static bool is_closed(int descriptor) {
+    char byte;
+    ssize_t size = ::recv(descriptor, &byte, 1, 0);
+    return size == 0 || (size < 0 && errno == ECONNRESET);
+  }
+  json ask_line(const std::string& line) {
+    int descriptor = connect();
+    write(descriptor, line + "\n");
+    turn();
+    return json::parse(read(descriptor), nullptr, false);
+  }
+  json result_of_verb(const json& request) {
+    json reply = ask_line(request.dump());
+    EXPECT_TRUE(reply.value("ok", false)) << request << " " << reply;
+    return reply.value("result", json());
+  }
+  std::string error_of_verb(const json& request) {
+    json reply = ask_line(request.dump());
+    EXPECT_FALSE(reply.value("ok", true)) << request << " " << reply;
+    EXPECT_FALSE(reply.value("message", "").empty());
+    return reply.value("error", "");
+  }
+
+  FakeStatistics statistics;
+  std::filesystem::path directory, path;
+  std::optional<Commands> commands;
+  std::optional<ControlSocket> socket;
+  std::vector<int> descriptors;
+};
+
+TEST_F(ControlSocketTest, AccountsVhostsAndPermissions) {
+  result_of_verb({{"command", "add_user"}, {"user", "u"}, {"password", "p"}});
+  EXPECT_EQ(error_of_verb({{"command", "add_user"}, {"user", "u"}, {"password", "p"}}), "already_exists");
+  EXPECT_EQ(error_of_verb({{"command", "add_user"}, {"user", "v"}}), "bad_argument");
+  EXPECT_EQ(error_of_verb({{"command", "add_user"}, {"user", 5}, {"password", "p"}}), "bad_argument");
+  result_of_verb({{"command", "change_password"}, {"user", "u"}, {"password", "q"}});
+  result_of_verb({{"command", "set_user_tags"}, {"user", "u"}, {"tags", {"administrator"}}});
+  EXPECT_EQ(error_of_verb({{"command", "set_user_tags"}, {"user", "u"}, {"tags", "x"}}), "bad_argument");
+  EXPECT_EQ(error_of_verb({{"command", "delete_user"}, {"user", "w"}}), "no_such_user");
+  EXPECT_EQ(result_of_verb({{"command", "list_users"}}),
+            json::parse(R"([{"user":"guest","tags":["administrator"]},{"user":"u","tags":["administrator"]}])"));
+  result_of_verb({{"command", "add_vhost"}, {"vhost", "v"}, {"description", "d"}, {"tags", {"t"}}});
+  EXPECT_EQ(result_of_verb({{"command", "list_vhosts"}, {"columns", {"name"}}}),
+            json::parse(R"([{"name":"/"},{"name":"v"}])"));
+  result_of_verb({{"command", "set_permissions"},
+                  {"user", "u"},
+                  {"vhost", "v"},
+                  {"configure", "c"},
+                  {"write", ""},
+                  {"read", ".*"}});
+  EXPECT_EQ(result_of_verb({{"command", "list_permissions"}, {"vhost", "v"}}),
+            json::parse(R"([{"user":"u","configure":"c","write":"","read":".*"}])"));
+  EXPECT_EQ(error_of_verb({{"command", "list_permissions"}, {"vhost", "w"}}), "no_such_vhost");
+  result_of_verb({{"command", "clear_permissions"}, {"user", "u"}, {"vhost", "v"}});
+  EXPECT_EQ(result_of_verb({{"command", "list_permissions"}, {"vhost", "v"}}), json::array());
+  result_of_verb({{"command", "delete_vhost"}, {"vhost", "v"}});
+  result_of_verb({{"command", "delete_user"}, {"user", "u"}});
+  EXPECT_EQ(plane->catalog().users().size(), 1u);
+}
+
+TEST_F(ControlSocketTest, TopologyIsListedAndChanged) {
+  auto client = open(1);
+  auto declared = std::get<broker::QueueDeclared>(ask(client, queue("q")));
+  const_cast<broker::QueueCounters*>(workers[0]->queue("q")->counters)->enqueued.add(5);
+  ASSERT_TRUE(is_done(ask(client, bind("amq.topic", "q", "a.#"))));
+  EXPECT_EQ(result_of_verb({{"command", "list_queues"}, {"columns", {"name", "messages", "enqueued", "worker"}}}),
+            json::array({{{"name", "q"}, {"messages", 0}, {"enqueued", 5}, {"worker", declared.home}}}));
+  EXPECT_EQ(error_of_verb({{"command", "list_queues"}, {"columns", {"colour"}}}), "bad_argument");
+  EXPECT_EQ(result_of_verb({{"command", "list_exchanges"}}).size(), std::size(predeclared_exchanges));
+  json bindings = result_of_verb({{"command", "list_bindings"}});
+  ASSERT_EQ(bindings.size(), 2u);
+  EXPECT_EQ(bindings[0]["source_name"], "");
+  EXPECT_EQ(bindings[0]["routing_key"], "q");
+  EXPECT_EQ(bindings[1]["source_name"], "amq.topic");
+  EXPECT_EQ(result_of_verb({{"command", "purge_queue"}, {"queue", "q"}})["count"], 7);
+  EXPECT_EQ(result_of_verb({{"command", "delete_queue"}, {"queue", "q"}, {"if_empty", false}})["count"], 7);
+  EXPECT_EQ(error_of_verb({{"command", "delete_queue"}, {"queue", "q"}}), "not_found");
+  EXPECT_EQ(result_of_verb({{"command", "list_queues"}}), json::array());
+}
+
+TEST_F(ControlSocketTest, ConnectionsChannelsAndConsumersAreListedAndClosed) {
+  auto client = open(1);
+  auto declared = std::get<broker::QueueDeclared>(ask(client, queue("q")));
+  notify(client, broker::ChannelOpened{3});
+  broker::ConsumerAdded added;
+  added.channel = 3;
+  added.queue = declared.queue;
+  added.tag = std::string("tag\xff");  // what is no UTF-8 is shown all the same
+  notify(client, added);
+  json connection = result_of_verb({{"command", "list_connections"}})[0];
+  EXPECT_EQ(connection["user"], "guest");
+  EXPECT_EQ(connection["peer_host"], "198.18.0.1");
+  EXPECT_EQ(connection["peer_port"], "40001");
+  EXPECT_EQ(connection["state"], "blocked");
+  EXPECT_EQ(connection["recv_oct"], 77);
+  EXPECT_EQ(connection["channels"], 1);
+  EXPECT_EQ(result_of_verb({{"command", "list_channels"}})[0]["pid"], "<1.1.1.3>");
+  json consumers = result_of_verb({{"command", "list_consumers"}});
+  ASSERT_EQ(consumers.size(), 1u);
+  EXPECT_EQ(consumers[0]["queue_name"], "q");
+  EXPECT_EQ(consumers[0]["consumer_tag"], "tag\xef\xbf\xbd");
+  // A queue that has gone has no consumers, whatever notices are still on their way.
+  ASSERT_TRUE(is_done(ask(client, broker::DeleteQueue{.name = "q"})));
+  EXPECT_EQ(result_of_verb({{"command", "list_consumers"}}), json::array());
+
+  EXPECT_EQ(error_of_verb({{"command", "close_connection"}, {"pid", "x"}, {"explanation", "e"}}), "bad_argument");
+  EXPECT_EQ(error_of_verb({{"command", "close_connection"}, {"pid", "<0.9.9>"}, {"explanation", "e"}}), "not_found");
+  result_of_verb({{"command", "close_connection"}, {"pid", connection["pid"]}, {"explanation", "enough"}});
+  EXPECT_EQ(workers[1]->closed.at(0), std::pair(client, std::string("enough")));
+}
+
+TEST_F(ControlSocketTest, DefinitionsGoThroughTheSocket) {
+  result_of_verb({{"command", "import_definitions"},
+                  {"definitions", {{"vhosts", {{{"name", "v"}}}}, {"policies", {{{"name", "p"}}}}}}});
+  json exported = result_of_verb({{"command", "export_definitions"}});
+  EXPECT_EQ(exported["vhosts"].size(), 2u);
+  EXPECT_EQ(exported["product_version"], "1.2.3");
+  json report = result_of_verb({{"command", "import_definitions"}, {"definitions", {{"policies", {{{"name", "p"}}}}}}});
+  EXPECT_EQ(report["report"][0], "policies: 1 entry is not supported: left out");
+  EXPECT_EQ(error_of_verb({{"command", "import_definitions"}, {"definitions", {{"users", 1}}}}), "bad_argument");
+  EXPECT_EQ(error_of_verb({{"command", "import_definitions"}}), "bad_argument");
+}
+
+TEST_F(ControlSocketTest, StatisticsAreRead) {
+  open(0);
+  commands->poll(now);
+  statistics.busy = 25;
+  statistics.idle = 75;
+  statistics.packets = 3000;
+  now += std::chrono::seconds(2);
+  commands->poll(now);
+  json workers_rows = result_of_verb({{"command", "workers"}});
+  ASSERT_EQ(workers_rows.size(), 2u);
+  EXPECT_EQ(workers_rows[1]["core"], 3);
+  EXPECT_DOUBLE_EQ(workers_rows[1]["busy_percent"].get<double>(), 25.0);
+  EXPECT_DOUBLE_EQ(workers_rows[1]["idle_percent"].get<double>(), 75.0);
+  EXPECT_NEAR(workers_rows[1]["packets_in_rate"].get<double>(), 1500.0, 10.0);
+  EXPECT_DOUBLE_EQ(workers_rows[1]["longest_turn_us"].get<double>(), 2.5);
+  EXPECT_EQ(workers_rows[1]["refusals"]["tcp checksum"], 3);
+
+  for (int i = 0; i < 100; i++) statistics.latency[0].record(1000);
+  statistics.latency[1].record(1000000);
+  json latency = result_of_verb({{"command", "latency"}});
+  ASSERT_EQ(latency.size(), 3u);
+  EXPECT_EQ(latency[2]["worker"], "all");
+  EXPECT_EQ(latency[2]["messages"], 101);
+  EXPECT_NEAR(latency[2]["p50_us"].get<double>(), 1.0, 0.05);
+  EXPECT_NEAR(latency[2]["max_us"].get<double>(), 1000.0, 0.1);
+
+  json ports = result_of_verb({{"command", "ports"}});
+  EXPECT_EQ(ports[0]["packets_in"], 10);
+  EXPECT_EQ(ports[0]["drops"]["no buffer"], 1);
+  EXPECT_EQ(ports[0]["queues"][0]["bytes_out"], 2000);
+
+  json status = result_of_verb({{"command", "status"}});
+  EXPECT_EQ(status["product"], "Talaria");
+  EXPECT_EQ(status["connections"], 1);
+  EXPECT_EQ(status["uptime_seconds"], 2);
+}
+
+TEST_F(ControlSocketTest, LogLevelAndStop) {
+  json before = result_of_verb({{"command", "log_level"}})["level"];
+  EXPECT_EQ(result_of_verb({{"command", "log_level"}, {"level", "error"}})["level"], "error");
+  EXPECT_EQ(error_of_verb({{"command", "log_level"}, {"level", "loud"}}), "bad_argument");
+  EXPECT_EQ(result_of_verb({{"command", "log_level"}})["level"], "error");
+  EXPECT_FALSE(commands->stop_requested());
+  result_of_verb({{"command", "stop"}});
+  EXPECT_TRUE(commands->stop_requested());
+  EXPECT_EQ(result_of_verb({{"command", "log_level"}, {"level", before}})["level"], before);
+}
+
+TEST_F(ControlSocketTest, GarbageIsAnsweredAndTheClientKept) {
+  int client = connect();
+  for (const char* garbage :
+       {"", "garbage", "{", "[]", "5", "{}", R"({"command":5})", R"({"command":"fly"})", "\x01\xff\xfe",
+        R"({"command":"list_queues","vhost":[]})", R"({"command":"list_queues","columns":{}})"}) {
+    write(client, std::string(garbage) + "\n");
+    turn();
+    json reply = json::parse(read(client), nullptr, false);
+    ASSERT_TRUE(reply.is_object()) << garbage;
+    EXPECT_FALSE(reply["ok"].get<bool>()) << garbage;
+  }
+  // Deep nesting costs no stack.
+  write(client, std::string(200000, '[') + "\n");
+  turn(20);
+  EXPECT_NE(read(client).find("bad_request"), std::string::npos);
+  write(client, "{\"command\":\"status\"}\n");
+  turn();
+  EXPECT_TRUE(json::parse(read(client))["ok"].get<bool>());
+}
+
+TEST_F(ControlSocketTest, LinesMayComeInPiecesAndMany) {
+  int client = connect();
+  write(client, "{\"comm");
+  turn();
+  EXPECT_EQ(read(client), "");
+  write(client, "and\":\"list_users\"}\n{\"command\":\"add_vhost\",\"vhost\":\"v\"}\n{\"command\":\"list_vhosts\"}\n");
+  turn(10);
+  std::istringstream lines(read(client));
+  std::string line;
+  std::vector<json> replies;
+  while (std::getline(lines, line)) replies.push_back(json::parse(line));
+  ASSERT_EQ(replies.size(), 3u);
+  EXPECT_EQ(replies[2]["result"].size(), 2u) << "each line sees what the one before it did";
+}
+
+TEST_F(ControlSocketTest, AHalfClosedClientStillGetsItsAnswer) {
+  int client = connect();
+  write(client, "{\"command\":\"add_vhost\",\"vhost\":\"v\"}\n");
+  ::shutdown(client, SHUT_WR);
+  turn(10);
+  EXPECT_NE(read(client).find("\"ok\":true"), std::string::npos);
+  EXPECT_TRUE(is_closed(client));
+  EXPECT_EQ(socket->clients(), 0u);
+}
+
+TEST_F(ControlSocketTest, ALineThatNeverEndsIsTheClientsEnd) {
+  int client = connect();
+  std::string chunk(64 * 1024, 'x');
+  for (int i = 0; i < 40 && socket->dropped() == 0; i++) {
+    ::send(client, chunk.data(), chunk.size(), MSG_NOSIGNAL);
+    turn(1);
+  }
+  EXPECT_EQ(socket->dropped(), 1u);
+  turn();
+  EXPECT_NE(read(client).find("longer than 1 MiB"), std::string::npos);
+  EXPECT_EQ(socket->clients(), 0u);
+}
+
+TEST_F(ControlSocketTest, WhoTakesNothingIsDroppedAndHoldsNobodyUp) {
+  auto session = open(0);
+  for (int i = 0; i < 3000; i++) send(session, queue("a-queue-with-a-long-name-" + std::to_string(i)));
+  settle();
+  int slow = connect();
+  write(slow, "{\"command\":\"list_queues\"}\n");
+  turn();
+  EXPECT_EQ(socket->clients(), 1u);
+  int other = connect();
+  write(other, "{\"command\":\"list_users\"}\n");
+  turn();
+  EXPECT_NE(read(other).find("guest"), std::string::npos);
+  now += ControlSocket::stalled_max + std::chrono::seconds(1);
+  turn();
+  EXPECT_EQ(socket->clients(), 1u) << "the other one is only idle";
+  now += ControlSocket::idle_max;
+  turn();
+  EXPECT_EQ(socket->clients(), 0u);
+}
+
+TEST_F(ControlSocketTest, AClientThatLeavesTakesItsTicketAlong) {
+  workers[2]->held = true;
+  int client = connect();
+  write(client, "{\"command\":\"add_vhost\",\"vhost\":\"v\"}\n");
+  turn();
+  ::close(client);
+  descriptors.pop_back();
+  turn();
+  EXPECT_EQ(socket->clients(), 0u);
+  workers[2]->held = false;
+  turn();
+  EXPECT_NE(plane->catalog().vhost("v"), nullptr);
+}
+
+TEST_F(ControlSocketTest, OnlySoManyClientsAreLetIn) {
+  for (size_t i = 0; i < ControlSocket::clients_max + 10; i++) {
+    connect();
+    turn(1);
+  }
+  EXPECT_EQ(socket->clients(), ControlSocket::clients_max);
+  EXPECT_EQ(socket->dropped(), 10u);
+  ::close(descriptors.front());
+  descriptors.erase(descriptors.begin());
+  turn();
+  EXPECT_EQ(result_of_verb({{"command", "list_users"}}).size(), 1u);
+}
+
+TEST_F(ControlSocketTest, TheFileHasItsRightsAndBelongsToOneBroker) {
+  struct stat found {};
+  ASSERT_EQ(::stat(path.c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777, 0660u);
+  EXPECT_THROW(ControlSocket(path, *commands), std::runtime_error);
+  socket.reset();
+  EXPECT_FALSE(std::filesystem::exists(path));
+  // A broker that died leaves its socket behind.
+  int dead = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.native().size());
+  ASSERT_EQ(::bind(dead, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ::close(dead);
+  socket.emplace(path, *commands);
+  EXPECT_EQ(result_of_verb({{"command", "list_users"}}).size(), 1u);
+  socket.reset();
+  // What is no socket is not ours to remove.
+  std::ofstream(path) << "a file";
+  EXPECT_THROW(ControlSocket(path, *commands), std::system_error);
+  EXPECT_TRUE(std::filesystem::exists(path));
+  EXPECT_THROW(ControlSocket(std::string(300, 'x'), *commands), std::runtime_error);
+}
+
+TEST(Listings, ConnectionNamesGoThereAndBack) {
+  broker::SessionAddress address{{17, 3}, 2}, back;
+  EXPECT_EQ(connection_pid(address), "<2.17.3>");
+  ASSERT_TRUE(connection_from_pid("<2.17.3>", back));
+  EXPECT_EQ(back, address);
+  for (const char* wrong : {"", "<>", "<1>", "<1.2>", "<1.2.3.4>", "1.2.3", "<a.b.c>", "<1.2.3", "<99.1.1>", "<1..3>",
+                            "<4294967296.1.1>", "<-1.2.3>"})
+    EXPECT_FALSE(connection_from_pid(wrong, back)) << wrong;
+}
+
+}  // namespace
+}  // namespace talaria::control
