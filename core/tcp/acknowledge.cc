@@ -119,9 +119,9 @@ void Stack::on_new_acknowledgement(Connection& connection, const Segment& segmen
   if (send.finish && connection.fin_acknowledged()) on_finish_acknowledged(connection);
 }
 
-// One segment a round trip is timed: never one that was sent twice (Karn), nor by an ACK that waited for a gap before it.
-// In recovery, when none such comes by, the timestamp option tells, if the echo is that of a retransmission: an older one
-// may have waited for an ACK that was lost, and would make the timeout feed on itself.
+// One segment a round trip is timed: never one that was sent twice (Karn), nor by an ACK that waited for a gap before
+// it. In recovery, when none such comes by, the timestamp option tells, if the echo is that of a retransmission: an
+// older one may have waited for an ACK that was lost, and would make the timeout feed on itself.
 void Stack::sample_round_trip(Connection& connection, const Segment& segment) {
   if (connection.timing && at_or_after(segment.acknowledgement, connection.timed_end)) {
     if (connection.scoreboard.empty() && connection.send.duplicate_acks == 0) return end_timing(connection);

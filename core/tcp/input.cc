@@ -97,7 +97,11 @@ void Stack::on_segment(Connection& connection, const Segment& segment, net::Pack
   else if (!acceptable(connection, segment))
     return;
   connection.receive.last_segment = now_;
-  if (connection.keepalive_probes != 0) connection.keepalive_probes = 0;
+  if (connection.keepalive_probes != 0) {
+    connection.keepalive_probes = 0;
+    connection.keepalive_due = now_ + config_.keepalive_idle;
+    arm_by(connection, connection.keepalive_due);
+  }
 
   if (!segment.has(flag_ack)) return counters_.drop_no_ack_flag.add();
   if (connection.receive.state == State::syn_received && !on_syn_received(connection, segment)) return;

@@ -77,10 +77,6 @@ Outcome converse(const Scenario& run) {
     if (testing::Test::HasFatalFailure()) break;
   }
   Outcome outcome{world.now - start, world.frames};
-  if (getenv("SHOW"))
-    printf("loss %.3f seed %lu: %.3f s, %zu frames, rto %lu+%lu fast %lu\n", run.link.loss, run.seed,
-           double(outcome.took.count()) / 1e9, outcome.frames, world.client.stack.counters().timeouts.value(),
-           world.server.stack.counters().timeouts.value(), world.client.stack.counters().fast_retransmits.value());
 
   EXPECT_EQ(client.received, run.bytes);
   EXPECT_EQ(server.received, run.bytes);

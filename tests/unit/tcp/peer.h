@@ -35,6 +35,7 @@ class StackTest : public testing::Test {
     stack.emplace(config, *host, base::HashKey{3, 4});
     stack->listen(our_port);
     introduce_peer();
+    turn();
   }
   static Config small() {
     Config config;
@@ -94,7 +95,10 @@ class StackTest : public testing::Test {
     stack->check_invariants();
     sent.clear();
     for (const net::Frame& frame : std::exchange(device.sent, {})) {
-      if (base::load_be16(frame.data() + 12) != net::ethertype_ipv4) continue;
+      if (base::load_be16(frame.data() + 12) == net::ethertype_arp) {
+        introduce_peer();
+        continue;
+      }
       auto ip = net::parse_ipv4(base::Bytes(frame).subspan(14));
       ASSERT_TRUE(ip);
       base::Bytes l4 = base::Bytes(frame).subspan(34, ip->total_bytes - 20u);
@@ -205,6 +209,7 @@ class StackTest : public testing::Test {
   uint32_t our_clock = 0;
 
  private:
+  // The peer asks who we are, and so says who it is.
   void introduce_peer() {
     net::Frame frame(14 + net::arp_bytes);
     net::emit_ethernet({.destination = net::broadcast_mac, .source = peer_mac, .vlan = {}, .type = net::ethertype_arp},
@@ -215,7 +220,6 @@ class StackTest : public testing::Test {
                    .target_address = our_address},
                   frame.data() + 14);
     device.arriving.push_back(frame);
-    turn();
   }
 };
 
