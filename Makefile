@@ -44,6 +44,7 @@ $(B)/dpdk-app/%.o: EXTRA = -fno-exceptions $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL 
 $(B)/control/%.o: EXTRA := -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
 # Where libraries that throw are used: command line, log, control thread.
 $(patsubst %,$(B)/dpdk-app/%.o,main options log control_thread): EXTRA = $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
+$(B)/tests/unit/dpdk-app/%.o: EXTRA = $(DPDK_CFLAGS)
 
 $(B)/%.o: %.cc
 	@mkdir -p $(@D)
@@ -80,14 +81,15 @@ programs: $(B)/bin/talariad $(B)/bin/talariactl
 unit_dir = tests/unit/$(patsubst core/%,%,$(1))
 unit_program = $(B)/tests/unit_$(subst /,_,$(patsubst core/%,%,$(1)))
 unit_objects = $(patsubst %.cc,$(B)/%.o,$(wildcard $(call unit_dir,$(1))/*.cc))
-TESTED_LAYERS := $(foreach l,$(CORE_LAYERS) control,$(if $(wildcard $(call unit_dir,$(l))/*.cc),$(l)))
+TESTED_LAYERS := $(foreach l,$(CORE_LAYERS) control dpdk-app,$(if $(wildcard $(call unit_dir,$(l))/*.cc),$(l)))
 UNIT_PROGRAMS := $(foreach l,$(TESTED_LAYERS),$(call unit_program,$(l)))
 
 define unit_test_program
 $(call unit_program,$(1)): $(call unit_objects,$(1)) $(call libs,$(1))
 	@mkdir -p $$(@D)
 	@echo "  LD    $$@"
-	@$$(CXX) -o $$@ $$^ $$(LDFLAGS_ALL) $(if $(filter control,$(1)),$(CONTROL_LIBS)) -lgmock -lgtest_main -lgtest
+	@$$(CXX) -o $$@ $$^ $$(LDFLAGS_ALL) $(if $(filter control dpdk-app,$(1)),$(CONTROL_LIBS)) $(if $(filter dpdk-app,$(1)),$$(DPDK_LIBS)) \
+	  -lgmock -lgtest_main -lgtest
 endef
 $(foreach l,$(TESTED_LAYERS),$(eval $(call unit_test_program,$(l))))
 

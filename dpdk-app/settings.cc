@@ -4,7 +4,7 @@
 #include <array>
 #include <charconv>
 
-#include "core/broker/address.h"
+#include "core/broker/engine.h"
 
 namespace talaria::app {
 namespace {
@@ -177,6 +177,11 @@ std::optional<Refusal> find_contradiction(const Settings& settings) {
   if (settings.memory_mib < memory_mib_min || settings.memory_mib > memory_mib_max)
     return Refusal{"memory-mib", "a worker takes " + std::to_string(memory_mib_min) + " to " +
                                      std::to_string(memory_mib_max) + " MiB"};
+  // The engine keeps an eighth at most for what the other workers have under way.
+  const size_t kept = broker::Engine::reserve_bytes(settings.workers);
+  if (const size_t least = ((8 * kept) >> 20) + 1; settings.memory_mib < least)
+    return Refusal{"memory-mib", "with " + std::to_string(settings.workers) + " workers each needs " +
+                                     std::to_string(least) + " MiB at least"};
 
   if (settings.file_prefix.empty() || settings.file_prefix.size() > 64 ||
       settings.file_prefix.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=

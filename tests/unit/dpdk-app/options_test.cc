@@ -1,0 +1,123 @@
+#include "dpdk-app/options.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace talaria::app {
+namespace {
+
+class Options : public ::testing::Test {
+ protected:
+  ~Options() override { std::filesystem::remove(file_); }
+
+  void write_file(const std::string& text) { std::ofstream(file_) << text; }
+  std::expected<Settings, Ending> read(std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "talariad");
+    return read_options(static_cast<int>(arguments.size()), arguments.data(), file_);
+  }
+  // What is said when it is refused.
+  std::string refusal(std::vector<const char*> arguments) {
+    auto settings = read(std::move(arguments));
+    if (settings) return "";
+    EXPECT_EQ(settings.error().status, 2);
+    return settings.error().text;
+  }
+  bool refused(std::vector<const char*> arguments, const std::string& with) {
+    const std::string text = refusal(std::move(arguments));
+    EXPECT_NE(text.find(with), text.npos) << "said: " << text;
+    return !text.empty();
+  }
+
+  const std::string file_ = std::filesystem::temp_directory_path() / ("talaria-options-" + std::to_string(getpid()));
+  const std::string minimal_ = "vdev = net_tap0,iface=t0\naddress = 198.18.0.2/24\n";
+};
+
+TEST_F(Options, CommandLineAlone) {
+  auto settings = read({"--vdev", "net_tap0,iface=t0", "--address", "198.18.0.2/24", "--no-huge", "--workers", "2",
+                        "--cores", "1", "--vlan", "7", "--demo-account", "--idle", "spin", "--memory-mib=64"});
+  ASSERT_TRUE(settings) << settings.error().text;
+  EXPECT_EQ(settings->vdevs, std::vector<std::string>{"net_tap0,iface=t0"});
+  EXPECT_EQ(settings->address.value, 0xc6120002u);
+  EXPECT_EQ(settings->workers, 2);
+  EXPECT_EQ(settings->cores, std::vector<unsigned>{1});
+  EXPECT_EQ(settings->vlan, 7);
+  EXPECT_EQ(settings->idle, IdleMode::spin);
+  EXPECT_EQ(settings->memory_mib, 64u);
+  EXPECT_FALSE(settings->huge_pages);
+  EXPECT_TRUE(settings->demo_account);
+  EXPECT_EQ(settings->amqp_port, 5672);
+}
+
+TEST_F(Options, FileAlone) {
+  write_file("# the lab\n\n" + minimal_ + "vdev = net_ring0\n  cores=2-3\nno-huge\ndemo-account = false\n");
+  auto settings = read({});
+  ASSERT_TRUE(settings) << settings.error().text;
+  EXPECT_EQ(settings->vdevs, (std::vector<std::string>{"net_tap0,iface=t0", "net_ring0"}));
+  EXPECT_EQ(settings->workers, 2) << "as many as cores";
+  EXPECT_FALSE(settings->huge_pages);
+  EXPECT_FALSE(settings->demo_account);
+}
+
+TEST_F(Options, CommandLineWins) {
+  write_file(minimal_ + "mtu = 1400\nworkers = 4\n");
+  auto settings = read({"--mtu", "1300", "--vdev", "net_null0"});
+  ASSERT_TRUE(settings) << settings.error().text;
+  EXPECT_EQ(settings->mtu, 1300);
+  EXPECT_EQ(settings->workers, 4);
+  EXPECT_EQ(settings->vdevs, std::vector<std::string>{"net_null0"});
+}
+
+TEST_F(Options, RefusalNamesTheLine) {
+  write_file(minimal_ + "speed = 11\n");
+  EXPECT_TRUE(refused({}, file_ + " line 3: there is no setting 'speed'"));
+  write_file(minimal_ + "workers = 0\n");
+  EXPECT_TRUE(refused({}, file_ + " line 3: workers: '0' is no number from 1 to 64"));
+  write_file(minimal_ + "mtu = 1400\n\nmtu = 1500\n");
+  EXPECT_TRUE(refused({}, "line 5: 'mtu' stands already in line 3"));
+  write_file(minimal_ + "gateway = 198.18.1.1\n");
+  EXPECT_TRUE(refused({}, "line 3: gateway: 198.18.1.1 is outside"));
+  write_file(minimal_ + "mtu\n");
+  EXPECT_TRUE(refused({}, "line 3: 'mtu' needs a value"));
+  write_file(minimal_ + "config = elsewhere\n");
+  EXPECT_TRUE(refused({}, "line 3: there is no setting 'config'"));
+}
+
+TEST_F(Options, RefusalNamesTheOption) {
+  EXPECT_TRUE(refused({}, "--vdev: there is no port"));
+  EXPECT_TRUE(refused({"--address", "198.18.0.2"}, "--address: the length of the prefix is missing"));
+  EXPECT_TRUE(refused({"--mtu", "1e3"}, "--mtu: '1e3' is no number"));
+  EXPECT_TRUE(refused({"--workers", "70000"}, "--workers: '70000' is no number from 1 to 64"));
+  EXPECT_TRUE(refused({"--idle", "nap"}, "--idle: 'nap' is neither"));
+  EXPECT_TRUE(refused({"--log-level", "loud"}, "--log-level: 'loud' is none of"));
+  EXPECT_TRUE(refused({"--eal", "-l 1"}, "--eal: -l follows from --cores"));
+  EXPECT_TRUE(refused({"--speed"}, "--speed"));
+  EXPECT_TRUE(refused({"stray"}, "stray"));
+  write_file(minimal_ + "workers = 9\n");
+  EXPECT_TRUE(refused({"--workers", "0"}, "--workers: '0'")) << "not the file's line";
+}
+
+TEST_F(Options, OnlyTheDefaultFileMayBeMissing) {
+  EXPECT_TRUE(read({"--vdev", "net_tap0", "--address", "198.18.0.2/24"}));
+  EXPECT_TRUE(refused({"--config", "/nonexistent/talaria.conf"}, "/nonexistent/talaria.conf"));
+}
+
+TEST_F(Options, HelpAndVersionEndWell) {
+  auto help = read({"--help"});
+  ASSERT_FALSE(help);
+  EXPECT_EQ(help.error().status, 0);
+  for (const char* option :
+       {"--vdev",        "--port",     "--address",      "--gateway",  "--vlan",           "--mtu",
+        "--workers",     "--cores",    "--control-core", "--idle",     "--memory-mib",     "--no-huge",
+        "--file-prefix", "--eal",      "--amqp-port",    "--data-dir", "--control-socket", "--demo-account",
+        "--log-level",   "--log-file", "--config",       "--version"})
+    EXPECT_NE(help.error().text.find(option), std::string::npos) << option;
+  auto version = read({"--version"});
+  ASSERT_FALSE(version);
+  EXPECT_EQ(version.error().status, 0);
+}
+
+}  // namespace
+}  // namespace talaria::app

@@ -1,0 +1,187 @@
+#include "dpdk-app/settings.h"
+
+#include <gtest/gtest.h>
+
+namespace talaria::app {
+namespace {
+
+Settings valid() {
+  Settings settings;
+  settings.vdevs = {"net_tap0,iface=t0"};
+  settings.address = {0xc6120002};  // 198.18.0.2
+  return settings;
+}
+
+std::string refused_setting(const Settings& settings) {
+  auto refusal = find_contradiction(settings);
+  return refusal ? refusal->setting : "";
+}
+
+TEST(Settings, CoreListKeepsItsOrder) {
+  EXPECT_EQ(parse_core_list("4"), (std::vector<unsigned>{4}));
+  EXPECT_EQ(parse_core_list("7,2-4,0"), (std::vector<unsigned>{7, 2, 3, 4, 0}));
+}
+
+TEST(Settings, CoreListRefusesWhatIsNone) {
+  for (const char* text :
+       {"", ",", "1,", "a", "1-", "-1", "3-2", "1,1", "0-3,2", "4096", "1 2", "99999999999999999999"})
+    EXPECT_FALSE(parse_core_list(text)) << text;
+}
+
+TEST(Settings, AddressNeedsItsPrefix) {
+  auto address = parse_address_with_prefix("198.18.0.2/24");
+  ASSERT_TRUE(address);
+  EXPECT_EQ(address->address.value, 0xc6120002u);
+  EXPECT_EQ(address->prefix_length, 24);
+  for (const char* text : {"198.18.0.2", "198.18.0.2/", "198.18.0.2/33", "198.18.0.2/0", "198.18.0.2/-1", "198.18/24",
+                           "198.18.0.0/24", "198.18.0.255/24", "224.0.0.1/24", "127.0.0.1/8", "0.0.0.0/8", "x/24"})
+    EXPECT_FALSE(parse_address_with_prefix(text)) << text;
+  EXPECT_TRUE(parse_address_with_prefix("198.18.0.0/31")) << "RFC 3021: both addresses are hosts";
+  EXPECT_TRUE(parse_address_with_prefix("198.18.0.255/32"));
+}
+
+TEST(Settings, PciAddressHasAShortForm) {
+  EXPECT_EQ(parse_pci_address("01:00.0"), "0000:01:00.0");
+  EXPECT_EQ(parse_pci_address("0000:af:1f.7"), "0000:af:1f.7");
+  for (const char* text : {"", "1:0.0", "0000:01:00", "0000:01:00.", "g000:01:00.0", "eth0", "0000:01:00.0,x=1"})
+    EXPECT_FALSE(parse_pci_address(text)) << text;
+}
+
+TEST(Settings, VdevNamesANetworkDriver) {
+  EXPECT_EQ(parse_vdev("net_af_xdp0,iface=eth1"), "net_af_xdp0,iface=eth1");
+  EXPECT_EQ(vdev_name("net_af_xdp0,iface=eth1"), "net_af_xdp0");
+  EXPECT_TRUE(parse_vdev("virtio_user0,path=/dev/vhost-net"));
+  for (const char* text : {"", "net_tap", "crypto_null0", "net_tap0 x", "NET_TAP0"})
+    EXPECT_FALSE(parse_vdev(text)) << text;
+}
+
+TEST(Settings, EalArgumentsAreSplitAsAShellWould) {
+  EXPECT_EQ(parse_eal_arguments("--log-level 'a b'  \"c d\"e ''"),
+            (std::vector<std::string>{"--log-level", "a b", "c de", ""}));
+  EXPECT_EQ(parse_eal_arguments("  "), std::vector<std::string>{});
+  EXPECT_FALSE(parse_eal_arguments("'open"));
+}
+
+TEST(Settings, EalArgumentsThatAreOursAreRefused) {
+  for (const char* text : {"-l 1", "-l1", "--lcores=1", "--no-huge", "--in-memory", "--vdev=net_null0", "-a 0:1",
+                           "--file-prefix x", "-m 64", "--proc-type=secondary"})
+    EXPECT_FALSE(parse_eal_arguments(text)) << text;
+  EXPECT_TRUE(parse_eal_arguments("--iova-mode=va --legacy-mem")) << "not ours";
+}
+
+TEST(Settings, ContradictionsAreFound) {
+  EXPECT_EQ(refused_setting(valid()), "");
+
+  Settings settings = valid();
+  settings.vdevs.clear();
+  EXPECT_EQ(refused_setting(settings), "vdev");
+
+  settings = valid();
+  settings.vdevs.push_back("net_tap0");
+  EXPECT_EQ(refused_setting(settings), "vdev") << "the same device twice";
+
+  settings = valid();
+  settings.pci_ports = {"0000:01:00.0", "0000:01:00.0"};
+  EXPECT_EQ(refused_setting(settings), "port");
+
+  settings = valid();
+  settings.address = {};
+  EXPECT_EQ(refused_setting(settings), "address");
+
+  settings = valid();
+  settings.gateway = net::Ipv4Address{0xc6120101};
+  EXPECT_EQ(refused_setting(settings), "gateway") << "in another network";
+  settings.gateway = settings.address;
+  EXPECT_EQ(refused_setting(settings), "gateway") << "the broker itself";
+  settings.gateway = net::Ipv4Address{0xc6120001};
+  EXPECT_EQ(refused_setting(settings), "");
+
+  settings = valid();
+  settings.cores = {1, 2};
+  EXPECT_EQ(refused_setting(settings), "cores") << "more cores than workers";
+  settings.workers = 3;
+  EXPECT_EQ(refused_setting(settings), "") << "fewer: they share";
+
+  settings = valid();
+  settings.file_prefix = "a/b";
+  EXPECT_EQ(refused_setting(settings), "file-prefix");
+
+  settings = valid();
+  settings.control_socket = std::string(108, 'x');
+  EXPECT_EQ(refused_setting(settings), "control-socket");
+}
+
+TEST(Settings, WorkersNeedMemoryForWhatIsUnderWay) {
+  Settings settings = valid();
+  settings.memory_mib = memory_mib_min;
+  EXPECT_EQ(refused_setting(settings), "");
+  settings.workers = 64;
+  EXPECT_EQ(refused_setting(settings), "memory-mib");
+  settings.memory_mib = 512;
+  EXPECT_EQ(refused_setting(settings), "");
+}
+
+// ---- cores ----------------------------------------------------------------------------------------------------------
+
+TEST(CorePlan, WorkersKeepAwayFromTheControlThread) {
+  Settings settings = valid();
+  settings.workers = 3;
+  auto plan = plan_cores(settings, {.usable = {0, 1, 2, 3}, .isolated = {}});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->control, 0u);
+  EXPECT_EQ(plan->workers, (std::vector<unsigned>{1, 2, 3}));
+  EXPECT_TRUE(plan->alone(0));
+}
+
+TEST(CorePlan, IsolatedCoresAreTheWorkers) {
+  Settings settings = valid();
+  settings.workers = 2;
+  auto plan = plan_cores(settings, {.usable = {0, 1, 2, 3}, .isolated = {0, 3}});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->control, 1u);
+  EXPECT_EQ(plan->workers, (std::vector<unsigned>{0, 3}));
+}
+
+TEST(CorePlan, FewCoresAreShared) {
+  Settings settings = valid();
+  settings.workers = 3;
+  auto plan = plan_cores(settings, {.usable = {0, 1}, .isolated = {}});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->workers, (std::vector<unsigned>{1, 0, 1}));
+  EXPECT_FALSE(plan->alone(0)) << "worker 2 is there as well";
+  EXPECT_FALSE(plan->alone(1)) << "the control thread is there as well";
+
+  settings.workers = 1;
+  plan = plan_cores(settings, {.usable = {5}, .isolated = {}});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->control, 5u);
+  EXPECT_EQ(plan->workers, (std::vector<unsigned>{5}));
+}
+
+TEST(CorePlan, WhatWasAskedForIsKept) {
+  Settings settings = valid();
+  settings.workers = 2;
+  settings.cores = {2, 0};
+  auto plan = plan_cores(settings, {.usable = {0, 1, 2, 3}, .isolated = {}});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->control, 1u) << "the first without a worker";
+  EXPECT_EQ(plan->workers, (std::vector<unsigned>{2, 0}));
+  settings.control_core = 2;
+  EXPECT_EQ(plan_cores(settings, {.usable = {0, 1, 2, 3}, .isolated = {}})->control, 2u);
+}
+
+TEST(CorePlan, CoresThatAreNotThereAreRefused) {
+  Settings settings = valid();
+  settings.cores = {9};
+  auto plan = plan_cores(settings, {.usable = {0, 1}, .isolated = {}});
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().setting, "cores");
+  settings.cores.clear();
+  settings.control_core = 7;
+  plan = plan_cores(settings, {.usable = {0, 1}, .isolated = {}});
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().setting, "control-core");
+}
+
+}  // namespace
+}  // namespace talaria::app
