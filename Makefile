@@ -93,12 +93,14 @@ $(call unit_program,$(1)): $(call unit_objects,$(1)) $(call libs,$(1))
 endef
 $(foreach l,$(TESTED_LAYERS),$(eval $(call unit_test_program,$(l))))
 
-$(B)/tests/sim: $(patsubst %.cc,$(B)/%.o,$(wildcard tests/sim/*.cc)) $(call libs,control) $(foreach l,$(CORE_LAYERS),$(call lib,$(l)))
+# Simulator and benchmarks run the whole broker without DPDK. (tests/sim and tests/bench are where their objects lie.)
+broker_libs := $(foreach l,$(call may_use,dpdk-app),$(call lib,$(l)))
+$(B)/bin/sim: $(patsubst %.cc,$(B)/%.o,$(wildcard tests/sim/*.cc)) $(broker_libs)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
-	@$(CXX) -o $@ $^ $(LDFLAGS_ALL) $(CONTROL_LIBS) -lgtest
+	@$(CXX) -o $@ $^ $(LDFLAGS_ALL) $(CONTROL_LIBS)
 
-$(B)/tests/bench: $(patsubst %.cc,$(B)/%.o,$(wildcard tests/bench/*.cc)) $(call libs,control) $(foreach l,$(CORE_LAYERS),$(call lib,$(l)))
+$(B)/bin/bench: $(patsubst %.cc,$(B)/%.o,$(wildcard tests/bench/*.cc)) $(broker_libs)
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	@$(CXX) -o $@ $^ $(LDFLAGS_ALL) $(CONTROL_LIBS) -lbenchmark
@@ -106,8 +108,8 @@ $(B)/tests/bench: $(patsubst %.cc,$(B)/%.o,$(wildcard tests/bench/*.cc)) $(call 
 BENCH_OPTIONS ?=
 
 .PHONY: bench
-bench: $(B)/tests/bench ## benchmarks of each layer and of the whole walk; BENCH_OPTIONS=--benchmark_filter=Queue
-	@$(B)/tests/bench $(BENCH_OPTIONS)
+bench: $(B)/bin/bench ## benchmarks of each layer and of the whole walk; BENCH_OPTIONS=--benchmark_filter=Queue
+	@$(B)/bin/bench $(BENCH_OPTIONS)
 
 .PHONY: unit
 unit: $(UNIT_PROGRAMS) ## unit tests, one program a layer
@@ -132,9 +134,9 @@ SIM_RUNS ?= 200
 SIM_OPTIONS = $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(PLANT),--plant $(PLANT))
 
 .PHONY: sim
-sim: $(B)/tests/sim ## the simulator over many seeds; SEED=n (SCENARIO=, PLANT=) replays one
-	@$(if $(SEED),$(B)/tests/sim --seed $(SEED) $(SIM_OPTIONS), \
-	  scripts/run-tests --suite sim --closing-line 'planted-bugs: $(B)/tests/sim --self-test' 'seeds: $(B)/tests/sim --runs $(SIM_RUNS) $(SIM_OPTIONS)')
+sim: $(B)/bin/sim ## the simulator over many seeds; SEED=n (SCENARIO=, PLANT=) replays one
+	@$(if $(SEED),$(B)/bin/sim --seed $(SEED) $(SIM_OPTIONS), \
+	  scripts/run-tests --suite sim --closing-line 'planted-bugs: $(B)/bin/sim --self-test' 'seeds: $(B)/bin/sim --runs $(SIM_RUNS) $(SIM_OPTIONS)')
 
 # Each tests/fuzz/NAME.cc is a libFuzzer target with the corpus tests/fuzz/corpus/NAME; it fuzzes one layer and links only
 # what that layer may use. clang builds the fuzzers with sanitizers; the corpora are replayed by the compiler in use.

@@ -122,8 +122,7 @@ void AmqpClient::publish(Channel& channel) {
                message.exchange.c_str(), message.key.c_str(), properties.message_id->c_str());
   const uint64_t number = model_.published(std::move(message));
   channel.unaccepted.push_back(number);
-  if (channel.confirms && !(channel.pending && channel.pending->reply == method::confirm_select_ok))
-    channel.unconfirmed[++channel.published] = number;
+  if (channel.confirms) channel.unconfirmed[++channel.published] = number;
 }
 
 // ---- settling -------------------------------------------------------------------------------------------------------

@@ -76,6 +76,22 @@ tcp::Config draw_tcp(Random& random) {
   return config;
 }
 
+PeerConfig draw_peer(Random& random, uint8_t number) {
+  PeerConfig config;
+  config.mac = mac_of(number);
+  config.address = address_of(number);
+  config.mss = static_cast<uint16_t>(random.between(100, 1460));
+  config.receive_buffer = static_cast<uint32_t>(random.between(300, 65535));
+  config.in_flight_max = static_cast<uint32_t>(random.between(200, 65535));
+  config.timeout = random.between(100ms, 1000ms);
+  // A scale that would round a small buffer down to nothing is a broken peer.
+  if (random.chance(0.5)) config.window_scale = static_cast<uint8_t>(random.between(0, config.receive_buffer / 10'000));
+  config.timestamps = random.chance(0.5);
+  config.sack_permitted = random.chance(0.5);
+  config.near_wrap = random.chance(0.3);
+  return config;
+}
+
 Pace draw_pace(Random& random) {
   Pace pace;
   if (random.chance(0.3)) pace.turn_cost = random.between(500ns, 50us);

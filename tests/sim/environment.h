@@ -4,6 +4,7 @@
 #include "core/tcp/config.h"
 #include "tests/sim/network.h"
 #include "tests/sim/nic.h"
+#include "tests/sim/peer.h"
 #include "tests/sim/world.h"
 
 namespace talaria::sim {
@@ -25,6 +26,8 @@ Weather draw_weather(Random& random);
 Link draw_link(Random& random, const Weather& weather);
 NicConfig draw_nic(Random& random, uint8_t number);
 tcp::Config draw_tcp(Random& random);
+// Without name and links.
+PeerConfig draw_peer(Random& random, uint8_t number);
 Pace draw_pace(Random& random);
 
 }  // namespace talaria::sim

@@ -175,8 +175,8 @@ int self_test(const CommandLine& line) {
     good ? passed++ : failed++;
   };
   const std::vector<std::pair<Plant, std::string>> plants{
-      {Plant::lost_segment, "tcp"},    {Plant::drop_requeue, "amqp"}, {Plant::lost_publish, "amqp"},
-      {Plant::double_confirm, "amqp"}, {Plant::early_answer, "amqp"},
+      {Plant::lost_segment, "tcp"},       {Plant::drop_requeue, "amqp"},        {Plant::lost_publish, "amqp"},
+      {Plant::swapped_publishes, "amqp"}, {Plant::unmarked_redelivery, "amqp"}, {Plant::early_answer, "amqp"},
   };
   for (const auto& [plant, scenario] : plants) {
     uint64_t found = 0, survived = 0;
@@ -211,8 +211,8 @@ int run_main(int argc, char** argv) {
   app.add_option("--scenario", line.scenario, "tcp or amqp; by default the seed chooses")
       ->check(CLI::IsMember({"tcp", "amqp"}));
   app.add_option("--plant", plant, "plant a bug, to see it found")
-      ->check(
-          CLI::IsMember({"none", "lost-segment", "drop-requeue", "lost-publish", "double-confirm", "early-answer"}));
+      ->check(CLI::IsMember({"none", "lost-segment", "drop-requeue", "lost-publish", "swapped-publishes",
+                             "unmarked-redelivery", "early-answer"}));
   app.add_option("--jobs", line.jobs, "runs at a time")->capture_default_str()->check(CLI::Range(1, 64));
   app.add_option("--seconds-max", line.seconds_max, "real time one run may take")->capture_default_str();
   app.add_option("--capture-directory", line.capture_directory, "where captures of failed runs go")

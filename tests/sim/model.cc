@@ -61,6 +61,11 @@ void Model::remove_queue_sent(const std::string& name) {
 }
 void Model::queue_removed(const std::string& name) { queue(name).life.removed = world_.now(); }
 
+bool Model::may_be_gone(const std::string& name) const {
+  const Life& life = queue(name).life;
+  return life.added == base::never || life.remove_sent != base::never;
+}
+
 size_t Model::add_binding_sent(const ModelBinding& binding) {
   bindings_.push_back(binding);
   bindings_.back().life = {.add_sent = world_.now()};

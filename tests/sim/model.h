@@ -56,6 +56,8 @@ class Model {
   void queue_added(const std::string& name);
   void remove_queue_sent(const std::string& name);
   void queue_removed(const std::string& name);
+  // Its declaration was not answered, or its deletion was asked for.
+  bool may_be_gone(const std::string& name) const;
   size_t add_binding_sent(const ModelBinding& binding);
   void binding_added(size_t binding);
   void remove_binding_sent(size_t binding);

@@ -10,11 +10,12 @@ namespace talaria::sim {
 
 enum class Plant : uint8_t {
   none,
-  lost_segment,    // the bytes of one segment turn to zeros between card and stack, its checksum made right again
-  drop_requeue,    // one message that was given back never reaches its queue
-  lost_publish,    // one message disappears on its way to a queue's home
-  double_confirm,  // a queue says twice that it stored a message
-  early_answer,    // the control plane answers before every worker has applied the change
+  lost_segment,         // the bytes of one segment turn to zeros between card and stack, its checksum made right again
+  drop_requeue,         // one message that was given back never reaches its queue
+  lost_publish,         // one message disappears on its way to a queue's home, and is confirmed
+  swapped_publishes,    // two messages of one publisher overtake one another on their way to a queue
+  unmarked_redelivery,  // one message comes a second time as if it were the first
+  early_answer,         // the control plane answers before every worker has applied the change
 };
 
 std::optional<Plant> plant_named(std::string_view name);

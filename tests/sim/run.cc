@@ -7,12 +7,13 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr std::array<std::pair<Plant, std::string_view>, 6> plants{{
+constexpr std::array<std::pair<Plant, std::string_view>, 7> plants{{
     {Plant::none, "none"},
     {Plant::lost_segment, "lost-segment"},
     {Plant::drop_requeue, "drop-requeue"},
     {Plant::lost_publish, "lost-publish"},
-    {Plant::double_confirm, "double-confirm"},
+    {Plant::swapped_publishes, "swapped-publishes"},
+    {Plant::unmarked_redelivery, "unmarked-redelivery"},
     {Plant::early_answer, "early-answer"},
 }};
 

@@ -65,20 +65,10 @@ class TcpRun {
     return config;
   }
   PeerConfig peer_config(std::string name, uint8_t number) {
-    PeerConfig config;
+    PeerConfig config = draw_peer(random_, number);
     config.name = std::move(name);
-    config.mac = mac_of(number);
-    config.address = address_of(number);
     config.up = draw_link(random_, weather_);
     config.down = draw_link(random_, weather_);
-    config.mss = static_cast<uint16_t>(random_.between(100, 1460));
-    config.receive_buffer = static_cast<uint32_t>(random_.between(300, 65535));
-    config.in_flight_max = static_cast<uint32_t>(random_.between(200, 65535));
-    config.timeout = random_.between(100ms, 1000ms);
-    if (random_.chance(0.5)) config.window_scale = static_cast<uint8_t>(random_.between(0, 9));
-    config.timestamps = random_.chance(0.5);
-    config.sack_permitted = random_.chance(0.5);
-    config.near_wrap = random_.chance(0.3);
     return config;
   }
 

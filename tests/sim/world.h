@@ -80,8 +80,8 @@ class World {
   uint64_t instants() const { return instants_; }
   uint64_t turns() const { return turns_; }
 
-  // For what is found out inside a call of the core, which no exception may cross: the run fails when the round is over.
-  // The first one counts.
+  // For what is found out inside a call of the core, which no exception may cross: the run fails when the round is
+  // over. The first one counts.
   void fail_later(const std::string& why) {
     if (failure_.empty()) failure_ = why;
   }

@@ -1,0 +1,213 @@
+// The whole broker: any number of workers and the control plane, clients of both kinds that do what they please over
+// links that do what links do, and the model that knows what must come of it. Then the faults end, everybody finishes
+// what he began, the steward empties the queues, and nothing may be left.
+
+#include <memory>
+#include <vector>
+
+#include "tests/sim/amqp_client.h"
+#include "tests/sim/broker_node.h"
+#include "tests/sim/environment.h"
+#include "tests/sim/peer.h"
+#include "tests/sim/run.h"
+#include "tests/sim/stack_node.h"
+#include "tests/sim/steward.h"
+#include "tests/sim/wire_observer.h"
+
+namespace talaria::sim {
+
+namespace {
+
+constexpr uint16_t amqp_port = 5672;
+constexpr uint8_t steward_number = 9;
+constexpr Duration setup_patience = 600s;
+// A client whose last words were lost is noticed by keepalive, and what it held comes back only then.
+constexpr Duration patience = 1800s;
+constexpr Duration cool_down = 600s;
+
+class AmqpRun {
+ public:
+  explicit AmqpRun(const RunOptions& options)
+      : options_(options), world_(options.seed), random_(world_.random("amqp")), model_(world_) {
+    world_.set_trace(options.trace);
+    world_.check_every(8);
+    network_.capture_to(options.capture);
+    network_.observe([this](base::Bytes frame) { observer_.on_frame(frame); });
+  }
+
+  RunReport run() {
+    weather_ = draw_weather(random_);
+    topology_ = draw_topology(random_);
+    body_max_ = draw_body_max();
+    build_broker();
+    build_steward();
+    if (!world_.run_until([this] { return steward_->ready(); }, world_.now() + setup_patience))
+      fail("no progress: the topology is not declared; %s", steward_->describe().c_str());
+
+    for (uint64_t client = random_.between(1, 8); client > 0; client--) build_client(client);
+    world_.run_for(random_.between(100ms, weather_.slow ? 8s : 3s));
+    network_.stop_faults();
+    for (const auto& client : clients_) client->finish();
+    steward_->drain();
+    if (!world_.run_until([this] { return all_done(); }, world_.now() + patience)) fail_stuck();
+    model_.check_complete();
+    steward_->close();
+    world_.run_for(cool_down);
+    if (!steward_->closed()) fail("the steward's connection does not close");
+    broker_->check_all_home();
+    for (const auto& node : stacks_) node->check_all_home();
+    return report();
+  }
+
+ private:
+  size_t draw_body_max() {
+    const std::vector<size_t> sizes{200, 2000, 20'000, 300'000};
+    return sizes[random_.below(weather_.slow ? 3 : 4)];
+  }
+
+  void build_broker() {
+    BrokerConfig config;
+    const bool needs_peers = options_.plant != Plant::none;
+    config.workers = static_cast<broker::WorkerIndex>(random_.between(needs_peers ? 2 : 1, 4));
+    config.nic = draw_nic(random_, server_number);
+    config.nic.queues = config.workers;
+    config.up = draw_link(random_, weather_);
+    config.down = draw_link(random_, weather_);
+    config.address = address_of(server_number);
+    config.tcp = draw_tcp(random_);
+    config.tcp.send_high_watermark = std::max(config.tcp.send_high_watermark, 16u * 1024);
+    config.tcp.send_low_watermark = config.tcp.send_high_watermark / 2;
+    config.tcp.fin_wait_2_timeout = config.tcp.linger_timeout = 60s;
+    config.session.sessions = 64;
+    config.session.frame_max = static_cast<uint32_t>(random_.between(4096, 131072));
+    config.message_bytes = 64 << 20;
+    config.pace = draw_pace(random_);
+    // So that a worker that waits for its port lets time pass.
+    config.pace.turn_cost = std::max<Duration>(config.pace.turn_cost, 1us);
+    broker_ = std::make_unique<BrokerNode>(world_, network_, config, options_.plant);
+  }
+
+  StackNodeConfig stack_config(std::string name, uint8_t number) {
+    StackNodeConfig config;
+    config.name = std::move(name);
+    config.nic = draw_nic(random_, number);
+    config.up = draw_link(random_, weather_);
+    config.down = draw_link(random_, weather_);
+    config.host.address = net::Ipv4Address{address_of(number)};
+    config.host.prefix_length = 16;
+    config.tcp = draw_tcp(random_);
+    config.tcp.fin_wait_2_timeout = config.tcp.linger_timeout = 60s;
+    return config;
+  }
+  StackNode& build_stack_node(std::string name, uint8_t number) {
+    stacks_.push_back(std::make_unique<StackNode>(world_, network_, stack_config(std::move(name), number)));
+    world_.add(*stacks_.back(), draw_pace(random_));
+    return *stacks_.back();
+  }
+  PeerHost& build_peer_node(std::string name, uint8_t number) {
+    PeerConfig config = draw_peer(random_, number);
+    config.name = std::move(name);
+    config.up = draw_link(random_, weather_);
+    config.down = draw_link(random_, weather_);
+    peers_.push_back(std::make_unique<PeerHost>(world_, network_, config));
+    world_.add(*peers_.back());
+    return *peers_.back();
+  }
+
+  void build_steward() {
+    StackNode& node = build_stack_node("steward", steward_number);
+    auto steward = std::make_unique<Steward>(world_, world_.random("steward"), model_, topology_,
+                                             [&node] { return node.connect(broker_endpoint()); });
+    steward_ = steward.get();
+    node.add(std::move(steward));
+  }
+
+  void build_client(uint64_t index) {
+    const std::string name = "client " + std::to_string(index);
+    const auto number = static_cast<uint8_t>(client_number + index);
+    const bool on_peer = random_.chance(0.3);
+    const ClientPlan plan = draw_plan(name);
+    const Time start = world_.now() + random_.between(0ns, 200ms);
+    const auto make = [&](AmqpClient::Connect connect) {
+      auto client =
+          std::make_unique<AmqpClient>(world_, world_.random(name), model_, topology_, plan, std::move(connect), start);
+      clients_.push_back(client.get());
+      return client;
+    };
+    if (on_peer) {
+      PeerHost& node = build_peer_node(name, number);
+      node.add(make([&node] { return node.connect(address_of(server_number), amqp_port); }));
+    } else {
+      StackNode& node = build_stack_node(name, number);
+      node.add(make([&node] { return node.connect(broker_endpoint()); }));
+    }
+  }
+
+  ClientPlan draw_plan(const std::string& name) {
+    ClientPlan plan;
+    plan.name = name;
+    plan.dialect = random_.chance(0.5) ? &wire_dialect() : &hand_dialect();
+    plan.options.frame_max = static_cast<uint32_t>(random_.between(4096, 131072));
+    plan.actions = random_.between(20, 300);
+    plan.interval_max = random_.between(1ms, 30ms);
+    plan.channels_max = random_.between(1, 4);
+    plan.body_max = body_max_;
+    // Publishers, consumers, and everything between.
+    plan.publish = static_cast<unsigned>(random_.between(10, 80));
+    plan.consume = static_cast<unsigned>(random_.between(0, 40));
+    plan.no_ack = random_.chance(0.3) ? 0.3 : 0;
+    plan.death = random_.chance(0.5) ? 0.02 : 0;
+    plan.stop_reading = random_.chance(0.3) ? 0.02 : 0;
+    plan.changes_topology = random_.chance(0.5);
+    return plan;
+  }
+
+  static tcp::Endpoint broker_endpoint() { return {net::Ipv4Address{address_of(server_number)}, amqp_port}; }
+
+  bool all_done() {
+    for (const AmqpClient* client : clients_)
+      if (!client->finished()) return false;
+    return steward_->drained() && model_.outstanding() == 0;
+  }
+
+  void fail_stuck() const {
+    std::string text = "no progress, long after the faults ended: " + steward_->describe() + "; missing " +
+                       model_.describe_outstanding(3);
+    for (const AmqpClient* client : clients_)
+      if (!client->finished()) text += "; " + client->describe();
+    throw Failure(text);
+  }
+
+  RunReport report() const {
+    char text[256];
+    const NetworkCounters& wire = network_.counters();
+    std::snprintf(
+        text, sizeof text,
+        "amqp: %zu workers, %zu clients, %zu messages, %zu deliveries, %lu frames (%lu lost, %lu corrupt, %lu "
+        "late), %lu turns",
+        broker_->workers(), clients_.size(), model_.messages(), model_.deliveries(), wire.sent, wire.lost,
+        wire.corrupted, wire.reordered, world_.turns());
+    return {world_.fingerprint(), broker_->planted(), text};
+  }
+
+  RunOptions options_;
+  World world_;
+  Network network_{world_};
+  WireObserver observer_;
+  Random random_;
+  Weather weather_;
+  Topology topology_;
+  Model model_;
+  size_t body_max_ = 0;
+  std::unique_ptr<BrokerNode> broker_;
+  std::vector<std::unique_ptr<StackNode>> stacks_;
+  std::vector<std::unique_ptr<PeerHost>> peers_;
+  Steward* steward_ = nullptr;
+  std::vector<AmqpClient*> clients_;
+};
+
+}  // namespace
+
+RunReport run_amqp(const RunOptions& options) { return AmqpRun(options).run(); }
+
+}  // namespace talaria::sim

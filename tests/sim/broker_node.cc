@@ -1,0 +1,117 @@
+#include "tests/sim/broker_node.h"
+
+#include <algorithm>
+
+namespace talaria::sim {
+
+namespace {
+
+class MeshLink final : public control::WorkerLink {
+ public:
+  explicit MeshLink(worker::ControlLane& lane) : lane_(lane) {}
+  bool send(const worker::ControlCommand& command) override { return lane_.commands.push(command); }
+  bool receive(worker::ControlReport& report) override { return lane_.reports.pop(report); }
+
+ private:
+  worker::ControlLane& lane_;
+};
+
+}  // namespace
+
+struct BrokerNode::WorkerActor final : Actor {
+  WorkerActor(const worker::WorkerConfig& config, net::Device& device, worker::Mesh& mesh)
+      : label("worker " + std::to_string(config.index)),
+        worker(std::make_unique<worker::Worker>(config, device, mesh)) {}
+
+  std::string_view name() const override { return label; }
+  bool poll(Time now) override { return worker->poll(now); }
+  Time next_deadline() const override { return worker->next_deadline(); }
+  void check() const override { worker->check_invariants(); }
+
+  std::string label;
+  std::unique_ptr<worker::Worker> worker;
+};
+
+struct BrokerNode::PlaneActor final : Actor {
+  explicit PlaneActor(control::Plane& controlled) : plane(controlled) {}
+
+  std::string_view name() const override { return "control plane"; }
+  bool poll(Time now) override { return plane.poll(now); }
+  Time next_deadline() const override { return base::never; }
+
+  control::Plane& plane;
+};
+
+BrokerNode::Pages::Pages(size_t bytes)
+    : at_(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)), bytes_(bytes) {
+  CHECK(at_ != MAP_FAILED);
+}
+BrokerNode::Pages::~Pages() { munmap(at_, bytes_); }
+
+BrokerNode::BrokerNode(World& world, Network& network, const BrokerConfig& config, Plant plant)
+    : nic_(world, network, config.nic, config.up, config.down), mesh_(config.workers) {
+  CHECK(config.nic.queues == config.workers);
+  Random keys = world.random("broker keys");
+  const base::HashKey key{keys.u64(), keys.u64()};
+  for (broker::WorkerIndex index = 0; index < config.workers; index++) {
+    memory_.push_back(std::make_unique<Pages>(config.message_bytes));
+    worker::WorkerConfig mine;
+    mine.index = index;
+    mine.host.address = net::Ipv4Address{config.address};
+    mine.host.prefix_length = 16;
+    mine.host.announce = index == 0;
+    mine.tcp = config.tcp;
+    mine.session = config.session;
+    mine.message_memory = memory_.back()->bytes();
+    mine.key = key;
+    workers_.push_back(std::make_unique<WorkerActor>(mine, nic_.device(index), mesh_));
+    world.add(*workers_.back(), config.pace);
+  }
+  for (broker::WorkerIndex index = 0; index < config.workers; index++) {
+    const bool sabotaged = plant == Plant::early_answer && index + 1 == config.workers;
+    if (sabotaged)
+      links_.push_back(std::make_unique<HastyLink>(world, mesh_.control(index)));
+    else
+      links_.push_back(std::make_unique<MeshLink>(mesh_.control(index)));
+  }
+  if (plant != Plant::none && plant != Plant::early_answer) {
+    saboteur_ = std::make_unique<Saboteur>(mesh_, plant, world.random("plant"));
+    world.add(*saboteur_);
+  }
+  std::vector<control::WorkerLink*> links;
+  for (const auto& link : links_) links.push_back(link.get());
+  auto random = std::make_shared<Random>(world.random("control plane"));
+  control::PlaneOptions options;
+  options.demo_account = true;
+  options.random = [random](std::span<uint8_t> out) {
+    for (uint8_t& byte : out) byte = static_cast<uint8_t>(random->u64());
+  };
+  plane_ = std::make_unique<control::Plane>(store_, links, options);
+  plane_actor_ = std::make_unique<PlaneActor>(*plane_);
+  world.add(*plane_actor_);
+}
+
+// The queues' counters are the plane's, and are written to the very end.
+BrokerNode::~BrokerNode() { workers_.clear(); }
+
+void BrokerNode::check_all_home() const {
+  for (const auto& actor : workers_) {
+    const worker::Worker& worker = *actor->worker;
+    const auto expect_zero = [&actor](const char* what, uint64_t value) {
+      if (value != 0) fail("%s: %lu %s left at the end", actor->label.c_str(), value, what);
+    };
+    expect_zero("connections", worker.stack().connection_count());
+    expect_zero("half-open entries", worker.stack().counters().half_open_entries.value());
+    expect_zero("TIME_WAIT entries", worker.stack().counters().time_wait_entries.value());
+    expect_zero("send chunks", worker.stack().counters().send_chunks_used.value());
+    expect_zero("shared slices", worker.stack().counters().shared_slices_used.value());
+    expect_zero("receive chunks", worker.stack().counters().receive_chunks_used.value());
+    expect_zero("sessions", worker.sessions().session_count());
+    expect_zero("messages", worker.pool().messages());
+    expect_zero("packets held by the host", worker.host().packets_held());
+    if (worker.next_deadline() <= Time{}) fail("%s still has something to do", actor->label.c_str());
+  }
+  if (nic_.packets_out() != 0) fail("the broker's card misses %zu packets", nic_.packets_out());
+}
+
+}  // namespace talaria::sim

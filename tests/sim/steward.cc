@@ -1,0 +1,180 @@
+#include "tests/sim/steward.h"
+
+namespace talaria::sim {
+
+namespace {
+
+constexpr uint16_t setup_channel = 1;
+constexpr Duration ask_interval = 500ms;
+constexpr Duration reconnect_pause = 500ms;
+
+}  // namespace
+
+Steward::Steward(World& world, Random random, Model& model, const Topology& topology, Connect connect)
+    : world_(world), random_(random), model_(model), topology_(topology), connect_(std::move(connect)) {
+  prepare_setup();
+}
+
+void Steward::prepare_setup() {
+  for (const TopologyExchange& exchange : topology_.exchanges) {
+    DeclareExchange declare;
+    declare.name = exchange.name;
+    declare.type = exchange.type;
+    if (!exchange.alternate.empty()) declare.arguments = {{"alternate-exchange", exchange.alternate}};
+    setup_.push_back({declare,
+                      method::exchange_declare_ok,
+                      [this, exchange] { model_.add_exchange(exchange.name, exchange.type, exchange.alternate); },
+                      {}});
+  }
+  for (const std::string& queue : topology_.queues)
+    setup_.push_back({DeclareQueue{.name = queue}, method::queue_declare_ok,
+                      [this, queue] { model_.add_queue_sent(queue); }, [this, queue] { model_.queue_added(queue); }});
+  for (const ModelBinding& binding : topology_.bindings) {
+    Command command = BindQueue{binding.destination, binding.source, binding.key, binding.arguments, false};
+    uint32_t reply = method::queue_bind_ok;
+    if (!binding.to_queue) {
+      command = BindExchange{binding.destination, binding.source, binding.key, binding.arguments, false};
+      reply = method::exchange_bind_ok;
+    }
+    auto index = std::make_shared<size_t>();
+    setup_.push_back({command, reply, [this, binding, index] { *index = model_.add_binding_sent(binding); },
+                      [this, index] { model_.binding_added(*index); }});
+  }
+}
+
+bool Steward::poll(Time now) {
+  if (closed_) return false;
+  if (!connection_) {
+    if (now < connect_at_) return false;
+    connect_at_ = now + reconnect_pause;
+    ByteStream* stream = connect_();
+    if (!stream) return false;
+    connection_ =
+        std::make_unique<AmqpConnection>(world_, random_, *stream, wire_dialect(), *this, AmqpConnection::Options{});
+    return true;
+  }
+  bool progress = connection_->poll(now);
+  if (connection_ && ask_at_ <= now) {
+    ask_at_ = now + ask_interval;
+    for (auto& [number, drain] : drains_) {
+      if (drain.asking || drain.gone) continue;
+      drain.asking = true;
+      connection_->send(number, DeclareQueue{.name = drain.queue, .passive = true});
+    }
+    progress = true;
+  }
+  // Answers to what came go out in the same turn.
+  if (progress && connection_) connection_->poll(now);
+  return progress;
+}
+
+Time Steward::next_deadline() const {
+  if (closed_) return base::never;
+  if (!connection_) return connect_at_;
+  return std::min(ask_at_, connection_->next_deadline());
+}
+
+void Steward::on_open() { connection_->send(setup_channel, OpenChannel{}); }
+
+void Steward::on_closed(const std::string& failure) {
+  if (failure.empty()) {
+    closed_ = true;
+    return;
+  }
+  if (channel_open_) fail("steward: the connection was lost: %s", failure.c_str());
+  connect_at_ = world_.now() + reconnect_pause;
+  world_.after(0ns, [this, dead = connection_.get()] {
+    if (connection_.get() == dead) connection_.reset();
+  });
+}
+
+void Steward::next_setup() {
+  awaiting_ = !setup_.empty();
+  if (!awaiting_) return;
+  if (setup_.front().sent) setup_.front().sent();
+  connection_->send(setup_channel, setup_.front().command);
+}
+
+void Steward::drain() {
+  CHECK(ready());
+  uint16_t number = setup_channel + 1;
+  const auto add = [&](const std::string& queue) {
+    Drain& drain = drains_[number];
+    drain.queue = queue;
+    drain.channel = model_.new_identity();
+    drain.consumer = model_.new_identity();
+    connection_->send(number, OpenChannel{});
+    number++;
+  };
+  for (const std::string& queue : topology_.queues) add(queue);
+  for (const std::string& queue : topology_.private_queues)
+    if (queue.starts_with("t.")) add(queue);
+}
+
+bool Steward::drained() const {
+  for (const auto& [number, drain] : drains_)
+    if (!drain.gone && (drain.messages > 0 || drain.consumers > 1)) return false;
+  return !drains_.empty();
+}
+
+std::string Steward::describe() const {
+  std::string text = "steward: ";
+  if (!connection_ || !connection_->is_open()) return text + "not connected";
+  text += std::to_string(setup_.size()) + " of the topology to declare";
+  for (const auto& [number, drain] : drains_)
+    if (!drain.gone && (drain.messages > 0 || drain.consumers > 1))
+      text += "; " + drain.queue + " has " + std::to_string(drain.messages) + " messages, " +
+              std::to_string(drain.consumers) + " consumers";
+  return text;
+}
+
+void Steward::on_reply(uint16_t channel, const Reply& reply, base::Bytes properties, base::Bytes body) {
+  if (const auto drain = drains_.find(channel); drain != drains_.end())
+    return on_drain_reply(channel, drain->second, reply, properties, body);
+  if (reply.id == method::channel_open_ok && !channel_open_) {
+    channel_open_ = true;
+    return next_setup();
+  }
+  if (!awaiting_ || reply.id != setup_.front().reply)
+    fail("steward: method %u.%u answers nothing: %s", reply.id >> 16, reply.id & 65535, reply.text.c_str());
+  if (setup_.front().done) setup_.front().done();
+  setup_.pop_front();
+  next_setup();
+}
+
+void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply, base::Bytes properties,
+                             base::Bytes body) {
+  switch (reply.id) {
+    case method::channel_open_ok:
+      connection_->send(channel, Qos{.count = 50});
+      connection_->send(channel, Consume{.queue = drain.queue, .tag = "steward"});
+      return;
+    case method::basic_qos_ok: return;
+    case method::basic_consume_ok:
+      if (ask_at_ == base::never) ask_at_ = world_.now();
+      return;
+    case method::basic_deliver: {
+      if (reply.tag != ++drain.tag) fail("steward: delivery tag %lu, %lu was next", reply.tag, drain.tag);
+      const uint64_t message = model_.delivered(drain.queue, drain.consumer, false, reply, properties, body);
+      world_.trace("steward: message %lu from %s", message, drain.queue.c_str());
+      connection_->send(channel, Ack{reply.tag, false});
+      model_.settled(drain.queue, message, drain.channel);
+      return;
+    }
+    case method::queue_declare_ok:
+      drain.asking = false;
+      drain.messages = reply.messages;
+      drain.consumers = reply.consumers;
+      return;
+    case method::basic_cancel: return;  // the queue was deleted; the next question will be answered with 404
+    case method::channel_close:
+      if (reply.code != 404 || !model_.may_be_gone(drain.queue))
+        fail("steward: the channel of %s was closed: %u %s", drain.queue.c_str(), reply.code, reply.text.c_str());
+      connection_->send(channel, ChannelCloseOk{});
+      drain.gone = true;
+      return;
+    default: fail("steward: method %u.%u answers nothing", reply.id >> 16, reply.id & 65535);
+  }
+}
+
+}  // namespace talaria::sim

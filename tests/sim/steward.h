@@ -1,0 +1,69 @@
+// The one client that behaves: declares the topology before there is traffic, and when the adventures are over consumes
+// what is left in every queue, until the model misses nothing and the broker says that the queues are empty.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/sim/amqp_connection.h"
+#include "tests/sim/model.h"
+#include "tests/sim/topology.h"
+
+namespace talaria::sim {
+
+class Steward final : public Application, public AmqpListener {
+ public:
+  using Connect = std::function<ByteStream*()>;
+  Steward(World& world, Random random, Model& model, const Topology& topology, Connect connect);
+
+  bool poll(Time now) override;
+  Time next_deadline() const override;
+
+  bool ready() const { return connection_ && connection_->is_open() && setup_.empty() && !awaiting_; }
+  void drain();
+  // Every queue said that it is empty and has no consumer but this one.
+  bool drained() const;
+  void close() { connection_->close(); }
+  bool closed() const { return closed_; }
+  std::string describe() const;
+
+ private:
+  struct Setup {
+    Command command;
+    uint32_t reply = 0;
+    std::function<void()> sent, done;
+  };
+  // A queue that is being emptied, on a channel of its own.
+  struct Drain {
+    std::string queue;
+    Identity channel = 0, consumer = 0;
+    uint64_t tag = 0;     // of the last delivery
+    bool asking = false;  // a passive declare is under way
+    bool gone = false;    // the queue does not exist (any more)
+    uint32_t messages = 1, consumers = 0;
+  };
+
+  void on_open() override;
+  void on_reply(uint16_t channel, const Reply& reply, base::Bytes properties, base::Bytes body) override;
+  void on_closed(const std::string& failure) override;
+  void on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply, base::Bytes properties, base::Bytes body);
+  void prepare_setup();
+  void next_setup();
+
+  World& world_;
+  Random random_;
+  Model& model_;
+  const Topology& topology_;
+  Connect connect_;
+  std::unique_ptr<AmqpConnection> connection_;
+  std::deque<Setup> setup_;
+  bool awaiting_ = false, channel_open_ = false, closed_ = false;
+  std::map<uint16_t, Drain> drains_;
+  Time ask_at_ = base::never;
+  Time connect_at_{};
+};
+
+}  // namespace talaria::sim
