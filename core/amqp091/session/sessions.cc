@@ -31,6 +31,9 @@ Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& sta
       headers(64) {
   CHECK(config.sessions != 0 && config.channel_max != 0 && config.frame_max >= wire::frame_min_size);
   vacant.reserve(config.sessions);
+  for (WorkList<Connection>* list : {&more_input, &stalled, &backlogged, &closing, &settling})
+    list->reserve(config.sessions);
+  for (WorkList<Channel>* list : {&confirming, &throttled}) list->reserve(config.sessions);  // grow with busier channels
   for (size_t slot = config.sessions; slot-- != 0;) {
     connections[slot].shared = this;
     connections[slot].info = &infos[slot];

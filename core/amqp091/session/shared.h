@@ -32,6 +32,10 @@ template <class Thing>
 class WorkList {
  public:
   bool empty() const { return waiting_.empty(); }
+  void reserve(size_t things) {
+    waiting_.reserve(things);
+    walking_.reserve(things);
+  }
   void add(Thing& thing, bool& listed) {
     if (listed) return;
     listed = true;
