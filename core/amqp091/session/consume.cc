@@ -321,7 +321,7 @@ void on_event(Shared& shared, const broker::Got& event) {
   }
   uint64_t tag = ++channel->last_tag;
   if (event.entry) {
-    channel->unacked.push({tag, event.entry, event.queue, Unacked::got});
+    channel->unacked.push(tag, event.entry, event.queue, Unacked::got);
     connection.info->unacknowledged.add();
   }
   write_get_ok(*channel, *event.message, tag, event.redelivered, event.remaining);

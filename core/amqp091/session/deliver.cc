@@ -175,7 +175,7 @@ void deliver(Shared& shared, Channel* channel, const broker::Deliver& delivery) 
       return give_back(shared, delivery);
     }
     channel->counted++;
-    channel->unacked.push({channel->last_tag + 1, delivery.entry, delivery.queue, consumer->number});
+    channel->unacked.push(channel->last_tag + 1, delivery.entry, delivery.queue, consumer->number);
     connection.info->unacknowledged.add();
     if (channel->counted == channel->prefetch_limit) [[unlikely]]
       throttle_all(*channel);

@@ -34,11 +34,16 @@ class UnackedRing {
   // Something with a tag up to `tag` is still here.
   bool holds_up_to(uint64_t tag) const { return live_ != 0 && at(front_).tag <= tag; }
 
-  // Tags must go up.
-  void push(const Unacked& delivery) {
+  // Tags must go up. Member by member, as they come in registers: a whole Unacked would be put together in memory
+  // first, and its copy would wait for that.
+  void push(uint64_t tag, broker::EntryId entry, broker::QueueId queue, uint32_t consumer) {
     if (back_ - front_ == slots_.size()) [[unlikely]]
       make_room();
-    at(back_++) = delivery;
+    Unacked& slot = at(back_++);
+    slot.tag = tag;
+    slot.entry = entry;
+    slot.queue = queue;
+    slot.consumer = consumer;
     live_++;
   }
 

@@ -1,5 +1,5 @@
 // Channels, frame sequence, declarations, consumers, and how all of it ends.
-#include "tests/unit/amqp091/session/world.h"
+#include "tests/unit/amqp091/session/client.h"
 
 namespace talaria::amqp091::session {
 namespace {

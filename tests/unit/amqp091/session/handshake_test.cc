@@ -1,4 +1,4 @@
-#include "tests/unit/amqp091/session/world.h"
+#include "tests/unit/amqp091/session/client.h"
 
 namespace talaria::amqp091::session {
 namespace {

@@ -1,5 +1,5 @@
 // The way of a message: publish, confirm, deliver, get, acknowledge, return.
-#include "tests/unit/amqp091/session/world.h"
+#include "tests/unit/amqp091/session/client.h"
 
 namespace talaria::amqp091::session {
 namespace {

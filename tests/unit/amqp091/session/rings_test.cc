@@ -10,11 +10,11 @@
 namespace talaria::amqp091::session {
 namespace {
 
-Unacked unacked(uint64_t tag) { return {tag, {static_cast<uint32_t>(tag), 1}, {1, 1}, 0}; }
+void push(UnackedRing& ring, uint64_t tag) { ring.push(tag, {static_cast<uint32_t>(tag), 1}, {1, 1}, 0); }
 
 TEST(SessionUnacked, FindsByTagAndForgetsWhatWasTaken) {
   UnackedRing ring;
-  for (uint64_t tag = 1; tag <= 100; tag++) ring.push(unacked(tag));
+  for (uint64_t tag = 1; tag <= 100; tag++) push(ring, tag);
   EXPECT_EQ(ring.find(0), nullptr);
   EXPECT_EQ(ring.find(101), nullptr);
   ASSERT_NE(ring.find(57), nullptr);
@@ -25,13 +25,13 @@ TEST(SessionUnacked, FindsByTagAndForgetsWhatWasTaken) {
 
 TEST(SessionUnacked, GapsInTheTagsAreNoHindrance) {
   UnackedRing ring;
-  for (uint64_t tag = 10; tag < 1000; tag += 7) ring.push(unacked(tag));
+  for (uint64_t tag = 10; tag < 1000; tag += 7) push(ring, tag);
   for (uint64_t tag = 1; tag < 1000; tag++) EXPECT_EQ(ring.find(tag) != nullptr, tag >= 10 && (tag - 10) % 7 == 0);
 }
 
 TEST(SessionUnacked, MultipleIsBoundedAndInOrder) {
   UnackedRing ring;
-  for (uint64_t tag = 1; tag <= 10; tag++) ring.push(unacked(tag));
+  for (uint64_t tag = 1; tag <= 10; tag++) push(ring, tag);
   std::vector<uint64_t> taken;
   auto use = [&](const Unacked& delivery) { taken.push_back(delivery.tag); };
   EXPECT_EQ(ring.take_up_to(8, 5, use), 5u);
@@ -52,7 +52,7 @@ TEST(SessionUnacked, AgreesWithAMapInAnyOrder) {
       case 0:
       case 1:
         next += 1 + (random() % 8 == 0 ? random() % 5 : 0);
-        ring.push(unacked(next));
+        push(ring, next);
         model[next] = static_cast<uint32_t>(next);
         break;
       case 2:
