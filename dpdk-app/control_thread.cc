@@ -176,7 +176,7 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
     _exit(exit_failed);
   }
   port.stop();
-  log_dpdk_lines();
+  datapath.take_workers_apart();
   return {};
 } catch (const std::exception& error) {
   return std::unexpected(Failure{exit_control, error.what()});

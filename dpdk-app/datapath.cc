@@ -136,9 +136,13 @@ bool Datapath::join(base::Duration patience) {
   return true;
 }
 
-Datapath::~Datapath() {
-  // Workers give their packets back to devices, devices theirs to rings and pools.
+// Workers give their packets back to devices, devices theirs to rings and pools.
+void Datapath::take_workers_apart() {
   for (auto& core : cores_) core->worker.reset();
+}
+
+Datapath::~Datapath() {
+  take_workers_apart();
   for (auto& core : cores_) core->device.reset();
 }
 

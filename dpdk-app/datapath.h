@@ -35,13 +35,15 @@ class Datapath {
   // Each worker is made on its own lcore, so that its memory lies near. `isolated` says which processors are.
   Datapath(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated, const Port& port,
            const Secrets& secrets, const TscClock& clock);
-  // The loops have ended.
+  // Workers were taken apart, or never started.
   ~Datapath();
   Datapath(const Datapath&) = delete;
 
   void start();
   // Waits for loops whose worker took a Stop command. False: one still runs after `patience`.
   bool join(base::Duration patience);
+  // After that; while the control plane, whose counters the queues write to, is still there.
+  void take_workers_apart();
 
   worker::Mesh& mesh() { return mesh_; }
   size_t size() const { return cores_.size(); }
