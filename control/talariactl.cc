@@ -459,6 +459,11 @@ int run(int argc, char** argv) {
   describe(app, options, action);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    // Without a verb the reason is more often a wrong one than none.
+    if (app.get_subcommands().empty() && !app.remaining().empty())
+      throw Failure{exit_usage, "there is no verb '" + app.remaining().front() + "' (see --help)"};
+    return app.exit(error) == 0 ? exit_ok : exit_usage;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? exit_ok : exit_usage;
   }
