@@ -1,9 +1,10 @@
-// `make bench`: the layers one by one.
+// `make bench`: the layers one by one, then the whole walk, closed by a table of what each of its steps takes.
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
 
 #include "tests/bench/cycles.h"
+#include "tests/bench/walk.h"
 
 int main(int argc, char** argv) {
   using namespace talaria::bench;
@@ -11,5 +12,6 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();
+  print_walks();
   return 0;
 }
