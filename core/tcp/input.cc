@@ -1,6 +1,4 @@
 // A segment comes in: header, checksum and connection in phases over the burst, then RFC 9293 3.10.7 for each.
-#include <array>
-
 #include "core/base/check.h"
 #include "core/tcp/stack.h"
 
@@ -23,18 +21,10 @@ void Stack::on_segments(std::span<net::Datagram> datagrams, base::Time now) {
 
 // In phases, so that what the next phase needs is on its way into the cache while this one works on other segments.
 void Stack::on_burst(std::span<net::Datagram> burst) {
-  struct Arrival {
-    Segment segment;
-    Tuple tuple;
-    uint64_t hash = 0;
-    uint32_t slot = base::none;
-    bool valid = false;
-  };
-  std::array<Arrival, net::burst_max> arrivals;
-
   for (size_t i = 0; i < burst.size(); i++) {
     const net::Datagram& datagram = burst[i];
-    Arrival& arrival = arrivals[i];
+    Arrival& arrival = arrivals_[i];
+    arrival.valid = false;
     if (!parse_segment(datagram.l4(), arrival.segment)) {
       counters_.drop_bad_header.add();
       continue;
@@ -52,7 +42,7 @@ void Stack::on_burst(std::span<net::Datagram> burst) {
     index_.prefetch(arrival.hash);
   }
   for (size_t i = 0; i < burst.size(); i++) {
-    Arrival& arrival = arrivals[i];
+    Arrival& arrival = arrivals_[i];
     if (!arrival.valid) continue;
     arrival.slot = index_.find(arrival.tuple, arrival.hash);
     if (arrival.slot == base::none) continue;
@@ -61,7 +51,7 @@ void Stack::on_burst(std::span<net::Datagram> burst) {
   }
   counters_.segments_received.add(burst.size());
   for (size_t i = 0; i < burst.size(); i++) {
-    const Arrival& arrival = arrivals[i];
+    const Arrival& arrival = arrivals_[i];
     net::Packet packet = std::exchange(burst[i].packet, {});
     if (arrival.valid) {
       // A segment before this one may have opened or closed the connection.

@@ -23,7 +23,9 @@ void Stack::output(base::Time now) {
     }
     Connection& connection = connections_[output_.pop()];
     connection.send.in_output = false;
+    if (connection.receive.state == State::closed) continue;
     Sent sent = output_connection(connection);
+    arm(connection);
     if (sent != Sent::nothing_left) mark_output(connection);
     if (sent == Sent::blocked) break;
   }
@@ -39,17 +41,18 @@ void Stack::mark_output(Connection& connection) {
 Stack::Sent Stack::output_connection(Connection& connection) {
   auto& send = connection.send;
   auto& receive = connection.receive;
-  if (receive.state == State::closed) return Sent::nothing_left;
   if (receive.state == State::syn_sent || receive.state == State::syn_received) {
-    if (send.next == connection.initial_send && !send_syn(connection)) return Sent::blocked;
-    arm(connection);
-    return Sent::nothing_left;
+    bool syn_due = send.next == connection.initial_send;
+    bool sent = syn_due ? send_syn(connection) : send_acknowledgements(connection);
+    return sent ? Sent::nothing_left : Sent::blocked;
   }
   // After an idle time as long as the timeout the old window says nothing any more (RFC 5681 4.1).
   if (connection.in_flight() == 0 && before(send.next, send.end) &&
       now_ - connection.last_sent > connection.round_trip.timeout)
     send.congestion_window = std::min(send.congestion_window, Congestion::initial_window(send.mss));
 
+  // Duplicates count for a peer without SACK only if they carry nothing (RFC 5681 2): they go before the data.
+  if (!receive.sack && connection.duplicate_acks_due > 0 && !send_acknowledgements(connection)) return Sent::blocked;
   int sent = 0;
   for (Pick pick; choose(connection, pick); sent++) {
     if (sent == segments_per_turn) return Sent::more;
@@ -68,7 +71,6 @@ Stack::Sent Stack::output_connection(Connection& connection) {
     connection.persisting = true;
     arm_send_timer(connection);
   }
-  arm(connection);
   return Sent::nothing_left;
 }
 

@@ -18,6 +18,7 @@
 // A stale or dead ConnectionId is no error: calls with it do nothing and answer empty, 0 or false.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <expected>
 #include <memory_resource>
@@ -158,6 +159,14 @@ class Stack {
   };
   static constexpr uint16_t held_none = UINT16_MAX;
 
+  // A segment of the burst at work, between the phases.
+  struct Arrival {
+    Segment segment;
+    Tuple tuple;
+    uint64_t hash = 0;
+    uint32_t slot = base::none;  // of the connection
+    bool valid = false;
+  };
   // What `choose` decided to send next: payload bytes, and whether a FIN stands behind them.
   struct Pick {
     Sequence sequence = 0;
@@ -292,6 +301,7 @@ class Stack {
   base::TimerWheel wheel_;
 
   std::vector<uint16_t> listeners_;
+  std::array<Arrival, net::burst_max> arrivals_;
   std::vector<Held> held_;
   size_t held_count_ = 0;
   base::Ring<uint32_t> output_;   // slots of connections with something to send, each once
