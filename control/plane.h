@@ -7,15 +7,17 @@
 //
 //     control::SqliteStore store(data_dir / "talaria.db");
 //     control::Plane plane(store, links, options);
-//     control::Commands commands(plane, statistics, ...);
+//     control::Commands commands(plane, statistics, version);
 //     control::ControlSocket socket(path, commands);
-//     while (!done) {
+//     while (!plane.drained()) {
 //       bool busy = plane.poll(clock.now());
-//       socket.poll(clock.now(), busy ? 0ms : 1ms);     // waits in epoll
+//       socket.poll(clock.now(), busy ? 0ms : 1ms);  // waits in epoll
+//       commands.poll(clock.now());                  // a sample for the rates, now and then
 //       if (commands.stop_requested() || signalled) plane.drain();
-//       done = plane.drained();
 //     }
-//     plane.stop();                                     // then poll until flushed(), join the workers
+//     plane.stop();
+//     while (!plane.flushed()) plane.poll(clock.now());
+//     // join the workers
 //
 // The life of a change: rules are checked against the catalog -> the store saves (what is durable is on disk) -> the
 // catalog changes -> Apply goes to all workers with the next sequence -> each reports Applied -> answers that waited

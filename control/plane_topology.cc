@@ -48,14 +48,13 @@ std::string base64_for_names(std::span<const uint8_t> bytes) {
 
 // 128 random bits: that a name is in use already does not happen twice, unless the source of randomness is broken.
 std::string Plane::unused_name(const Vhost& vhost) {
-  for (int attempt = 0; attempt < 8; attempt++) {
+  for (int attempt = 0;; attempt++) {
+    CHECK(attempt < 8);
     std::array<uint8_t, 16> bytes{};
     options_.random(bytes);
     std::string name = "amq.gen-" + base64_for_names(bytes);
     if (!Catalog::queue(vhost, name)) return name;
   }
-  CHECK(!"the source of randomness repeats itself");
-  return {};
 }
 
 Plane::Body Plane::on(Connection& connection, broker::DeclareExchange& request) {
