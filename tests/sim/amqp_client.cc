@@ -42,7 +42,6 @@ bool AmqpClient::poll(Time now) {
     next_action_ = base::never;
     return progress;
   }
-  actions_left_--;
   act(now);
   // What was written goes out in this turn.
   if (connection_) connection_->poll(now);
@@ -71,7 +70,7 @@ bool AmqpClient::wind_up() {
   if (closing_) return false;
   bool everything_quiet = true, progress = false;
   for (auto& [number, channel] : channels_) {
-    if (channel.phase != Channel::Phase::open) {
+    if (channel.phase != Channel::Phase::open || channel.recovering) {
       everything_quiet = false;
       continue;
     }

@@ -20,10 +20,11 @@ struct ClientPlan {
   std::string name;
   const Dialect* dialect = nullptr;
   AmqpConnection::Options options;
-  uint64_t actions = 100;  // in all
+  uint64_t actions = 100;  // in all, on open channels
   Duration interval_max = 10ms;
   size_t channels_max = 3;
   size_t body_max = 2000;
+  uint64_t burst_max = 10;  // messages published in one action
   // Shares of what it does; the rest follows from them.
   unsigned publish = 50, consume = 20;
   double no_ack = 0.1;

@@ -27,12 +27,17 @@ void AmqpClient::act(Time now) {
   if (channels_.empty() || (channels_.size() < plan_.channels_max && random_.chance(0.1))) return open_channel();
   auto chosen = channels_.begin();
   std::advance(chosen, static_cast<ptrdiff_t>(random_.below(channels_.size())));
-  if (!closing_ && chosen->second.phase == Channel::Phase::open) act_on(chosen->second);
+  if (closing_ || chosen->second.phase != Channel::Phase::open) return;
+  actions_left_--;
+  act_on(chosen->second);
 }
 
 void AmqpClient::act_on(Channel& channel) {
   const uint64_t dice = random_.below(100);
-  if (dice < plan_.publish) return publish(channel);
+  if (dice < plan_.publish) {
+    for (uint64_t i = 1 + random_.skewed(plan_.burst_max - 1); i > 0; i--) publish(channel);
+    return;
+  }
   if (!channel.held.empty() && !channel.recovering && random_.chance(0.7)) return settle(channel);
   if (channel.pending) return;  // one question at a time
   switch (random_.below(plan_.consume + 20)) {
@@ -64,6 +69,8 @@ void AmqpClient::act_on(Channel& channel) {
 void AmqpClient::request(Channel& channel, const Command& command, uint32_t reply,
                          std::function<void(const Reply&, base::Bytes, base::Bytes)> then) {
   CHECK(!channel.pending);
+  world_.trace("%s: channel %u: asks, and awaits %u.%u", plan_.name.c_str(), channel.number, reply >> 16,
+               reply & 65535);
   channel.pending = Pending{.reply = reply, .then = std::move(then)};
   connection_->send(channel.number, command);
 }
@@ -133,9 +140,13 @@ void AmqpClient::settle(Channel& channel) {
   const uint64_t tag = chosen->first;
   const uint64_t dice = random_.below(100);
   if (dice < 60) return settle_up_to(channel, tag, false, std::nullopt);
-  if (dice < 75) return settle_up_to(channel, random_.chance(0.1) ? 0 : tag, true, std::nullopt);
+  // Tag 0 is also what is on the way: to be used only when nothing is.
+  const bool quiet = channel.consumers.empty() && !channel.pending;
+  if (dice < 75) return settle_up_to(channel, quiet && random_.chance(0.3) ? 0 : tag, true, std::nullopt);
   const bool requeue = random_.chance(0.7);
   if (dice < 90) {
+    world_.trace("%s: channel %u: %s of tag %lu", plan_.name.c_str(), channel.number, requeue ? "requeue" : "reject",
+                 tag);
     connection_->send(channel.number, Reject{tag, requeue});
     const Held held = channel.held.extract(tag).mapped();
     requeue ? model_.requeued(held.queue, held.message) : model_.settled(held.queue, held.message, channel.identity);
@@ -146,6 +157,11 @@ void AmqpClient::settle(Channel& channel) {
 
 // Acknowledges, or, with `requeue` set, gives back (true) or drops (false). Tag 0 with `multiple` is all of them.
 void AmqpClient::settle_up_to(Channel& channel, uint64_t tag, bool multiple, std::optional<bool> requeue) {
+  world_.trace("%s: channel %u: %s of tag %lu%s", plan_.name.c_str(), channel.number,
+               !requeue   ? "ack"
+               : *requeue ? "nack with requeue"
+                          : "nack",
+               tag, multiple ? " and all before" : "");
   if (requeue)
     connection_->send(channel.number, Nack{tag, multiple, *requeue});
   else

@@ -45,7 +45,7 @@ class AmqpRun {
       fail("no progress: the topology is not declared; %s", steward_->describe().c_str());
 
     for (uint64_t client = random_.between(1, 8); client > 0; client--) build_client(client);
-    world_.run_for(random_.between(100ms, weather_.slow ? 8s : 3s));
+    world_.run_for(random_.between(500ms, weather_.slow ? 8s : 4s));
     network_.stop_faults();
     for (const auto& client : clients_) client->finish();
     steward_->drain();
@@ -148,8 +148,9 @@ class AmqpRun {
     plan.name = name;
     plan.dialect = random_.chance(0.5) ? &wire_dialect() : &hand_dialect();
     plan.options.frame_max = static_cast<uint32_t>(random_.between(4096, 131072));
-    plan.actions = random_.between(20, 300);
-    plan.interval_max = random_.between(1ms, 30ms);
+    plan.actions = random_.between(20, 400);
+    plan.interval_max = random_.between(1ms, 20ms);
+    plan.burst_max = random_.between(1, body_max_ > 20'000 ? 3 : 20);
     plan.channels_max = random_.between(1, 4);
     plan.body_max = body_max_;
     // Publishers, consumers, and everything between.
