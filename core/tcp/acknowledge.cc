@@ -44,12 +44,15 @@ bool Stack::on_acknowledgement(Connection& connection, const Segment& segment) {
   return true;
 }
 
-// RFC 9293 3.10.7.4: only from a segment that is not older than the one the window was last taken from.
+// RFC 9293 3.10.7.4: only from a segment that is not older than the one the window was last taken from. One that
+// acknowledges something new is never older, even if it is a retransmission and its sequence number says so: the window
+// counts from what it acknowledges, and with the old one the right edge would move beyond what was offered.
 void Stack::update_window(Connection& connection, const Segment& segment) {
   auto& send = connection.send;
-  if (before(segment.sequence, send.window_sequence) ||
-      (segment.sequence == send.window_sequence && before(segment.acknowledgement, send.window_acknowledgement)))
-    return;
+  const bool older =
+      before(segment.sequence, send.window_sequence) ||
+      (segment.sequence == send.window_sequence && before(segment.acknowledgement, send.window_acknowledgement));
+  if (older && !after(segment.acknowledgement, send.unacknowledged)) return;
   send.window_sequence = segment.sequence;
   send.window_acknowledgement = segment.acknowledgement;
   uint32_t window = static_cast<uint32_t>(segment.window) << send.scale;
