@@ -25,6 +25,7 @@ constexpr size_t input_max = 128 * 1024;
 WorldOptions small_world() {
   WorldOptions options;
   options.blocks = 32;
+  options.tick = 100us;
   options.session.sessions = 4;
   // Small numbers reach the bounds that large ones hide.
   options.session.frames_per_turn = 16;
@@ -51,7 +52,7 @@ tcp::ConnectionId connect(World& world) {
   if (!id) std::abort();
   world.streams[id->slot] = {};
   world.open_clients.push_back(*id);
-  world.run(100us);
+  world.run(1ms);
   return *id;
 }
 
@@ -82,16 +83,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     input = input.subspan(part.size());
     world.control_silent = (how & 0x40) != 0 && input.size() % 3 != 0;
     world.turn();
+    world.now += 10us;
   }
   world.control_silent = false;
-  world.run(1ms);
+  world.run(3ms);
   world.sessions.check_invariants();
   world.here.engine.check_invariants();
 
   // Somebody else is greeted all the same.
   tcp::ConnectionId other = connect(world);
   if (!world.client.stack.send(other, amqp091::wire::protocol_header)) std::abort();
-  world.run(200us);
+  world.run(1ms);
   if (world.streams[other.slot].received.size() < 100) std::abort();
 
   if ((how & 0x20) != 0)

@@ -225,6 +225,7 @@ struct WorldOptions {
   tcp::Config server_tcp, client_tcp;
   size_t blocks = 64;  // of 128 KiB, of message memory
   uint16_t mtu = 1500;
+  base::Duration tick = 10us;  // of the clock, a turn
 };
 
 inline constexpr uint32_t server_address = 0xC6120001;
@@ -232,7 +233,8 @@ inline constexpr uint32_t server_address = 0xC6120001;
 class World {
  public:
   explicit World(WorldOptions options = {})
-      : pipe_(true, options.mtu),
+      : tick_(options.tick),
+        pipe_(true, options.mtu),
         server(pipe_.right, server_address, options.server_tcp),
         client(pipe_.left, 0xC6120002, options.client_tcp),
         here(0, board_, options.blocks),
@@ -245,17 +247,16 @@ class World {
   ~World() {
     for (tcp::ConnectionId id : open_clients) client.stack.abort(id);
     sessions.drain(now);
-    run(50ms);
+    for (unsigned i = 0; i < 5000 && (!sessions.drained() || server.stack.connection_count() != 0); i++) run(tick_);
     sessions.check_invariants();
     CHECK(sessions.drained());
     take_apart_queues();
-    run(5ms);
     CHECK(here.pool.messages() == 0 && there.pool.messages() == 0);
   }
 
-  // Both sides, turn by turn, ten microseconds each.
+  // Both sides, turn by turn.
   void run(base::Duration time = 2ms) {
-    for (Time until = now + time; now < until; now += 10us) turn();
+    for (Time until = now + time; now < until; now += tick_) turn();
   }
   // Until nothing more comes to the clients, at most a second.
   void settle() {
@@ -325,6 +326,7 @@ class World {
     tcp::CloseReason reason = tcp::CloseReason::none;
   };
 
+  const base::Duration tick_;
   tests::Pipe pipe_;
   broker::PressureBoard board_;
   Side server, client;
@@ -360,7 +362,7 @@ class World {
       if (control.has_queue(name)) control.remove_queue(name);
     here.engine.dispatch(now, 1024);
     there.engine.dispatch(now, 1024);
-    for (unsigned i = 0; i < 200; i++) pass_events();
+    for (unsigned i = 0; i < 200 && here.pool.messages() + there.pool.messages() != 0; i++) turn();
   }
 };
 
