@@ -2,6 +2,7 @@
 // links that do what links do, and the model that knows what must come of it. Then the faults end, everybody finishes
 // what he began, the steward empties the queues, and nothing may be left.
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -49,7 +50,10 @@ class AmqpRun {
     network_.stop_faults();
     for (const auto& client : clients_) client->finish();
     steward_->drain();
-    if (!world_.run_until([this] { return all_done(); }, world_.now() + patience)) fail_stuck();
+    const Time limit = world_.now() + patience;
+    if (!world_.run_until([this] { return clients_finished(); }, limit)) fail_stuck();
+    steward_->drain_private_queues();
+    if (!world_.run_until([this] { return steward_->drained() && model_.outstanding() == 0; }, limit)) fail_stuck();
     model_.check_complete();
     steward_->close();
     world_.run_for(cool_down);
@@ -165,10 +169,8 @@ class AmqpRun {
 
   static tcp::Endpoint broker_endpoint() { return {net::Ipv4Address{address_of(server_number)}, amqp_port}; }
 
-  bool all_done() {
-    for (const AmqpClient* client : clients_)
-      if (!client->finished()) return false;
-    return steward_->drained() && model_.outstanding() == 0;
+  bool clients_finished() const {
+    return std::ranges::all_of(clients_, [](const AmqpClient* client) { return client->finished(); });
   }
 
   void fail_stuck() const {

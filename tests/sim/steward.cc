@@ -97,18 +97,21 @@ void Steward::next_setup() {
 
 void Steward::drain() {
   CHECK(ready());
-  uint16_t number = setup_channel + 1;
-  const auto add = [&](const std::string& queue) {
-    Drain& drain = drains_[number];
-    drain.queue = queue;
-    drain.channel = model_.new_identity();
-    drain.consumer = model_.new_identity();
-    connection_->send(number, OpenChannel{});
-    number++;
-  };
-  for (const std::string& queue : topology_.queues) add(queue);
+  for (const std::string& queue : topology_.queues) add_drain(queue);
+}
+
+void Steward::drain_private_queues() {
   for (const std::string& queue : topology_.private_queues)
-    if (queue.starts_with("t.")) add(queue);
+    if (queue.starts_with("t.")) add_drain(queue);
+}
+
+void Steward::add_drain(const std::string& queue) {
+  const auto number = static_cast<uint16_t>(setup_channel + 1 + drains_.size());
+  Drain& drain = drains_[number];
+  drain.queue = queue;
+  drain.channel = model_.new_identity();
+  drain.consumer = model_.new_identity();
+  connection_->send(number, OpenChannel{});
 }
 
 bool Steward::drained() const {

@@ -24,6 +24,8 @@ class Steward final : public Application, public AmqpListener {
 
   bool ready() const { return connection_ && connection_->is_open() && setup_.empty() && !awaiting_; }
   void drain();
+  // The same for the queues of clients that are all gone by now.
+  void drain_private_queues();
   // Every queue said that it is empty and has no consumer but this one.
   bool drained() const;
   void close() { connection_->close(); }
@@ -52,6 +54,7 @@ class Steward final : public Application, public AmqpListener {
   void on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply, base::Bytes properties, base::Bytes body);
   void prepare_setup();
   void next_setup();
+  void add_drain(const std::string& queue);
 
   World& world_;
   Random random_;

@@ -41,7 +41,10 @@ class TcpRun {
       !peer_serves&& random_.chance(0.4) ? build_peer_client(client) : build_stack_client(client);
     world_.after(random_.between(100ms, faults_last_max), [this] { network_.stop_faults(); });
 
-    for (const auto& exchange : exchanges_) exchange->may_be_forgotten = time_wait_is_scarce_;
+    for (const auto& exchange : exchanges_) {
+      exchange->may_be_forgotten = time_wait_is_scarce_;
+      exchange->may_be_refused = half_open_is_scarce_;
+    }
 
     const Time limit = world_.now() + faults_last_max + patience;
     const bool came_through = world_.run_until([this] { return all_done(); }, limit);
@@ -62,6 +65,7 @@ class TcpRun {
     config.host.prefix_length = 16;
     config.tcp = draw_tcp(random_);
     if (config.tcp.time_wait < 64) time_wait_is_scarce_ = true;
+    if (config.tcp.half_open < 64) half_open_is_scarce_ = true;
     return config;
   }
   PeerConfig peer_config(std::string name, uint8_t number) {
@@ -180,7 +184,7 @@ class TcpRun {
   Random random_;
   Weather weather_;
   bool server_is_stack_ = false;
-  bool time_wait_is_scarce_ = false;
+  bool time_wait_is_scarce_ = false, half_open_is_scarce_ = false;
   bool planted_ = false;
   uint64_t served_ = 0;
   std::vector<std::unique_ptr<Exchange>> exchanges_;

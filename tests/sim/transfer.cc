@@ -147,6 +147,11 @@ bool TransferClient::poll(Time now) {
     end_.emplace(world_, random_, exchange_, true);
     return true;
   }
+  if (stream_->state() == ByteStream::State::closed && !stream_->failure().empty() && exchange_.may_be_refused &&
+      end_->received() == 0) {
+    exchange_.client_aborted = exchange_.client_done = true;
+    return true;
+  }
   // Until the server knows of it, a connection may fail: its SYNs may all have been lost.
   if (stream_->state() == ByteStream::State::closed && !stream_->failure().empty() && !exchange_.accepted) {
     world_.trace("exchange %lu: connecting again: %s", exchange_.number, std::string(stream_->failure()).c_str());

@@ -30,6 +30,9 @@ struct Exchange {
   EndPlan client, server;
   // A host keeps so few connections in TIME_WAIT that a last FIN, sent again, may find nobody but a reset.
   bool may_be_forgotten = false;
+  // A host keeps so few half-open connections that it sends cookies: an ACK that overtakes the first data brings none
+  // back, and is answered with a reset.
+  bool may_be_refused = false;
   bool accepted = false;  // the server has read the number
   bool client_done = false, server_done = false;
   bool client_aborted = false, server_aborted = false;
