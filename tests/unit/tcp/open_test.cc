@@ -347,6 +347,17 @@ TEST_F(TcpActive, SimultaneousOpen) {
   EXPECT_EQ(state(), State::established);
 }
 
+TEST_F(TcpActive, SynReceivedTellsWhereItIs) {
+  start();
+  connect();
+  from_peer(syn());
+  from_peer(make(flag_ack, peer_start + 200000, our_next), "beyond the window");
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].flags, flag_ack);
+  EXPECT_EQ(sent[0].acknowledgement, peer_start + 1);
+  EXPECT_EQ(state(), State::syn_received);
+}
+
 TEST_F(TcpActive, PortsAreNotReusedTowardsOnePeer) {
   start();
   connect();

@@ -143,6 +143,31 @@ TEST_F(TcpSend, NoMemoryIsAnAnswerAndTheWriterIsTold) {
   EXPECT_TRUE(events[0].writable);
 }
 
+TEST_F(TcpSend, ScarceMemoryIsSharedSoThatTheNextOneFindsSome) {
+  Config config = small();
+  config.send_chunks = 64;
+  config.send_high_watermark = 1024 * 1024;
+  config.send_low_watermark = 512 * 1024;
+  start(config);
+  accept();
+  // A writer that stops where it is told to leaves as much again as it took, times two.
+  while (stack->send_room(id) > 0) write(std::string(1000, 'x'));
+  EXPECT_NEAR(static_cast<double>(stack->queued(id)), 64 * 4096 / 3, 4096);
+  // It goes on when half of that has gone, not only at the low watermark, which it never came near.
+  for (size_t taken = 0; taken + 1000 < 64 * 4096 / 6; taken += 1000) {
+    our_next += 1000;
+    deliver(data());
+  }
+  EXPECT_TRUE(events.empty());
+  bool writable = false;
+  for (int i = 0; i < 40 && !writable; i++) {
+    our_next += 1000;
+    deliver(data());
+    writable = !events.empty() && events[0].writable;
+  }
+  EXPECT_TRUE(writable);
+}
+
 TEST_F(TcpSend, WritableComesAtTheLowWatermark) {
   Config config = small();
   config.send_high_watermark = 8000;
@@ -182,6 +207,20 @@ TEST_F(TcpSend, BusyPortIsWaitingNotLoss) {
   turn();
   EXPECT_EQ(info().retransmits, 0u);
   EXPECT_EQ(stack->queued(id), 4000u);
+}
+
+TEST_F(TcpSend, WithoutPacketsItWaitsAndGoesOn) {
+  start();
+  accept();
+  device.packets_max = device.outstanding;
+  write("held up");
+  EXPECT_TRUE(sent.empty());
+  EXPECT_TRUE(stack->has_output());
+  device.packets_max = 100000;
+  turn();
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].text(), "held up");
+  EXPECT_EQ(info().retransmits, 0u);
 }
 
 // ---- the peer's window
@@ -291,6 +330,25 @@ TEST_F(TcpWindowOfPeer, StaleUpdateIsIgnored) {
   EXPECT_EQ(info().send_window, 65535u);
   deliver(old);  // overtaken: its number is before that of the last update
   EXPECT_EQ(info().send_window, 65535u);
+}
+
+// The window counts from what the segment acknowledges: with the old one the right edge would move beyond what was
+// offered.
+TEST_F(TcpWindowOfPeer, ComesWithEveryNewAcknowledgementEvenARetransmissions) {
+  start();
+  accept();
+  Segment again = data(flag_ack | flag_psh);
+  say("first");
+  say("second");
+  turn([&] { read_all(); });
+  write(std::string(3000, 'x'));
+  again.acknowledgement = our_next + 3000;
+  again.window = 1000;
+  say("third");
+  turn([&] { read_all(); });
+  deliver(again, "firstsecond");
+  EXPECT_EQ(info().in_flight, 0u);
+  EXPECT_EQ(info().send_window, 1000u);
 }
 
 // ---- the timer
