@@ -7,6 +7,8 @@
 //          +---------- `recover` acknowledged ----- timeout <-----+
 //
 // Fast recovery is RFC 6675 with SACK and RFC 6582 (NewReno) without; the timer is RFC 6298; windows are RFC 5681.
+#include <algorithm>
+
 #include "core/base/check.h"
 #include "core/tcp/congestion.h"
 #include "core/tcp/stack.h"
@@ -115,7 +117,7 @@ void Stack::on_new_acknowledgement(Connection& connection, const Segment& segmen
   if (connection.in_flight() > 0) arm_send_timer(connection);
   mark_output(connection);
 
-  if (connection.above_high && connection.queued() <= config_.send_low_watermark) {
+  if (connection.above_high && connection.queued() <= std::min(config_.send_low_watermark, send_limit() / 2)) {
     connection.above_high = false;
     event_of(connection).writable = true;
   }

@@ -222,7 +222,7 @@ std::span<void* const> Stack::take_released() { return send_memory_.take_release
 
 void Stack::wrote(Connection& connection, size_t bytes) {
   connection.send.end += static_cast<Sequence>(bytes);
-  if (connection.queued() >= config_.send_high_watermark) connection.above_high = true;
+  if (connection.queued() >= send_limit()) connection.above_high = true;
   mark_output(connection);
 }
 
@@ -254,11 +254,20 @@ size_t Stack::queued(ConnectionId id) const {
   return connection ? connection->queued() : 0;
 }
 
-size_t Stack::send_room(ConnectionId id) const {
-  const Connection* connection = find(id);
+size_t Stack::send_room(ConnectionId id) {
+  Connection* connection = find(id);
   if (!connection || !connection->writable()) return 0;
-  uint32_t queued = connection->queued();
-  return queued < config_.send_high_watermark ? config_.send_high_watermark - queued : 0;
+  const uint32_t queued = connection->queued(), limit = send_limit();
+  if (queued < limit) return limit - queued;
+  connection->above_high = true;
+  return 0;
+}
+
+// A dynamic threshold (Choudhury and Hahne, 1998): nobody's queue may grow beyond half of what is still free. However
+// many peers do not read, they leave as much again as each of them holds, so they never take what the others need.
+uint32_t Stack::send_limit() const {
+  const size_t share = send_memory_.chunks_free() * send_chunk_bytes / 2;
+  return static_cast<uint32_t>(std::min<size_t>(std::max(share, send_chunk_bytes), config_.send_high_watermark));
 }
 
 // ---- closing

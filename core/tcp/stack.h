@@ -120,8 +120,9 @@ class Stack {
   std::span<void* const> take_released();
   // Bytes written and not yet acknowledged.
   size_t queued(ConnectionId id) const;
-  // Bytes until the high watermark; 0 at or above it. A writer asks before a message, and may then overshoot by it.
-  size_t send_room(ConnectionId id) const;
+  // Bytes until this connection's queue is as long as it may be; 0 from there on, and then `writable` follows. That is
+  // the high watermark, or less when send memory gets scarce. A writer asks before a message, and may overshoot by it.
+  size_t send_room(ConnectionId id);
 
   // ---- closing ------------------------------------------------------------------------------------------------------
   // FIN behind what is queued; no more writing. Reading goes on until the peer's FIN. With bytes unread here the
@@ -275,6 +276,7 @@ class Stack {
   void wrote(Connection& connection, size_t bytes);
   void refuse_write(Connection& connection);
   void tell_waiting_writers();
+  uint32_t send_limit() const;
   uint32_t timestamp_clock(uint32_t offset) const;
   uint64_t hash(const Tuple& tuple) const { return hash_of(tuple, secrets_.table_key()); }
   void update_gauges();

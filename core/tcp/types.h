@@ -59,7 +59,7 @@ struct Event {
   bool accepted = false;       // a new connection to a listener
   bool connected = false;      // an active open succeeded
   bool readable = false;       // new bytes arrived in order: ask `input`
-  bool writable = false;       // the send queue fell to the low watermark after having reached the high one
+  bool writable = false;       // after send_room was 0: the queue fell to half of what it may be
   bool peer_finished = false;  // the peer's FIN is in order: after what `input` still holds nothing follows
   bool closed = false;         // gone, for `reason`; the id is dead after clear_events()
   CloseReason reason = CloseReason::none;
