@@ -25,9 +25,13 @@ using base::operator""us;
 
 constexpr base::Duration drain_max = 5s;
 constexpr base::Duration stop_max = 2s;
-// A request often follows on the last one: for so long the thread looks again after moments, not a millisecond.
+// A request often follows on the last one. How long after it the thread looks again after moments, after milliseconds,
+// and after longer than that; what comes in at the control socket wakes it at once.
 constexpr base::Duration attentive_for = 5ms;
 constexpr base::Duration moment = 50us;
+constexpr base::Duration awake_for = 1s;
+constexpr auto awake_wait = 1ms;
+constexpr auto asleep_wait = 5ms;
 constexpr base::Duration link_interval = 1s;
 
 volatile sig_atomic_t end_signal = 0;
@@ -94,8 +98,9 @@ void serve(control::Plane& plane, control::Commands& commands, control::ControlS
     const base::Time now = clock.now();
     const bool busy = plane.poll(now);
     if (busy) last_busy = now;
-    if (!busy && now - last_busy < attentive_for) sleep_for(moment);
-    socket.poll(now, !busy && now - last_busy >= attentive_for ? 1ms : 0ms);
+    const base::Duration idle = now - last_busy;
+    if (!busy && idle < attentive_for) sleep_for(moment);
+    socket.poll(now, idle < attentive_for ? 0ms : idle < awake_for ? awake_wait : asleep_wait);
     commands.poll(now);
     link_watch.poll(now);
     log_dpdk_lines();

@@ -106,7 +106,6 @@ void Datapath::make_devices(const Port& port, base::HashKey spread_key) {
 
 void Datapath::Core::furnish() {
   messages = std::make_unique<Pages>(page_memory, message_bytes);
-  messages->touch();
   config.message_memory = messages->span();
   worker = std::make_unique<worker::Worker>(config, *device, *mesh);
   loop.worker = worker.get();

@@ -25,6 +25,8 @@ std::vector<std::string> eal_arguments(const Settings& settings, const CorePlan&
     lcores += "," + std::to_string(lcore_of(worker)) + "@" + std::to_string(plan.workers[worker]);
   arguments.insert(arguments.end(), {"--lcores", lcores, "--main-lcore", "0"});
 
+  // It warns of a socket for programs that nobody has any more.
+  arguments.push_back("--log-level=lib.telemetry:error");
   arguments.insert(arguments.end(), settings.eal_arguments.begin(), settings.eal_arguments.end());
   return arguments;
 }
@@ -44,10 +46,10 @@ std::expected<Eal, Failure> Eal::start(const std::vector<std::string>& arguments
           Failure{exit_privileges, "DPDK may not start (" + what + "): talariad wants to run as root"});
     if (error == ENOMEM || error == ENOSPC)
       return std::unexpected(Failure{exit_memory, "DPDK found no memory (" + what + ")"});
-    if (error == EALREADY || error == EAGAIN || error == EBUSY)
-      return std::unexpected(
-          Failure{exit_failed, "DPDK could not start (" + what + "): another process may use the same --file-prefix"});
-    return std::unexpected(Failure{exit_failed, "DPDK could not start: " + what});
+    return std::unexpected(Failure{exit_failed, std::string("DPDK could not start") +
+                                                    (error == 0 ? "" : " (" + what + ")") +
+                                                    ": its lines above say why (another process may use the same "
+                                                    "--file-prefix)"});
   }
   return Eal();
 }

@@ -160,8 +160,10 @@ std::vector<ReportLine> host_report(const HostFacts& facts, const Settings& sett
     lines.push_back(
         {false, "memory in huge pages, " + std::to_string(settings.memory_mib) + " MiB for messages a worker"});
   else
-    lines.push_back({true, "memory without huge pages (--no-huge), " + std::to_string(settings.memory_mib) +
-                               " MiB for messages a worker: address translation misses cost some percent"});
+    lines.push_back(
+        {true,
+         "memory without huge pages (--no-huge), " + std::to_string(settings.memory_mib) +
+             " MiB for messages a worker: address translation misses cost some percent, and each page its first use"});
 
   for (const auto& [processor, governor] : facts.governors)
     if (governor != "performance" && (contains(plan.workers, processor)))

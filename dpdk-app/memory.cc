@@ -55,8 +55,4 @@ void PageMemory::do_deallocate(void* memory, size_t bytes, size_t alignment) {
     munmap(memory, whole_pages(bytes));
 }
 
-void Pages::touch() {
-  for (size_t at = 0; at < span_.size(); at += page_bytes) *static_cast<volatile uint8_t*>(&span_[at]) = 0;
-}
-
 }  // namespace talaria::app

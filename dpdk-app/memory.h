@@ -36,8 +36,6 @@ class Pages {
   Pages(const Pages&) = delete;
 
   base::MutableBytes span() const { return span_; }
-  // Writes to every page, so that none is missing later. On the core that will use them.
-  void touch();
 
  private:
   static constexpr size_t alignment = size_t{2} << 20;

@@ -287,6 +287,8 @@ std::expected<Settings, Ending> read_options(int argument_count, const char* con
     const std::string text = error.what();
     const size_t end = text.find_first_of(": ", 2);
     if (text.starts_with("--") && end != text.npos) {
+      if (text.find("At Most 1 required") != text.npos)
+        return refused(text.substr(0, end) + " is given more than once");
       const size_t reason = text.find_first_not_of(": ", end);
       return refused(place(text.substr(2, end - 2)) + ": " + (reason == text.npos ? "" : text.substr(reason)));
     }

@@ -109,12 +109,10 @@ std::string complete_vdev(const std::string& vdev, uint16_t mtu) {
 std::expected<std::unique_ptr<Port>, Failure> Port::open(const Settings& settings, const PacketNeeds& needs) {
   for (const std::string& vdev : settings.vdevs) {
     const std::string completed = complete_vdev(vdev, settings.mtu);
-    const int error = rte_dev_probe(completed.c_str());
-    if (error == 0) continue;
+    if (rte_dev_probe(completed.c_str()) == 0) continue;
     if (geteuid() != 0)
       return refuse("the virtual port " + vdev + " cannot be made without root's privileges", exit_privileges);
-    return refuse("the virtual port " + completed + " cannot be made" + (error == -1 ? "" : wrong(error)) +
-                  "; DPDK's lines above say why");
+    return refuse("the virtual port " + completed + " cannot be made; DPDK's lines above say why");
   }
   auto id = find_port(settings);
   if (!id) return std::unexpected(id.error());

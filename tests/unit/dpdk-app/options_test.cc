@@ -95,6 +95,7 @@ TEST_F(Options, RefusalNamesTheOption) {
   EXPECT_TRUE(refused({"--eal", "-l 1"}, "--eal: -l follows from --cores"));
   EXPECT_TRUE(refused({"--speed"}, "--speed"));
   EXPECT_TRUE(refused({"stray"}, "stray"));
+  EXPECT_TRUE(refused({"--mtu", "1400", "--mtu", "1500"}, "--mtu is given more than once"));
   write_file(minimal_ + "workers = 9\n");
   EXPECT_TRUE(refused({"--workers", "0"}, "--workers: '0'")) << "not the file's line";
 }
