@@ -181,7 +181,7 @@ scripts: ## tests of scripts/: the lab, host set-up, the layer check
 	@scripts/run-tests --suite scripts --tap $(wildcard tests/scripts/*_test)
 
 .PHONY: interop
-interop: all deps-tests ## stock clients of eight languages against the broker in the lab
+interop: all deps-tests ## stock clients of seven languages against the broker in the lab
 	@scripts/run-interop $(LAB_OPTIONS)
 
 # ---- check ----------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ struct Authenticate {
   std::string mechanism;
   std::string user;
   std::string password;
-  std::string peer;  // "198.18.0.1:54321", for the log and for guest's loopback rule
+  std::string peer;  // "198.18.0.1:54321", for the log
 };
 // After authentication: enter a vhost. Counted against limits, listed from here on.
 struct OpenConnection {

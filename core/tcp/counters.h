@@ -9,9 +9,9 @@ struct StackCounters {
   base::Counter segments_received, segments_sent, bytes_received, bytes_sent;  // bytes of payload
   base::Counter predicted;  // segments that took the short way through input
 
-  base::Counter drop_bad_header, drop_bad_checksum, drop_no_connection, drop_bad_source;
+  base::Counter drop_bad_header, drop_bad_checksum, drop_no_connection;
   base::Counter drop_outside_window, drop_old_timestamp, drop_no_ack_flag, drop_bad_ack;
-  base::Counter drop_receive_memory, drop_reassembly_full, drop_after_close, drop_listen_refused;
+  base::Counter drop_receive_memory, drop_reassembly_full, drop_listen_refused;
 
   base::Counter connections_opened_passive, connections_opened_active, connections_closed;
   base::Counter closed_finished, closed_reset, closed_refused, closed_timed_out, closed_keepalive, closed_linger,
@@ -20,7 +20,7 @@ struct StackCounters {
   base::Counter cookies_sent, cookies_accepted, cookies_rejected;
   base::Counter time_wait_entered, time_wait_recycled, time_wait_reused;
 
-  base::Counter retransmitted_segments, fast_retransmits, timeouts, tail_retransmits, limited_transmits;
+  base::Counter retransmitted_segments, fast_retransmits, timeouts, limited_transmits;
   base::Counter out_of_order, duplicate_segments, duplicate_acks, bad_sacks;
   base::Counter zero_window_probes, keepalive_probes, delayed_acks, pure_acks_sent, window_updates_sent;
   base::Counter challenge_acks_sent, challenge_acks_limited, resets_sent, resets_limited, resets_received;
@@ -36,7 +36,7 @@ struct StackCounters {
 
 template <class Visitor>
 void StackCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(StackCounters) == 65 * sizeof(base::Counter), "a counter is missing below");
+  static_assert(sizeof(StackCounters) == 62 * sizeof(base::Counter), "a counter is missing below");
   visit("segments_received", segments_received.value());
   visit("segments_sent", segments_sent.value());
   visit("bytes_received", bytes_received.value());
@@ -45,14 +45,12 @@ void StackCounters::for_each(Visitor&& visit) const {
   visit("drop_bad_header", drop_bad_header.value());
   visit("drop_bad_checksum", drop_bad_checksum.value());
   visit("drop_no_connection", drop_no_connection.value());
-  visit("drop_bad_source", drop_bad_source.value());
   visit("drop_outside_window", drop_outside_window.value());
   visit("drop_old_timestamp", drop_old_timestamp.value());
   visit("drop_no_ack_flag", drop_no_ack_flag.value());
   visit("drop_bad_ack", drop_bad_ack.value());
   visit("drop_receive_memory", drop_receive_memory.value());
   visit("drop_reassembly_full", drop_reassembly_full.value());
-  visit("drop_after_close", drop_after_close.value());
   visit("drop_listen_refused", drop_listen_refused.value());
   visit("connections_opened_passive", connections_opened_passive.value());
   visit("connections_opened_active", connections_opened_active.value());
@@ -77,7 +75,6 @@ void StackCounters::for_each(Visitor&& visit) const {
   visit("retransmitted_segments", retransmitted_segments.value());
   visit("fast_retransmits", fast_retransmits.value());
   visit("timeouts", timeouts.value());
-  visit("tail_retransmits", tail_retransmits.value());
   visit("limited_transmits", limited_transmits.value());
   visit("out_of_order", out_of_order.value());
   visit("duplicate_segments", duplicate_segments.value());

@@ -14,7 +14,7 @@ struct WorkerCounters {
   base::Counter peers_congested;     // turns in which a mailbox to a peer was full
   base::Counter changes_applied;     // topology
   base::Counter message_bytes_used;  // of the message memory, entries of queues included; a gauge
-  base::Histogram message_latency;   // ns from a message's last byte in to its delivery's encoding
+  base::Histogram message_latency;   // ns from the turn a message's header came in to the turn its delivery was encoded
 };
 
 }  // namespace talaria::worker
