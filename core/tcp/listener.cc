@@ -151,7 +151,13 @@ void Stack::on_half_open(HalfOpen& entry, uint64_t hash, const Segment& segment,
     return;
   }
   if (!segment.has(flag_ack)) return counters_.drop_no_ack_flag.add();
-  if (segment.acknowledgement != entry.initial_send + 1) return reset_stranger(entry.key, segment);
+  if (segment.acknowledgement != entry.initial_send + 1) {
+    // The peer's first SYN may have been answered with a cookie, and this entry been made for the second: an answer to
+    // either opens the connection.
+    const Tuple tuple = entry.key;
+    if (!accept_cookie(tuple, hash, segment, packet)) return reset_stranger(tuple, segment);
+    return half_open_.remove(entry, hash);
+  }
   if (!in_window) {
     counters_.drop_outside_window.add();
     return send_syn_ack(entry);
