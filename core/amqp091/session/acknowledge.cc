@@ -101,22 +101,8 @@ void settle(Channel& channel, const Unacked& delivery, broker::Outcome outcome) 
   }
   if (delivery.consumer == Unacked::got) return;
   channel.counted--;
-  if (channel.throttled != 0 && !channel.ending) [[unlikely]]
-    shared.throttled.add(channel, channel.throttled_listed);
-}
-
-void release_throttled(Channel& channel) {
-  if (channel.prefetch_limit != 0 && channel.counted >= channel.prefetch_limit) return;
-  const size_t count = channel.consumers.size();
-  if (count == 0) return;
-  const size_t first = channel.resume_next++ % count;
-  for (size_t i = 0; i < count && channel.throttled != 0; i++) {
-    Consumer* consumer = channel.consumers[(first + i) % count].get();
-    if (consumer == nullptr || !consumer->throttled) continue;
-    consumer->throttled = false;
-    channel.throttled--;
-    update_pause(*consumer);
-  }
+  if (!channel.parked.empty() && !channel.ending) [[unlikely]]
+    shared.parked.add(channel, channel.parked_listed);
 }
 
 }  // namespace talaria::amqp091::session

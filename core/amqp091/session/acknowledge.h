@@ -13,7 +13,5 @@ void on_recover(Channel& channel, bool requeue, bool answer, uint32_t method);
 void settle_more(Connection& connection);
 // One delivery that was taken out of the ring.
 void settle(Channel& channel, const Unacked& delivery, broker::Outcome outcome);
-// There is room under the channel-wide prefetch again: its consumers go on, round robin.
-void release_throttled(Channel& channel);
 
 }  // namespace talaria::amqp091::session

@@ -44,7 +44,6 @@ Consumer& Channel::add_consumer(std::string_view tag) {
 void Channel::remove_consumer(Consumer& consumer) {
   Shared& shared = *connection.shared;
   shared.passed.drop(consumer, consumer.passed_listed);
-  if (consumer.throttled) throttled--;
   shared.counters.consumers.subtract();
   connection.info->consumers.subtract();
   by_tag.erase(consumer.tag());

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "core/amqp091/wire/deliver.h"
 #include "core/broker/address.h"
 #include "core/broker/message_pool.h"
+#include "core/broker/operations.h"
 
 namespace talaria::broker {
 class Exchange;
@@ -47,7 +49,6 @@ struct Consumer {
   bool exclusive = false;
   bool elsewhere = false;  // the queue is homed on another worker
   bool paused = false;     // the queue was told so
-  bool throttled = false;  // the channel-wide prefetch is used up
   bool passed_listed = false;
   uint32_t passed = 0;    // deliveries passed on since the queue was last told
   uint16_t prefetch = 0;  // its own; 0: none
@@ -107,9 +108,10 @@ struct Channel {
   uint32_t counted = 0;         // unsettled deliveries to consumers: what the channel-wide prefetch counts
   uint32_t prefetch_limit = 0;  // channel-wide (basic.qos global=1); 0: none
   uint16_t prefetch = 0;        // of each later consumer; 0: none
-  bool throttled_listed = false;
-  uint32_t throttled = 0;                            // consumers that are
-  uint32_t resume_next = 0;                          // they are resumed round robin
+  // Deliveries beyond the channel-wide prefetch, in the order they came: each goes out when another is settled. (Sent
+  // back to their queues they would be overtaken by younger ones.) At most the credit of the channel's consumers.
+  std::deque<broker::Deliver> parked;
+  bool parked_listed = false;
   std::vector<std::unique_ptr<Consumer>> consumers;  // by the low 16 bits of their number
   std::vector<uint16_t> consumer_generations;        // the high 16 bits
   std::vector<uint16_t> vacant_consumers;

@@ -21,7 +21,7 @@ void end_channel(Channel& channel) {
   channel.ending = true;
   abandon_publishing(channel);
   shared.confirming.drop(channel, channel.confirming_listed);
-  shared.throttled.drop(channel, channel.throttled_listed);
+  shared.parked.drop(channel, channel.parked_listed);
   if (connection.bulk.incarnation == channel.incarnation) connection.bulk = {};
   if (connection.pending.incarnation == channel.incarnation && connection.asked_token == 0) connection.pending = {};
   connection.ending.push_back(std::move(connection.channels[channel.number].channel));
@@ -80,10 +80,14 @@ bool take_apart(Channel& channel, size_t& budget) {
     shared.engine.unsubscribe({.queue = consumer->queue, .consumer = consumer->address(), .answer = true});
   }
   if (channel.unsubscribe_next < channel.consumers.size()) return false;
+  for (; !channel.parked.empty() && budget != 0; budget--) {
+    give_back(shared, channel.parked.front());
+    channel.parked.pop_front();
+  }
   size_t settled = channel.unacked.take_up_to(
       UINT64_MAX, budget, [&](const Unacked& delivery) { settle(channel, delivery, broker::Outcome::requeued); });
   budget -= settled;
-  return channel.unacked.empty() && channel.awaited == 0;
+  return channel.parked.empty() && channel.unacked.empty() && channel.awaited == 0;
 }
 
 void finish_channel(Connection& connection, Channel& channel) {

@@ -90,6 +90,11 @@ void adjust_credits(Channel& channel) {
 
 void end_consumer(Consumer& consumer) {
   Channel& channel = consumer.channel;
+  std::erase_if(channel.parked, [&](const broker::Deliver& delivery) {
+    if (delivery.consumer.consumer != consumer.number) return false;
+    give_back(*channel.connection.shared, delivery);
+    return true;
+  });
   notify(channel.connection, broker::ConsumerRemoved{channel.number, std::string(consumer.tag())});
   channel.remove_consumer(consumer);
 }
@@ -122,7 +127,7 @@ Step on_qos(Channel& channel, const wire::basic::Qos& method) {
   if (method.global) {
     channel.prefetch_limit = method.prefetch_count;
     adjust_credits(channel);
-    if (channel.throttled != 0) connection.shared->throttled.add(channel, channel.throttled_listed);
+    if (!channel.parked.empty()) connection.shared->parked.add(channel, channel.parked_listed);
   } else {
     channel.prefetch = method.prefetch_count;
   }

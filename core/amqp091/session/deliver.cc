@@ -52,7 +52,9 @@ void write_body_frames(Connection& connection, uint16_t channel, broker::Message
 }
 
 size_t count_frames(const Connection& connection, const broker::Message& message) {
-  size_t most = connection.octets_per_body_frame();
+  const size_t most = connection.octets_per_body_frame();
+  if (message.body_size() <= most) [[likely]]  // spares the division
+    return message.body_size() == 0 ? 2 : 3;
   return 2 + (message.body_size() + most - 1) / most;
 }
 
@@ -131,7 +133,52 @@ void write_or_hold(Connection& connection, Consumer& consumer, const broker::Del
   pause_if_full(connection);
 }
 
-// ---- what the channel does not take ---------------------------------------------------------------------------------
+// Takes its tag and goes out; unless nobody will acknowledge it, it is unsettled from here on.
+void hand_on(Consumer& consumer, const broker::Deliver& delivery) {
+  Channel& channel = consumer.channel;
+  Connection& connection = channel.connection;
+  Shared& shared = *connection.shared;
+  const uint64_t tag = ++channel.last_tag;
+  if (delivery.entry) {
+    channel.counted++;
+    channel.unacked.push(tag, delivery.entry, delivery.queue, consumer.number);
+    connection.info->unacknowledged.add();
+  }
+  shared.counters.messages_delivered.add();
+  shared.counters.frames_out.add(count_frames(connection, *delivery.message));
+  connection.info->messages_out.add();
+  if (shared.latency != nullptr)
+    shared.latency->record(static_cast<uint64_t>((shared.now - delivery.message->received()).count()));
+  write_or_hold(connection, consumer, delivery, tag);
+}
+
+}  // namespace
+
+void deliver(Shared& shared, Channel* channel, const broker::Deliver& delivery) {
+  Consumer* consumer = channel != nullptr && !channel->ending ? channel->consumer(delivery.consumer.consumer) : nullptr;
+  if (consumer == nullptr || channel->connection.output.stopped()) [[unlikely]] {
+    shared.counters.events_stale.add();
+    return give_back(shared, delivery);
+  }
+  const bool full = channel->prefetch_limit != 0 && channel->counted >= channel->prefetch_limit;
+  if (delivery.entry && (full || !channel->parked.empty())) [[unlikely]] {
+    channel->parked.push_back(delivery);
+    return;
+  }
+  hand_on(*consumer, delivery);
+}
+
+void deliver_parked(Channel& channel) {
+  while (!channel.parked.empty() && (channel.prefetch_limit == 0 || channel.counted < channel.prefetch_limit)) {
+    const broker::Deliver delivery = channel.parked.front();
+    channel.parked.pop_front();
+    if (Consumer* consumer = channel.consumer(delivery.consumer.consumer))
+      hand_on(*consumer, delivery);
+    else
+      give_back(*channel.connection.shared, delivery);
+  }
+  pause_if_full(channel.connection);
+}
 
 void give_back(Shared& shared, const broker::Deliver& delivery) {
   if (delivery.entry) {
@@ -143,55 +190,9 @@ void give_back(Shared& shared, const broker::Deliver& delivery) {
   shared.pool.release(delivery.message);
 }
 
-void throttle(Consumer& consumer) {
-  if (consumer.throttled) return;
-  consumer.throttled = true;
-  consumer.channel.throttled++;
-  update_pause(consumer);
-}
-
-// The channel-wide prefetch is used up. A lone consumer's own credit holds it back as well.
-void throttle_all(Channel& channel) {
-  for (const auto& consumer : channel.consumers) {
-    if (!consumer || consumer->no_ack) continue;
-    if (channel.by_tag.size() == 1 && consumer->credit == channel.prefetch_limit) continue;
-    throttle(*consumer);
-  }
-}
-
-}  // namespace
-
-void deliver(Shared& shared, Channel* channel, const broker::Deliver& delivery) {
-  Consumer* consumer = channel != nullptr && !channel->ending ? channel->consumer(delivery.consumer.consumer) : nullptr;
-  if (consumer == nullptr || channel->connection.output.stopped()) [[unlikely]] {
-    shared.counters.events_stale.add();
-    return give_back(shared, delivery);
-  }
-  Connection& connection = channel->connection;
-  if (delivery.entry) {
-    if (channel->prefetch_limit != 0 && channel->counted >= channel->prefetch_limit) [[unlikely]] {
-      throttle(*consumer);
-      note_passed(*consumer);
-      return give_back(shared, delivery);
-    }
-    channel->counted++;
-    channel->unacked.push(channel->last_tag + 1, delivery.entry, delivery.queue, consumer->number);
-    connection.info->unacknowledged.add();
-    if (channel->counted == channel->prefetch_limit) [[unlikely]]
-      throttle_all(*channel);
-  }
-  uint64_t tag = ++channel->last_tag;
-  shared.counters.messages_delivered.add();
-  shared.counters.frames_out.add(delivery.message->body_size() == 0 ? 2 : count_frames(connection, *delivery.message));
-  connection.info->messages_out.add();
-  if (shared.latency != nullptr)
-    shared.latency->record(static_cast<uint64_t>((shared.now - delivery.message->received()).count()));
-  write_or_hold(connection, *consumer, delivery, tag);
-}
-
 void update_pause(Consumer& consumer) {
   Connection& connection = consumer.channel.connection;
-  bool paused = consumer.throttled || connection.output_full;
+  const bool paused = connection.output_full;
   if (paused == consumer.paused || consumer.state == Consumer::State::cancelling) return;
   consumer.paused = paused;
   connection.shared->engine.pause({.queue = consumer.queue, .consumer = consumer.address(), .paused = paused});

@@ -11,6 +11,10 @@ namespace talaria::amqp091::session {
 
 // Takes over the delivery's reference to its message. `channel`: nullptr if it is gone.
 void deliver(Shared& shared, Channel* channel, const broker::Deliver& delivery);
+// There is room under the channel-wide prefetch again: what was parked goes out.
+void deliver_parked(Channel& channel);
+// Nobody has had it: back to its place in the queue. Takes over the reference.
+void give_back(Shared& shared, const broker::Deliver& delivery);
 // Pauses the consumers of a connection whose send buffer is full.
 void pause_if_full(Connection& connection);
 // TCP takes more.

@@ -33,7 +33,7 @@ Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& sta
   vacant.reserve(config.sessions);
   for (WorkList<Connection>* list : {&more_input, &stalled, &backlogged, &closing, &settling})
     list->reserve(config.sessions);
-  for (WorkList<Channel>* list : {&confirming, &throttled}) list->reserve(config.sessions);  // grow with busier channels
+  for (WorkList<Channel>* list : {&confirming, &parked}) list->reserve(config.sessions);  // grow with busier channels
   for (size_t slot = config.sessions; slot-- != 0;) {
     connections[slot].shared = this;
     connections[slot].info = &infos[slot];
@@ -48,8 +48,13 @@ Shared::~Shared() {
     Connection& connection = connections[slot];
     timers.disarm(connection.timer);
     drop_backlog(connection);
+    auto let_go = [&](Channel& channel) {
+      abandon_publishing(channel);
+      for (const broker::Deliver& delivery : channel.parked) pool.release(delivery.message);
+    };
     for (ChannelSlot& channel : connection.channels)
-      if (channel.channel) abandon_publishing(*channel.channel);
+      if (channel.channel) let_go(*channel.channel);
+    for (const auto& channel : connection.ending) let_go(*channel);
   }
 }
 
@@ -304,7 +309,7 @@ void Sessions::on_time(base::Time now) {
 void Sessions::end_turn(base::Time now) {
   Shared& shared = *shared_;
   shared.now = now;
-  shared.throttled.walk([](Channel& c) -> bool& { return c.throttled_listed; }, release_throttled);
+  shared.parked.walk([](Channel& c) -> bool& { return c.parked_listed; }, deliver_parked);
   shared.confirming.walk([](Channel& c) -> bool& { return c.confirming_listed; }, flush_confirms);
   shared.passed.walk([](Consumer& c) -> bool& { return c.passed_listed; }, report_passed);
   shared.closing.walk([](Connection& c) -> bool& { return c.closing_listed; },
@@ -323,8 +328,8 @@ base::Time Sessions::next_deadline() const {
 
 bool Sessions::has_work() const {
   const Shared& shared = *shared_;
-  return !shared.more_input.empty() || !shared.settling.empty() || !shared.closing.empty() ||
-         !shared.throttled.empty() || !shared.passed.empty();
+  return !shared.more_input.empty() || !shared.settling.empty() || !shared.closing.empty() || !shared.parked.empty() ||
+         !shared.passed.empty();
 }
 
 // ---- looking --------------------------------------------------------------------------------------------------------

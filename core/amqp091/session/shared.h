@@ -101,7 +101,7 @@ struct Shared {
   WorkList<Connection> closing;     // being taken apart
   WorkList<Connection> settling;    // a great `multiple` is being settled
   WorkList<Channel> confirming;     // confirms to flush at the end of the turn
-  WorkList<Channel> throttled;      // consumers held back by a channel-wide prefetch, and there is room again
+  WorkList<Channel> parked;         // deliveries held back by a channel-wide prefetch, and there is room again
   WorkList<Consumer> passed;        // deliveries of queues elsewhere, to be reported
   base::TimerWheel timers;          // one node a connection
 

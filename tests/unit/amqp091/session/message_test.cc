@@ -389,6 +389,38 @@ TEST_F(SessionMessage, ChannelWidePrefetchIsSharedAndFair) {
   EXPECT_EQ(world.control.counters("far").acknowledged.value(), 20u);
 }
 
+// What a full channel cannot take must not come to another consumer behind younger messages.
+TEST_F(SessionMessage, ChannelWidePrefetchKeepsTheOrderForOthers) {
+  client.declare(1, "r");
+  client.send(1, wire::basic::Qos{.prefetch_count = 1, .global = true});
+  client.expect<wire::basic::QosOk>(1);
+  client.consume(1, "q", "c");
+  client.consume(1, "r", "d");
+  client.publish(1, "", "r", "fills the channel");
+  EXPECT_EQ(client.expect_delivery(1, "d", 1), "fills the channel");
+  Client other(world);
+  other.open();
+  other.open_channel(1);
+  other.consume(1, "q", "e", true);
+  for (unsigned i = 0; i < 10; i++) client.publish(1, "", "q", std::to_string(i));
+  int last = -1;
+  for (uint64_t tag = 1; tag <= 9; tag++) {
+    int number = std::stoi(other.expect_delivery(1, "e", tag));
+    EXPECT_GT(number, last);
+    last = number;
+  }
+  client.expect_nothing();
+  client.send(1, wire::basic::Ack{.delivery_tag = 1});
+  EXPECT_FALSE(client.expect_delivery(1, "c", 2).empty());
+  // Cancelled with something parked: the other gets it.
+  client.publish(1, "", "q", "10");
+  client.publish(1, "", "q", "11");
+  other.expect_delivery(1, "e", 10);
+  client.send(1, wire::basic::Cancel{.consumer_tag = "c"});
+  client.expect<wire::basic::CancelOk>(1);
+  other.expect_delivery(1, "e", 11);
+}
+
 TEST_F(SessionMessage, ChannelWidePrefetchMayChangeUnderWay) {
   client.consume(1, "q", "c");
   client.send(1, wire::basic::Qos{.prefetch_count = 1, .global = true});
