@@ -150,6 +150,7 @@ bool TransferClient::poll(Time now) {
   if (stream_->state() == ByteStream::State::closed && !stream_->failure().empty() && exchange_.may_be_refused &&
       end_->received() == 0) {
     exchange_.client_aborted = exchange_.client_done = true;
+    if (!exchange_.accepted) exchange_.server_done = true;
     return true;
   }
   // Until the server knows of it, a connection may fail: its SYNs may all have been lost.

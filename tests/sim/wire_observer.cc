@@ -24,13 +24,22 @@ void WireObserver::on_frame(base::Bytes frame) {
          segment->destination_port, what, a, b);
   };
 
+  if (segment->syn && segment->ack && flow.chosen && flow.initial != segment->sequence) return;  // too late
   if (segment->syn && (!flow.started || flow.initial != segment->sequence)) {
+    std::vector<uint32_t> offered = std::move(flow.offered);
     flow = {};
     flow.started = true;
     flow.initial = segment->sequence;
+    if (segment->ack) flow.offered = std::move(offered);
+    flow.offered.push_back(segment->sequence);
     flow.offered_shift = segment->window_scale.has_value();
     flow.shift = std::min<uint8_t>(segment->window_scale.value_or(0), 14);
     if (!segment->ack) other = {};  // a new connection: the other side's old flow is history
+  }
+  if (segment->ack && !segment->syn && other.started && !other.chosen) {
+    other.chosen = true;
+    if (std::ranges::find(other.offered, segment->acknowledgement - 1) != other.offered.end())
+      other.initial = segment->acknowledgement - 1;
   }
   if (!flow.started) return;  // an answer to a stranger
 

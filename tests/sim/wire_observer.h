@@ -29,6 +29,10 @@ class WireObserver {
   struct Flow {
     uint32_t initial = 0;
     bool started = false;
+    // SYNs that were answered more than once, with a cookie and without, have answers with different numbers; which one
+    // counts the other side says.
+    std::vector<uint32_t> offered;
+    bool chosen = false;
     uint8_t shift = 0;  // of the windows this side offers
     bool offered_shift = false;
     std::vector<uint8_t> bytes;
