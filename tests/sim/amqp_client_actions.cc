@@ -207,6 +207,8 @@ void AmqpClient::consume(Channel& channel) {
 
 void AmqpClient::cancel(Channel& channel, const std::string& tag) {
   channel.consumers.at(tag).cancelling = true;
+  // What waited for a channel-wide prefetch goes back to its queue.
+  if (!channel.consumers.at(tag).no_ack) model_.may_return_unseen(channel.consumers.at(tag).queue);
   request(channel, Cancel{tag}, method::basic_cancel_ok,
           [this, number = channel.number](const Reply& reply, auto, auto) {
             if (channels_.at(number).consumers.erase(reply.name) != 1)

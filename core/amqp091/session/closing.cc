@@ -13,6 +13,19 @@
 namespace talaria::amqp091::session {
 namespace {
 
+// Its consumers go first, so that nothing comes back to it. Each answers, even if its queue is gone.
+void unsubscribe(Channel& channel, size_t& budget) {
+  Shared& shared = *channel.connection.shared;
+  for (; channel.unsubscribe_next < channel.consumers.size() && budget != 0; channel.unsubscribe_next++, budget--) {
+    Consumer* consumer = channel.consumers[channel.unsubscribe_next].get();
+    if (consumer == nullptr) continue;
+    channel.awaited++;
+    if (consumer->state == Consumer::State::cancelling) continue;  // is on its way out
+    consumer->state = Consumer::State::cancelling;
+    shared.engine.unsubscribe({.queue = consumer->queue, .consumer = consumer->address(), .answer = true});
+  }
+}
+
 // Takes an open channel off its number and has it taken apart.
 void end_channel(Channel& channel) {
   Connection& connection = channel.connection;
@@ -28,6 +41,9 @@ void end_channel(Channel& channel) {
   shared.counters.channels_open.subtract();
   connection.info->channels.subtract();
   notify(connection, broker::ChannelClosed{channel.number});
+  // At once, before the queues hand out more; what is left, and all that is unsettled, has its turn later.
+  size_t budget = shared.config.settle_per_turn;
+  unsubscribe(channel, budget);
   shared.closing.add(connection, connection.closing_listed);
 }
 
@@ -70,15 +86,7 @@ void send_close(Connection& connection, uint16_t channel, ReplyCode code, std::s
 // One step. True when nothing of the channel is left anywhere.
 bool take_apart(Channel& channel, size_t& budget) {
   Shared& shared = *channel.connection.shared;
-  // First its consumers go, so that nothing comes back to it. Each answers, even if its queue is gone.
-  for (; channel.unsubscribe_next < channel.consumers.size() && budget != 0; channel.unsubscribe_next++, budget--) {
-    Consumer* consumer = channel.consumers[channel.unsubscribe_next].get();
-    if (consumer == nullptr) continue;
-    channel.awaited++;
-    if (consumer->state == Consumer::State::cancelling) continue;  // is on its way out
-    consumer->state = Consumer::State::cancelling;
-    shared.engine.unsubscribe({.queue = consumer->queue, .consumer = consumer->address(), .answer = true});
-  }
+  unsubscribe(channel, budget);
   if (channel.unsubscribe_next < channel.consumers.size()) return false;
   for (; !channel.parked.empty() && budget != 0; budget--) {
     give_back(shared, channel.parked.front());

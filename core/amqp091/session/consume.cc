@@ -84,6 +84,8 @@ void adjust_credits(Channel& channel) {
     if (credit_of(channel, *consumer) == consumer->credit) continue;
     channel.connection.shared->engine.unsubscribe(
         {.queue = consumer->queue, .consumer = consumer->address(), .answer = false});
+    consumer->passed = 0;
+    consumer->resubscribing++;
     subscribe(*consumer);
   }
 }
@@ -205,6 +207,7 @@ void on_event(Shared& shared, const broker::Subscribed& event) {
   }
   const bool subscribed = event.result == broker::SubscribeResult::subscribed;
   if (consumer->state != Consumer::State::subscribing) {
+    if (consumer->resubscribing != 0) consumer->resubscribing--;
     // A credit was adjusted, and somebody else has the queue to himself meanwhile.
     if (!subscribed && consumer->state == Consumer::State::subscribed)
       on_event(shared, broker::Cancelled{event.consumer, event.queue});
@@ -315,7 +318,7 @@ void on_event(Shared& shared, const broker::Got& event) {
   Pending pending;
   if (channel == nullptr || !take_pending(channel->connection, Awaited::got, event.channel, pending)) {
     if (event.message == nullptr) return;
-    if (event.entry) shared.engine.settle({event.queue, event.entry, broker::Outcome::unsent});
+    if (event.entry) shared.engine.settle({event.queue, event.entry, broker::Outcome::requeued});
     shared.pool.release(event.message);
     return;
   }

@@ -103,26 +103,25 @@ bool encode(Connection& connection, const Consumer& consumer, const broker::Mess
   return true;
 }
 
-// Its queue, when it is on another worker, will be told.
+// Its queue, when it is on another worker, will be told. What the subscription before this one sent is not its
+// business.
 void note_passed(Consumer& consumer) {
-  if (!consumer.elsewhere) [[likely]]
+  if (!consumer.elsewhere || consumer.resubscribing != 0) [[likely]]
     return;
   consumer.passed++;
   consumer.channel.connection.shared->passed.add(consumer, consumer.passed_listed);
 }
 
-void write_or_hold(Connection& connection, Consumer& consumer, const broker::Deliver& delivery, uint64_t tag) {
+void write_or_hold(Connection& connection, const Consumer& consumer, const broker::Deliver& delivery, uint64_t tag) {
   Shared& shared = *connection.shared;
   broker::Message& message = *delivery.message;
   if (encode(connection, consumer, message, tag, delivery.redelivered)) [[likely]] {
     shared.pool.release(&message);
-    note_passed(consumer);
     return;
   }
   if (connection.output.flowing() && shared.stack.send_room(connection.tcp) != 0) {
     write_delivery(connection, consumer.channel.number, consumer.tag(), message, tag, delivery.redelivered);
     shared.pool.release(&message);
-    note_passed(consumer);
   } else {
     connection.output.hold({delivery, tag, std::string(consumer.tag())});
   }
@@ -160,6 +159,7 @@ void deliver(Shared& shared, Channel* channel, const broker::Deliver& delivery) 
     shared.counters.events_stale.add();
     return give_back(shared, delivery);
   }
+  note_passed(*consumer);
   const bool full = channel->prefetch_limit != 0 && channel->counted >= channel->prefetch_limit;
   if (delivery.entry && (full || !channel->parked.empty())) [[unlikely]] {
     channel->parked.push_back(delivery);
@@ -182,7 +182,7 @@ void deliver_parked(Channel& channel) {
 
 void give_back(Shared& shared, const broker::Deliver& delivery) {
   if (delivery.entry) {
-    shared.engine.settle({delivery.queue, delivery.entry, broker::Outcome::unsent});
+    shared.engine.settle({delivery.queue, delivery.entry, broker::Outcome::requeued});
     shared.counters.deliveries_unsent.add();
   } else {
     shared.counters.deliveries_lost_no_ack.add();
@@ -226,18 +226,16 @@ void flush_backlog(Connection& connection) {
   if (!backlog) return;
   for (BacklogItem& item : *backlog) {
     auto* held = std::get_if<HeldDelivery>(&item);
-    if (held == nullptr || !connection.output.flowing()) {
+    if (held == nullptr || !connection.output.flowing() || shared.stack.send_room(connection.tcp) == 0) {
       connection.output.put(std::move(item), shared.pool);
       continue;
     }
     const broker::ChannelAddress& address = held->deliver.consumer.channel;
     Channel* channel = connection.channel(address.channel);
     // On a channel that ended meanwhile nothing is said; the message has gone back to its queue.
-    if (channel != nullptr && channel->incarnation == address.incarnation) {
+    if (channel != nullptr && channel->incarnation == address.incarnation)
       write_delivery(connection, address.channel, held->consumer_tag, *held->deliver.message, held->tag,
                      held->deliver.redelivered);
-      if (Consumer* consumer = channel->consumer(held->deliver.consumer.consumer)) note_passed(*consumer);
-    }
     shared.pool.release(held->deliver.message);
   }
   if (!connection.output.flowing()) {
@@ -248,6 +246,7 @@ void flush_backlog(Connection& connection) {
 }
 
 void report_passed(Consumer& consumer) {
+  if (consumer.passed == 0) return;
   consumer.channel.connection.shared->engine.passed(
       {.queue = consumer.queue, .consumer = consumer.address(), .count = std::exchange(consumer.passed, 0)});
 }

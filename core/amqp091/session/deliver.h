@@ -13,7 +13,9 @@ namespace talaria::amqp091::session {
 void deliver(Shared& shared, Channel* channel, const broker::Deliver& delivery);
 // There is room under the channel-wide prefetch again: what was parked goes out.
 void deliver_parked(Channel& channel);
-// Nobody has had it: back to its place in the queue. Takes over the reference.
+// Nobody has had it: back to its place in the queue. Marked redelivered all the same, as younger messages may have gone
+// to others meanwhile, and only that mark excuses a message from its order (specification 4.7). Takes over the
+// reference.
 void give_back(Shared& shared, const broker::Deliver& delivery);
 // Pauses the consumers of a connection whose send buffer is full.
 void pause_if_full(Connection& connection);
