@@ -33,7 +33,11 @@ constexpr std::array entries = {
     // A fill ring; 256 bytes before each frame are the kernel's; a buffer with all its headers may not be larger than a
     // page (4096 - 384, and 64 are a pool's to round up).
     Entry{"net_af_xdp",
-          {.extra_buffers = 4096, .buffer_granularity = 64, .buffer_bytes_max = 3712, .buffer_overhead = 256}},
+          {.pool_is_one_array = true,
+           .extra_buffers = 4096,
+           .buffer_granularity = 64,
+           .buffer_bytes_max = 3712,
+           .buffer_overhead = 256}},
     // Its ring's slots are whole pages with a header (complete_vdev), and a buffer must take a whole slot.
     Entry{"net_af_packet",
           {.frame_limit_is_kernels = true,

@@ -19,6 +19,8 @@ struct DriverFacts {
   bool frame_limit_is_kernels = false;
   // The address it reports is the one of the kernel's interface on the other side, and it does not filter by it.
   bool address_is_the_peers = false;
+  // It takes a pool for one array of buffers without gaps (and trips over those that are not where it thinks).
+  bool pool_is_one_array = false;
   // Buffers it keeps for itself beyond the receive ring.
   uint32_t extra_buffers = 0;
   // Its buffers' data bytes come in multiples of this. Physical ports count whole KiB.

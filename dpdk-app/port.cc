@@ -14,6 +14,8 @@
 #include <bit>
 #include <cstring>
 
+#include "dpdk-app/packet_pool.h"
+
 namespace talaria::app {
 namespace {
 
@@ -190,7 +192,7 @@ std::expected<void, Failure> Port::make_pools(const Settings& settings, const Pa
   const auto buffer = static_cast<uint16_t>(buffer_bytes(facts_of(driver_), settings.mtu) + RTE_PKTMBUF_HEADROOM);
   const int node = settings.huge_pages ? numa_node_ : SOCKET_ID_ANY;
   auto make = [&](const std::string& pool_name, uint32_t packets) {
-    return rte_pktmbuf_pool_create(pool_name.c_str(), packets, packet_cache, 0, buffer, node);
+    return make_packet_pool(pool_name, packets, buffer, node, facts_of(driver_).pool_is_one_array);
   };
   auto no_memory = [&](uint32_t packets) {
     return refuse("there is no memory for " + std::to_string(packets) + " packets of " + std::to_string(buffer) +

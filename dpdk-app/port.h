@@ -33,7 +33,6 @@ struct PacketNeeds {
   uint32_t to_send = 0;   // waiting for the port or for a neighbour's address
 };
 
-inline constexpr uint32_t packet_cache = 256;  // of each lcore, for each pool
 // Packets on their way between workers that share a queue, each way (spread.h).
 inline constexpr uint32_t spread_ring_packets = 1024;
 
