@@ -70,7 +70,7 @@ BrokerNode::BrokerNode(World& world, Network& network, const BrokerConfig& confi
   for (broker::WorkerIndex index = 0; index < config.workers; index++) {
     const bool sabotaged = plant == Plant::early_answer && index + 1 == config.workers;
     if (sabotaged)
-      links_.push_back(std::make_unique<HastyLink>(world, mesh_.control(index)));
+      links_.push_back(std::make_unique<HastyLink>(world, mesh_.control(index), hasty_));
     else
       links_.push_back(std::make_unique<MeshLink>(mesh_.control(index)));
   }

@@ -51,15 +51,26 @@ bool headers_match(const TextTable& pattern, const TextTable& headers) {
 // ---- topology -------------------------------------------------------------------------------------------------------
 
 void Model::add_exchange(const std::string& name, const std::string& type, const std::string& alternate) {
+  changes_++;
   exchanges_[name] = {type, alternate};
 }
-void Model::add_queue_sent(const std::string& name) { queues_[name].life.add_sent = world_.now(); }
-void Model::queue_added(const std::string& name) { queue(name).life.added = world_.now(); }
+void Model::add_queue_sent(const std::string& name) {
+  changes_++;
+  queues_[name].life.add_sent = world_.now();
+}
+void Model::queue_added(const std::string& name) {
+  changes_++;
+  queue(name).life.added = world_.now();
+}
 void Model::remove_queue_sent(const std::string& name) {
+  changes_++;
   Life& life = queue(name).life;
   life.remove_sent = std::min(life.remove_sent, world_.now());
 }
-void Model::queue_removed(const std::string& name) { queue(name).life.removed = world_.now(); }
+void Model::queue_removed(const std::string& name) {
+  changes_++;
+  queue(name).life.removed = world_.now();
+}
 
 bool Model::may_be_gone(const std::string& name) const {
   const Life& life = queue(name).life;
@@ -67,20 +78,37 @@ bool Model::may_be_gone(const std::string& name) const {
 }
 
 size_t Model::add_binding_sent(const ModelBinding& binding) {
+  changes_++;
   bindings_.push_back(binding);
   bindings_.back().life = {.add_sent = world_.now()};
   return bindings_.size() - 1;
 }
-void Model::binding_added(size_t binding) { bindings_[binding].life.added = world_.now(); }
-void Model::remove_binding_sent(size_t binding) { bindings_[binding].life.remove_sent = world_.now(); }
-void Model::binding_removed(size_t binding) { bindings_[binding].life.removed = world_.now(); }
+void Model::binding_added(size_t binding) {
+  changes_++;
+  bindings_[binding].life.added = world_.now();
+}
+void Model::remove_binding_sent(size_t binding) {
+  changes_++;
+  bindings_[binding].life.remove_sent = world_.now();
+}
+void Model::binding_removed(size_t binding) {
+  changes_++;
+  bindings_[binding].life.removed = world_.now();
+}
 
-void Model::purge_sent(const std::string& name) { queue(name).purging = true; }
+void Model::purge_sent(const std::string& name) {
+  changes_++;
+  queue(name).purging = true;
+}
 void Model::purged(const std::string& name) {
+  changes_++;
   queue(name).purging = false;
   queue(name).purged_until = world_.now();
 }
-void Model::may_lose(const std::string& name) { queue(name).may_lose = true; }
+void Model::may_lose(const std::string& name) {
+  changes_++;
+  queue(name).may_lose = true;
+}
 void Model::may_return_unseen(const std::string& name) { queue(name).may_return_unseen = true; }
 
 Model::Queue& Model::queue(const std::string& name) {
@@ -143,6 +171,7 @@ bool Model::matches(const Exchange& exchange, const ModelBinding& binding, const
 // ---- publishing -----------------------------------------------------------------------------------------------------
 
 uint64_t Model::published(Published message) {
+  changes_++;
   messages_.push_back({.what = std::move(message), .sent = world_.now()});
   const uint64_t number = messages_.size();
   CHECK(by_properties_.emplace(messages_.back().what.properties, number).second);
@@ -166,6 +195,7 @@ void Model::returned(Identity channel, const Reply& reply, base::Bytes propertie
 }
 
 void Model::accepted(uint64_t number) {
+  changes_++;
   Message& message = messages_[number - 1];
   if (message.certain()) return;
   message.accepted = world_.now();
@@ -182,6 +212,7 @@ uint64_t Model::find(base::Bytes properties) const {
 
 uint64_t Model::delivered(const std::string& queue_name, Identity holder, bool no_ack, const Reply& reply,
                           base::Bytes properties, base::Bytes body) {
+  changes_++;
   deliveries_++;
   const char* from = queue_name.c_str();
   const uint64_t number = find(properties);
@@ -225,6 +256,7 @@ void Model::glimpsed(const std::string& queue_name, base::Bytes properties, base
 }
 
 void Model::settled(const std::string& queue_name, uint64_t number, Identity by) {
+  changes_++;
   Copy& copy = queue(queue_name).copies.at(number);
   CHECK(copy.state == State::held);
   copy.state = State::settled;
@@ -233,12 +265,14 @@ void Model::settled(const std::string& queue_name, uint64_t number, Identity by)
 }
 
 void Model::requeued(const std::string& queue_name, uint64_t number) {
+  changes_++;
   Copy& copy = queue(queue_name).copies.at(number);
   CHECK(copy.state == State::held);
   copy.state = State::waiting;
 }
 
 void Model::channel_ended(Identity channel, bool in_good_order) {
+  changes_++;
   const auto mine = settlements_.extract(channel);
   if (!mine || in_good_order) return;
   for (const auto& [queue_name, number] : mine.mapped()) {
@@ -282,9 +316,11 @@ void Model::for_each_missing(Visit&& visit) const {
 }
 
 size_t Model::outstanding() const {
-  size_t count = 0;
-  for_each_missing([&](uint64_t, const std::string&) { count++; });
-  return count;
+  if (counted_at_ == changes_) return outstanding_;
+  counted_at_ = changes_;
+  outstanding_ = 0;
+  for_each_missing([&](uint64_t, const std::string&) { outstanding_++; });
+  return outstanding_;
 }
 
 std::string Model::describe_outstanding(size_t limit) const {

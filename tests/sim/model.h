@@ -97,7 +97,7 @@ class Model {
   void channel_ended(Identity channel, bool in_good_order);
 
   // ---- the end ------------------------------------------------------------------------------------------------------
-  // Copies that must still be delivered and settled.
+  // Copies that must still be delivered and settled. Slow, but counted again only when something has happened.
   size_t outstanding() const;
   std::string describe_outstanding(size_t limit) const;
   // Throws Failure if anything is lost.
@@ -156,6 +156,9 @@ class Model {
   std::map<std::pair<Identity, Identity>, uint64_t> newest_;  // (holder, publisher) -> number, of first deliveries
   std::map<Identity, std::vector<std::pair<std::string, uint64_t>>> settlements_;  // not yet sure, by settler
   size_t deliveries_ = 0;
+  uint64_t changes_ = 0;
+  mutable uint64_t counted_at_ = UINT64_MAX;  // of changes_
+  mutable size_t outstanding_ = 0;
 };
 
 }  // namespace talaria::sim

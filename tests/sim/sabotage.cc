@@ -6,7 +6,7 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr Duration hasty_delay = 30ms;
+constexpr Duration hasty_delay = 200ms;
 
 template <class Value>
 std::vector<Value> take_all(base::Mailbox<Value>& mailbox) {
@@ -68,12 +68,12 @@ void Saboteur::spoil_events(broker::WorkerIndex from, broker::WorkerIndex to) {
 }
 
 bool HastyLink::send(const worker::ControlCommand& command) {
-  worker::ControlCommand late = command;
-  if (auto* apply = std::get_if<worker::Apply>(&late)) {
-    copies_.push_back(std::make_unique<broker::TopologyChange>(*apply->change));
-    apply->change = copies_.back().get();
-    hasty_.push_back(worker::Applied{apply->sequence});
-  }
+  const auto* apply = std::get_if<worker::Apply>(&command);
+  if (!apply) return lane_.commands.push(command);
+  done_ = true;
+  copies_.push_back(std::make_unique<broker::TopologyChange>(*apply->change));
+  const worker::Apply late{apply->sequence, copies_.back().get()};
+  hasty_.push_back(worker::Applied{apply->sequence});
   world_.after(hasty_delay, [this, late] { CHECK(lane_.commands.push(late)); });
   return true;
 }

@@ -40,7 +40,8 @@ class Saboteur final : public Actor {
 // A control link that reports a change as applied as soon as it is sent, and delivers it late.
 class HastyLink final : public control::WorkerLink {
  public:
-  HastyLink(World& world, worker::ControlLane& lane) : world_(world), lane_(lane) {}
+  // `done` is set with the first change; it outlives the link.
+  HastyLink(World& world, worker::ControlLane& lane, bool& done) : world_(world), lane_(lane), done_(done) {}
 
   bool send(const worker::ControlCommand& command) override;
   bool receive(worker::ControlReport& report) override;
@@ -48,6 +49,7 @@ class HastyLink final : public control::WorkerLink {
  private:
   World& world_;
   worker::ControlLane& lane_;
+  bool& done_;
   std::deque<worker::ControlReport> hasty_;
   // The plane believes that nobody looks at its changes any more.
   std::vector<std::unique_ptr<broker::TopologyChange>> copies_;
