@@ -478,6 +478,25 @@ TEST_F(SessionMessage, CancelledConsumerElsewhereGetsItsLastMessagesBeforeCancel
   EXPECT_EQ(delivered + world.control.counters("far").ready.value(), 100u);
 }
 
+// Each change is a new subscription in the old one's place, with deliveries of the old one still under way.
+TEST_F(SessionMessage, PrefetchMayChangeWhileDeliveriesFromElsewhereAreUnderWay) {
+  client.declare(1, "far");
+  client.consume(1, "far", "c");
+  for (unsigned i = 0; i < 700; i++) {
+    client.publish(1, "", "far", std::to_string(i));
+    if (i % 50 == 0) client.send(1, wire::basic::Qos{.prefetch_count = static_cast<uint16_t>(i), .global = true});
+  }
+  client.send(1, wire::basic::Qos{.prefetch_count = 0, .global = true});
+  unsigned delivered = 0;
+  while (auto frame = client.next()) {
+    if (frame->method() != wire::basic::Deliver::id) continue;
+    EXPECT_EQ(wire::parse<wire::basic::Deliver>(frame->payload)->delivery_tag, ++delivered);
+    if (delivered % 10 == 0) client.send(1, wire::basic::Ack{.delivery_tag = delivered, .multiple = true});
+  }
+  EXPECT_EQ(delivered, 700u);
+  world.there.engine.check_invariants();
+}
+
 // ---- back-pressure --------------------------------------------------------------------------------------------------
 
 TEST(SessionPressure, AClientThatDoesNotReadLosesNothing) {
