@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
+#include <set>
 
 namespace talaria::app {
 namespace {
@@ -78,6 +78,17 @@ int node_of(const HostFacts& facts, unsigned processor) {
   for (const auto& [each, node] : facts.nodes)
     if (each == processor) return node;
   return -1;
+}
+
+// "NUMA node 0", "NUMA nodes 0 1": of these processors, and so of the memory they use.
+std::string nodes_of(const HostFacts& facts, const std::vector<unsigned>& processors) {
+  std::set<int> nodes;
+  for (unsigned processor : processors) nodes.insert(node_of(facts, processor));
+  nodes.erase(-1);
+  if (nodes.empty()) return "no NUMA node";
+  std::string text = nodes.size() == 1 ? "NUMA node" : "NUMA nodes";
+  for (int node : nodes) text += " " + std::to_string(node);
+  return text;
 }
 
 ReportLine worker_line(const HostFacts& facts, const CorePlan& plan, size_t worker) {
@@ -156,14 +167,13 @@ std::vector<ReportLine> host_report(const HostFacts& facts, const Settings& sett
                                  ", the port is on node " + std::to_string(port.numa_node) +
                                  ": every packet crosses between them"});
 
+  const std::string memory =
+      std::to_string(settings.memory_mib) + " MiB for messages a worker, on " + nodes_of(facts, plan.workers);
   if (settings.huge_pages)
-    lines.push_back(
-        {false, "memory in huge pages, " + std::to_string(settings.memory_mib) + " MiB for messages a worker"});
+    lines.push_back({false, "memory in huge pages: " + memory});
   else
-    lines.push_back(
-        {true,
-         "memory without huge pages (--no-huge), " + std::to_string(settings.memory_mib) +
-             " MiB for messages a worker: address translation misses cost some percent, and each page its first use"});
+    lines.push_back({true, "memory without huge pages (--no-huge): " + memory +
+                               "; address translation misses cost some percent, and each page its first use"});
 
   for (const auto& [processor, governor] : facts.governors)
     if (governor != "performance" && (contains(plan.workers, processor)))

@@ -84,6 +84,7 @@ TEST(HostReport, TellsIsolatedCoresFromOthers) {
   EXPECT_TRUE(says(lines, "core 3 has the frequency governor 'powersave'", true));
   EXPECT_FALSE(says(lines, "core 0 has the frequency governor", true)) << "the control thread may be slow";
   EXPECT_TRUE(says(lines, "checksums by the port", false));
+  EXPECT_TRUE(says(lines, "memory in huge pages: 512 MiB for messages a worker, on NUMA nodes 0 1", false));
 }
 
 TEST(HostReport, WarnsOfWhatCosts) {
