@@ -13,17 +13,21 @@ constexpr int turns_per_batch = 32;
 constexpr net::Ipv4Address broker_address{0xc6120001};  // 198.18.0.1
 constexpr net::Ipv4Address client_address{0xc6120002};
 
+// Enough for bursts to be full, few enough for queues to stay short.
+constexpr size_t in_flight = 500;
+
 const Scenario scenarios[] = {
-    {"16 B", {.body_bytes = 16}},
-    {"100 B", {.body_bytes = 100}},
-    {"1024 B", {.body_bytes = 1024}},
-    {"100 B, acks", {.body_bytes = 100, .acknowledges = true}},
-    {"100 B, confirms", {.body_bytes = 100, .confirms = true}},
-    {"100 B, acks, confirms", {.body_bytes = 100, .acknowledges = true, .confirms = true}},
-    {"100 B to 8 queues", {.body_bytes = 100, .consumers = 8, .per_turn = 64}},
+    {"16 B", {.body_bytes = 16, .in_flight = in_flight}},
+    {"100 B", {.body_bytes = 100, .in_flight = in_flight}},
+    {"1024 B", {.body_bytes = 1024, .in_flight = in_flight}},
+    {"100 B, acks", {.body_bytes = 100, .acknowledges = true, .in_flight = in_flight}},
+    {"100 B, confirms", {.body_bytes = 100, .confirms = true, .in_flight = in_flight}},
+    {"100 B, acks, confirms", {.body_bytes = 100, .acknowledges = true, .confirms = true, .in_flight = in_flight}},
+    {"100 B to 8 queues", {.body_bytes = 100, .consumers = 8, .per_turn = 64, .in_flight = in_flight}},
     {"100 B, 1 a turn", {.body_bytes = 100, .per_turn = 1}},
     {"100 B, 8 a turn", {.body_bytes = 100, .per_turn = 8}},
     {"100 B, 32 a turn", {.body_bytes = 100, .per_turn = 32}},
+    {"100 B, overload", {.body_bytes = 100}},
 };
 
 // By scenario.
@@ -45,6 +49,7 @@ void WalkSums::add(const WalkSums& other) {
   messages += other.messages;
   packets_in += other.packets_in;
   packets_out += other.packets_out;
+  ready += other.ready;
   broker_cycles += other.broker_cycles;
   client_cycles += other.client_cycles;
   for (size_t i = 0; i < step_cycles.size(); i++) step_cycles[i] += other.step_cycles[i];
@@ -102,6 +107,7 @@ WalkSums Walk::measure() {
     const uint64_t packets_in = host.frames_received.value(), packets_out = host.frames_sent.value();
     for (int i = 0; i < turns_per_batch; i++) turn(sums, true);
     sums.messages = load_.delivered() - delivered;
+    sums.ready = control_.queue("orders-0").counters->ready.value();
     sums.packets_in = host.frames_received.value() - packets_in;
     sums.packets_out = host.frames_sent.value() - packets_out;
     sums.batches = 1;
@@ -156,20 +162,23 @@ void print_walks() {
 
   std::printf("\nThe walk, on %s, TSC %.3f GHz, by `make bench`.\n", cpu_model().c_str(), tsc_hz() / 1e9);
   std::printf(
-      "One producer, one consumer (but where it says 8), no_ack (but where it says acks: one `multiple` a turn), on\n"
-      "TCP connections with 1460 B segments over a pipe in memory; checksums are the port's. Broker and clients take\n"
-      "turns on one core. Messages are deliveries; cycles are the TSC's, of the broker's turns alone; the clients' "
-      "are\n"
-      "in the last column. Batches in which the kernel gave the core away are left out.\n\n");
-  std::printf("%-24s %12s %8s %10s %10s %10s %8s\n", "Worker::poll", "messages/s", "cycles", "msg/turn", "packets in",
-              "and out", "clients");
+      "One producer, one consumer (but where it says 8), no_ack (but where it says acks: one `multiple` a turn), at\n"
+      "most 500 messages under way (but where it says overload), on TCP connections with 1460 B segments over a pipe "
+      "in\n"
+      "memory; checksums are the port's. Broker and clients take turns on one core. Messages are deliveries; cycles\n"
+      "are the TSC's, of the broker's turns alone; the clients' are in the last column. `ready` is the queue's "
+      "length.\n"
+      "Batches in which the kernel gave the core away are left out.\n\n");
+  std::printf("%-24s %12s %8s %10s %10s %10s %8s %8s\n", "Worker::poll", "messages/s", "cycles", "msg/turn",
+              "packets in", "and out", "ready", "clients");
   for (size_t i = 0; i < std::size(scenarios); i++) {
     const WalkSums& sums = polled[i];
     if (sums.messages == 0) continue;
     const double cycles = ratio(sums.broker_cycles, sums.messages);
-    std::printf("%-24s %12.0f %8.0f %10.1f %10.1f %10.1f %8.0f\n", scenarios[i].name, tsc_hz() / cycles, cycles,
+    std::printf("%-24s %12.0f %8.0f %10.1f %10.1f %10.1f %8.0f %8.0f\n", scenarios[i].name, tsc_hz() / cycles, cycles,
                 ratio(sums.messages, sums.turns), ratio(sums.packets_in, sums.turns),
-                ratio(sums.packets_out, sums.turns), ratio(sums.client_cycles, sums.messages));
+                ratio(sums.packets_out, sums.turns), ratio(sums.ready, sums.batches),
+                ratio(sums.client_cycles, sums.messages));
   }
 
   std::printf("\n%-24s", "cycles a message");

@@ -28,6 +28,7 @@ struct WalkSums {
   uint64_t turns = 0;
   uint64_t messages = 0;                     // delivered
   uint64_t packets_in = 0, packets_out = 0;  // of the broker
+  uint64_t ready = 0;                        // in the queue, at the end of each batch
   uint64_t broker_cycles = 0, client_cycles = 0;
   StepCycles step_cycles{};
   uint64_t batches = 0, batches_dropped = 0;

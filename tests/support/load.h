@@ -16,6 +16,7 @@ struct LoadOptions {
   bool confirms = false;      // the publisher waits when 1000 are unconfirmed
   size_t consumers = 1;       // with more than one, each has its queue, and a fanout exchange feeds them
   size_t per_turn = 0;        // messages published; 0: as many as TCP takes
+  size_t in_flight = 0;       // published and not yet delivered, at most; 0: no bound, queues grow as they will
 };
 
 class Load {
@@ -93,6 +94,8 @@ class Load {
   }
   void publish() {
     size_t left = options_.per_turn != 0 ? options_.per_turn : SIZE_MAX;
+    if (options_.in_flight != 0)
+      left = std::min<size_t>(left, delivered() / options_.consumers + options_.in_flight - published_);
     if (options_.confirms) left = std::min<size_t>(left, publisher_.confirmed + confirm_window - published_);
     while (left != 0) {
       const size_t room = publisher_.send_room() / publish_bytes_;
