@@ -231,7 +231,7 @@ Step on_content_header(Channel& channel, Bytes payload) {
     fail(connection, scan.error());
     return Step::taken;
   }
-  uint64_t most = std::min<uint64_t>(shared.config.message_size_max, shared.pool.body_size_max());
+  const uint64_t most = shared.message_size_max;
   if (scan->body_size > most) [[unlikely]] {
     fail_channel(channel, ReplyCode::precondition_failed,
                  "message size " + std::to_string(scan->body_size) + " is larger than configured max size " +

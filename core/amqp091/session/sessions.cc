@@ -1,5 +1,6 @@
 #include "core/amqp091/session/sessions.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/amqp091/session/acknowledge.h"
@@ -25,6 +26,7 @@ Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& sta
       pool(pool_),
       key(key_),
       latency(latency_),
+      message_size_max(std::min<uint64_t>(config_.message_size_max, pool_.body_size_max())),
       connections(std::make_unique<Connection[]>(config_.sessions)),
       infos(std::make_unique<SessionInfo[]>(config_.sessions)),
       by_tcp_slot(stack_.config().connections, 0),

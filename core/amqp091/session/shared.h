@@ -82,6 +82,8 @@ struct Shared {
   const base::HashKey key;
   base::Histogram* const latency;
 
+  const uint64_t message_size_max;  // octets of a body: the configured limit, or what the pool can hold
+
   base::Time now{};  // of the call that is running
   SessionCounters counters;
 
