@@ -238,7 +238,7 @@ uint64_t Model::delivered(const std::string& queue_name, Identity holder, bool n
     fail("queue %s marked message %lu redelivered, and nobody has had it", from, number);
 
   if (!reply.redelivered) {
-    uint64_t& newest = newest_[{holder, message.what.channel}];
+    uint64_t& newest = newest_[{queue_name, holder, message.what.channel}];
     if (newest > number) fail("queue %s delivered message %lu after %lu of the same channel", from, number, newest);
     newest = number;
   }

@@ -16,6 +16,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/base/bytes.h"
@@ -153,7 +154,8 @@ class Model {
   std::vector<ModelBinding> bindings_;
   std::vector<Message> messages_;  // number - 1
   std::map<Buffer, uint64_t> by_properties_;
-  std::map<std::pair<Identity, Identity>, uint64_t> newest_;  // (holder, publisher) -> number, of first deliveries
+  // (queue, holder, publisher) -> number, of first deliveries
+  std::map<std::tuple<std::string, Identity, Identity>, uint64_t> newest_;
   std::map<Identity, std::vector<std::pair<std::string, uint64_t>>> settlements_;  // not yet sure, by settler
   size_t deliveries_ = 0;
   uint64_t changes_ = 0;
