@@ -152,8 +152,8 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
                                                 Port& port, const Statistics& statistics, const TscClock& clock) try {
   std::vector<std::unique_ptr<MeshLink>> links;
   std::vector<control::WorkerLink*> link_pointers;
-  for (worker::WorkerIndex index = 0; index < datapath.size(); index++) {
-    links.push_back(std::make_unique<MeshLink>(datapath.mesh().control(index)));
+  for (size_t index = 0; index < datapath.size(); index++) {
+    links.push_back(std::make_unique<MeshLink>(datapath.mesh().control(static_cast<worker::WorkerIndex>(index))));
     link_pointers.push_back(links.back().get());
   }
   control::Plane plane(store, link_pointers,

@@ -20,7 +20,7 @@ struct LogLines {
 
   void write(std::string_view text, uint32_t level) {
     std::lock_guard lock(mutex);
-    for (size_t end; (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1)) {
+    for (size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1)) {
       unfinished += text.substr(0, end);
       if (unfinished.empty()) continue;
       if (lines.size() < lines_max)

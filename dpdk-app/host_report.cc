@@ -48,7 +48,7 @@ bool invariant_clock(const std::string& root) {
   std::ifstream file(root + "/proc/cpuinfo");
   for (std::string line; std::getline(file, line);)
     if (line.starts_with("flags"))
-      return line.find(" constant_tsc") != line.npos && line.find(" nonstop_tsc") != line.npos;
+      return line.find(" constant_tsc") != std::string::npos && line.find(" nonstop_tsc") != std::string::npos;
   return false;
 }
 

@@ -25,7 +25,8 @@ class ConfigurationFile : public CLI::Config {
       if (text.empty() || text.front() == '#') continue;
       const size_t equals = text.find('=');
       const std::string name = CLI::detail::trim_copy(text.substr(0, equals));
-      const std::string value = equals == text.npos ? "true" : CLI::detail::trim_copy(text.substr(equals + 1));
+      const std::string value =
+          equals == std::string_view::npos ? "true" : CLI::detail::trim_copy(text.substr(equals + 1));
       auto refuse = [&](const std::string& why) {
         throw CLI::ConfigError("line " + std::to_string(number) + ": " + why);
       };
@@ -33,7 +34,7 @@ class ConfigurationFile : public CLI::Config {
       const CLI::Option* option = name.empty() ? nullptr : app_.get_option_no_throw("--" + name);
       if (option == nullptr || !option->get_configurable()) refuse("there is no setting '" + name + "'");
       const bool is_switch = option->get_expected_max() == 0;
-      if (value.empty() || (equals == text.npos && !is_switch))
+      if (value.empty() || (equals == std::string_view::npos && !is_switch))
         refuse("'" + name + "' needs a value: " + name + " = ...");
       const bool repeatable = option->get_items_expected_max() > 1;
       const auto [earlier, is_first] = line_.emplace(name, number);
@@ -286,11 +287,12 @@ std::expected<Settings, Ending> read_options(int argument_count, const char* con
     // CLI11 begins what it says about a value with the option's name.
     const std::string text = error.what();
     const size_t end = text.find_first_of(": ", 2);
-    if (text.starts_with("--") && end != text.npos) {
-      if (text.find("At Most 1 required") != text.npos)
+    if (text.starts_with("--") && end != std::string_view::npos) {
+      if (text.find("At Most 1 required") != std::string_view::npos)
         return refused(text.substr(0, end) + " is given more than once");
       const size_t reason = text.find_first_not_of(": ", end);
-      return refused(place(text.substr(2, end - 2)) + ": " + (reason == text.npos ? "" : text.substr(reason)));
+      return refused(place(text.substr(2, end - 2)) + ": " +
+                     (reason == std::string_view::npos ? "" : text.substr(reason)));
     }
     return refused(text);
   }

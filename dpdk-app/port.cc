@@ -95,7 +95,7 @@ std::string complete_vdev(const std::string& vdev, uint16_t mtu) {
   const std::string_view name = vdev_name(vdev);
   std::string arguments;
   auto add = [&](std::string_view key, const std::string& value) {
-    if (vdev.find("," + std::string(key) + "=") == vdev.npos) arguments += "," + std::string(key) + "=" + value;
+    if (vdev.find("," + std::string(key) + "=") == std::string::npos) arguments += "," + std::string(key) + "=" + value;
   };
   // Busy polling needs the interface's napi_defer_hard_irqs to be set; without it it only costs.
   if (name.starts_with("net_af_xdp")) add("busy_budget", "0");

@@ -59,7 +59,7 @@ Checked<std::vector<unsigned>> parse_core_list(std::string_view text) {
     at = comma + 1;
     const size_t dash = part.find('-');
     const auto first = parse_number<unsigned>(part.substr(0, dash));
-    const auto last = dash == part.npos ? first : parse_number<unsigned>(part.substr(dash + 1));
+    const auto last = dash == std::string_view::npos ? first : parse_number<unsigned>(part.substr(dash + 1));
     if (!first || !last) return std::unexpected(quoted(part) + " is no processor number and no range like 2-5");
     if (*first > *last) return std::unexpected("the range " + quoted(part) + " runs backwards");
     if (*last > processor_max) return std::unexpected("there is no processor " + std::to_string(*last));
@@ -73,7 +73,8 @@ Checked<std::vector<unsigned>> parse_core_list(std::string_view text) {
 
 Checked<AddressWithPrefix> parse_address_with_prefix(std::string_view text) {
   const size_t slash = text.find('/');
-  if (slash == text.npos) return std::unexpected("the length of the prefix is missing, as in 198.18.0.2/24");
+  if (slash == std::string_view::npos)
+    return std::unexpected("the length of the prefix is missing, as in 198.18.0.2/24");
   const auto address = net::parse_ipv4_address(text.substr(0, slash));
   if (!address) return std::unexpected(quoted(text.substr(0, slash)) + " is no IPv4 address");
   const auto length = parse_number<uint8_t>(text.substr(slash + 1));
@@ -107,7 +108,7 @@ Checked<std::string> parse_vdev(std::string_view text) {
     return std::unexpected(quoted(name) + " is no network driver: its name starts with net_ or is virtio_user");
   if (name.empty() || !std::isdigit(static_cast<unsigned char>(name.back())))
     return std::unexpected("a virtual device's name ends in a number, as in " + std::string(name) + "0");
-  if (name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != name.npos)
+  if (name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string_view::npos)
     return std::unexpected(quoted(name) + " is no driver's name");
   return std::string(text);
 }

@@ -18,7 +18,8 @@ bool tells_of_trouble(std::string_view name) {
                                    "_reset",   "conflicts",   "_unresolved", "_stalled", "_lost",    "_missed",
                                    "_stale",   "_unroutable", "_refused",    "_cut"};
   return std::any_of(beginnings.begin(), beginnings.end(), [&](auto start) { return name.starts_with(start); }) ||
-         std::any_of(anywhere.begin(), anywhere.end(), [&](auto part) { return name.find(part) != name.npos; });
+         std::any_of(anywhere.begin(), anywhere.end(),
+                     [&](auto part) { return name.find(part) != std::string_view::npos; });
 }
 
 // ("tcp", "drop_bad_checksum") -> "tcp bad checksum"

@@ -23,7 +23,7 @@ class FakeHost {
 
 bool says(const std::vector<ReportLine>& lines, const std::string& words, bool warning) {
   for (const ReportLine& line : lines)
-    if (line.text.find(words) != line.text.npos && line.warning == warning) return true;
+    if (line.text.find(words) != std::string::npos && line.warning == warning) return true;
   return false;
 }
 

@@ -27,7 +27,7 @@ class Options : public ::testing::Test {
   }
   bool refused(std::vector<const char*> arguments, const std::string& with) {
     const std::string text = refusal(std::move(arguments));
-    EXPECT_NE(text.find(with), text.npos) << "said: " << text;
+    EXPECT_NE(text.find(with), std::string::npos) << "said: " << text;
     return !text.empty();
   }
 
