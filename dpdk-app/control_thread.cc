@@ -19,9 +19,7 @@
 namespace talaria::app {
 namespace {
 
-using base::operator""ms;
-using base::operator""s;
-using base::operator""us;
+using namespace std::chrono_literals;
 
 constexpr base::Duration drain_max = 5s;
 constexpr base::Duration stop_max = 2s;

@@ -36,6 +36,7 @@ std::expected<Eal, Failure> Eal::start(const std::vector<std::string>& arguments
   static std::vector<std::string> kept;
   kept = arguments;
   std::vector<char*> pointers;
+  pointers.reserve(kept.size() + 1);
   for (std::string& argument : kept) pointers.push_back(argument.data());
   pointers.push_back(nullptr);
   if (rte_eal_init(static_cast<int>(arguments.size()), pointers.data()) < 0) {

@@ -35,7 +35,7 @@ class ConfigurationFile : public CLI::Config {
       if (option == nullptr || !option->get_configurable()) refuse("there is no setting '" + name + "'");
       const bool is_switch = option->get_expected_max() == 0;
       if (value.empty() || (equals == std::string_view::npos && !is_switch))
-        refuse("'" + name + "' needs a value: " + name + " = ...");
+        refuse("the setting '" + name + "' needs a value, after '='");
       const bool repeatable = option->get_items_expected_max() > 1;
       const auto [earlier, is_first] = line_.emplace(name, number);
       if (!is_first && !repeatable) refuse("'" + name + "' stands already in line " + std::to_string(earlier->second));

@@ -80,7 +80,7 @@ control::WorkerFigures Statistics::worker(broker::WorkerIndex index) const {
   host.for_each(troubles.of("ip"));
   worker.stack().counters().for_each(troubles.of("tcp"));
   sessions.for_each(troubles.of("amqp"));
-  for (amqp091::wire::ReplyCode code : sessions.channel_errors.codes) {
+  for (amqp091::wire::ReplyCode code : amqp091::session::ErrorCounters::codes) {
     const std::string number = std::to_string(static_cast<unsigned>(code));
     troubles.add("amqp channel error " + number, sessions.channel_errors.value(code));
     troubles.add("amqp connection error " + number, sessions.connection_errors.value(code));

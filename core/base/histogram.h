@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "core/base/counters.h"
@@ -60,7 +61,7 @@ class HistogramSum {
   uint64_t max() const { return max_; }
   // The value that `share` (0 to 1) of the records do not exceed; 0 when there are none.
   uint64_t percentile(double share) const {
-    auto wanted = static_cast<uint64_t>(share * static_cast<double>(total_) + 0.5);
+    auto wanted = static_cast<uint64_t>(std::llround(share * static_cast<double>(total_)));
     if (wanted == 0) wanted = 1;
     uint64_t seen = 0;
     for (unsigned bucket = 0; bucket < Histogram::buckets && total_ != 0; bucket++) {

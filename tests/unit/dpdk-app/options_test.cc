@@ -80,7 +80,7 @@ TEST_F(Options, RefusalNamesTheLine) {
   write_file(minimal_ + "gateway = 198.18.1.1\n");
   EXPECT_TRUE(refused({}, "line 3: gateway: 198.18.1.1 is outside"));
   write_file(minimal_ + "mtu\n");
-  EXPECT_TRUE(refused({}, "line 3: 'mtu' needs a value"));
+  EXPECT_TRUE(refused({}, "line 3: the setting 'mtu' needs a value"));
   write_file(minimal_ + "config = elsewhere\n");
   EXPECT_TRUE(refused({}, "line 3: there is no setting 'config'"));
 }
