@@ -3,7 +3,9 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <span>
 
 #include "control/definitions.h"
 #include "control/listings.h"
@@ -69,17 +71,17 @@ std::vector<std::string> texts(const json& arguments, const char* name) {
   return argument<std::vector<std::string>>(arguments, name, std::vector<std::string>{}, "list of texts");
 }
 
-// Only the columns that were asked for, if any were.
-json chosen(json rows, const json& arguments) {
-  std::vector<std::string> columns = texts(arguments, "columns");
+// Only the columns that were asked for, if any were. One that this verb does not have is refused, rows or none.
+json chosen(const std::string& verb, const json& arguments, json rows) {
+  const std::vector<std::string> columns = texts(arguments, "columns");
   if (columns.empty()) return rows;
+  const std::span<const std::string_view> known = columns_of(verb);
+  for (const std::string& column : columns)
+    if (std::find(known.begin(), known.end(), column) == known.end())
+      throw Failure{"bad_argument", "there is no column '" + column + "'"};
   for (json& row : rows) {
     json kept = json::object();
-    for (const std::string& column : columns) {
-      auto found = row.find(column);
-      if (found == row.end()) throw Failure{"bad_argument", "there is no column '" + column + "'"};
-      kept[column] = std::move(*found);
-    }
+    for (const std::string& column : columns) kept[column] = row[column];
     row = std::move(kept);
   }
   return rows;
@@ -148,19 +150,9 @@ const Vhost& Commands::vhost(const Arguments& arguments) const {
 json Commands::run(const std::string& verb, const Arguments& arguments, Pending& pending) {
   const Catalog& catalog = plane_.catalog();
   if (verb == "status") return status();
-  if (verb == "list_queues") return chosen(list_queues(vhost(arguments)), arguments);
-  if (verb == "list_exchanges") return chosen(list_exchanges(vhost(arguments)), arguments);
-  if (verb == "list_bindings") return chosen(list_bindings(vhost(arguments)), arguments);
-  if (verb == "list_connections") return chosen(list_connections(catalog, statistics_, wall_offset_ms()), arguments);
-  if (verb == "list_channels") return chosen(list_channels(catalog), arguments);
-  if (verb == "list_consumers") return chosen(list_consumers(catalog, vhost(arguments)), arguments);
-  if (verb == "list_users") return chosen(list_users(catalog), arguments);
-  if (verb == "list_vhosts") return chosen(list_vhosts(catalog), arguments);
-  if (verb == "list_permissions") return chosen(list_permissions(catalog, vhost(arguments).name), arguments);
+  if (!columns_of(verb).empty()) return chosen(verb, arguments, list(verb, arguments));
   if (verb == "export_definitions") return export_definitions(catalog, version_);
-  if (verb == "workers") return workers();
   if (verb == "ports") return ports();
-  if (verb == "latency") return latency();
   if (verb == "log_level") return log_level(arguments);
   if (verb == "stop") {
     spdlog::info("an operator asked for the end");
@@ -176,6 +168,23 @@ json Commands::run(const std::string& verb, const Arguments& arguments, Pending&
   }
   if (change(verb, arguments, pending)) return json::object();
   throw Failure{"unknown_command", "there is no command '" + verb + "'"};
+}
+
+json Commands::list(const std::string& verb, const Arguments& arguments) const {
+  const Catalog& catalog = plane_.catalog();
+  if (verb == "list_queues") return list_queues(vhost(arguments));
+  if (verb == "list_exchanges") return list_exchanges(vhost(arguments));
+  if (verb == "list_bindings") return list_bindings(vhost(arguments));
+  if (verb == "list_connections") return list_connections(catalog, statistics_, wall_offset_ms());
+  if (verb == "list_channels") return list_channels(catalog);
+  if (verb == "list_consumers") return list_consumers(catalog, vhost(arguments));
+  if (verb == "list_users") return list_users(catalog);
+  if (verb == "list_vhosts") return list_vhosts(catalog);
+  if (verb == "list_permissions") return list_permissions(catalog, vhost(arguments).name);
+  if (verb == "workers") return workers();
+  if (verb == "counters") return counters();
+  if (verb == "latency") return latency();
+  throw Failure{"unknown_command", "there is no listing '" + verb + "'"};
 }
 
 bool Commands::change(const std::string& verb, const Arguments& arguments, Pending& pending) {
@@ -258,7 +267,8 @@ json Commands::status() const {
           {"requests_refused", counts.refusals},
           {"logins_refused", counts.logins_refused},
           {"stray_reports", counts.strays},
-          {"store_failures", counts.store_failures}};
+          {"store_failures", counts.store_failures},
+          {"operators_dropped", operators_dropped_}};
 }
 
 json Commands::workers() const {
@@ -287,6 +297,14 @@ json Commands::workers() const {
                     {"messages_out", figures.messages_out},
                     {"refusals", counts_of(figures.refusals)}});
   }
+  return rows;
+}
+
+json Commands::counters() const {
+  json rows = json::array();
+  for (broker::WorkerIndex index = 0; index < statistics_.workers(); index++)
+    for (const LayerCount& each : statistics_.counters(index))
+      rows.push_back({{"worker", index}, {"layer", each.layer}, {"counter", each.name}, {"value", each.value}});
   return rows;
 }
 

@@ -39,6 +39,10 @@ class Commands {
   std::optional<std::string> finish(Pending& pending);
   void abandon(Pending& pending) { plane_.forget(pending.ticket); }
 
+  // The socket sent a client away: too many, too slow, too long a line.
+  void count_dropped_operator() { operators_dropped_++; }
+  uint64_t operators_dropped() const { return operators_dropped_; }
+
   // Between the calls, now and then: samples for the rates.
   void poll(base::Time now);
   // An operator asked for the broker's end.
@@ -50,7 +54,9 @@ class Commands {
   bool change(const std::string& verb, const Arguments& arguments, Pending& pending);
   const Vhost& vhost(const Arguments& arguments) const;
   nlohmann::json status() const;
+  nlohmann::json list(const std::string& verb, const Arguments& arguments) const;
   nlohmann::json workers() const;
+  nlohmann::json counters() const;
   nlohmann::json ports() const;
   nlohmann::json latency() const;
   static nlohmann::json log_level(const Arguments& arguments);
@@ -62,6 +68,7 @@ class Commands {
   Rates rates_;
   std::optional<base::Time> started_;
   bool stop_requested_ = false;
+  uint64_t operators_dropped_ = 0;
 };
 
 }  // namespace talaria::control

@@ -109,7 +109,7 @@ void ControlSocket::accept_clients(base::Time now) {
     Descriptor socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (socket.get() < 0) return;
     if (clients_.size() >= clients_max) {
-      dropped_++;
+      commands_.count_dropped_operator();
       continue;
     }
     epoll_event event{};
@@ -159,7 +159,7 @@ bool ControlSocket::serve(Client& client, base::Time now) {
       reply(client, R"({"ok":false,"error":"bad_request","message":"a line is longer than 1 MiB"})");
       client.in.clear();
       client.searched = 0;
-      dropped_++;
+      commands_.count_dropped_operator();
       client.closing = true;
     }
     return true;
@@ -212,7 +212,7 @@ bool ControlSocket::watch(Client& client) {
 bool ControlSocket::expired(const Client& client, base::Time now) {
   if (client.waiting) return false;
   if (now - client.active <= (client.sent < client.out.size() ? stalled_max : idle_max)) return false;
-  dropped_++;
+  commands_.count_dropped_operator();
   return true;
 }
 

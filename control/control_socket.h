@@ -37,7 +37,7 @@ class ControlSocket {
 
   size_t clients() const { return clients_.size(); }
   // Clients that were sent away: too many, too slow, too long a line.
-  uint64_t dropped() const { return dropped_; }
+  uint64_t dropped() const { return commands_.operators_dropped(); }
 
  private:
   // A file descriptor that closes itself.
@@ -83,7 +83,6 @@ class ControlSocket {
   Descriptor listener_;
   Descriptor epoll_;
   std::map<int, std::unique_ptr<Client>> clients_;
-  uint64_t dropped_ = 0;
 };
 
 }  // namespace talaria::control

@@ -2,6 +2,8 @@
 
 #include <array>
 #include <charconv>
+#include <map>
+#include <vector>
 
 #include "control/field_json.h"
 
@@ -73,6 +75,80 @@ bool connection_from_pid(std::string_view text, broker::SessionAddress& address)
   if (at != end || parts[0] >= broker::workers_max) return false;
   address = {{parts[1], parts[2]}, static_cast<broker::WorkerIndex>(parts[0])};
   return true;
+}
+
+std::span<const std::string_view> columns_of(std::string_view verb) {
+  static const std::map<std::string_view, std::vector<std::string_view>> columns = {
+      {"list_queues",
+       {"name", "vhost", "type", "durable", "auto_delete", "exclusive", "owner_pid", "arguments", "state", "worker",
+        "messages", "messages_ready", "messages_unacknowledged", "message_bytes_ready", "consumers", "enqueued",
+        "delivered", "acknowledged", "redelivered"}},
+      {"list_exchanges", {"name", "vhost", "type", "durable", "auto_delete", "internal", "arguments"}},
+      {"list_bindings",
+       {"source_name", "source_kind", "destination_name", "destination_kind", "routing_key", "arguments"}},
+      {"list_connections",
+       {"pid",
+        "name",
+        "user",
+        "vhost",
+        "peer_host",
+        "peer_port",
+        "protocol",
+        "state",
+        "worker",
+        "channels",
+        "channel_max",
+        "frame_max",
+        "timeout",
+        "client_properties",
+        "connected_at",
+        "recv_oct",
+        "send_oct",
+        "send_pend",
+        "messages_in",
+        "messages_out",
+        "messages_unacknowledged",
+        "rtt_us",
+        "congestion_window",
+        "peer_window",
+        "retransmissions",
+        "segment_size"}},
+      {"list_channels",
+       {"pid", "connection", "name", "number", "user", "vhost", "transactional", "confirm", "consumer_count",
+        "prefetch_count", "global_prefetch_count"}},
+      {"list_consumers",
+       {"queue_name", "channel_pid", "consumer_tag", "ack_required", "exclusive", "prefetch_count", "active",
+        "arguments"}},
+      {"list_users", {"user", "tags"}},
+      {"list_vhosts", {"name", "description", "tags"}},
+      {"list_permissions", {"user", "configure", "write", "read"}},
+      {"workers",
+       {"worker",
+        "core",
+        "isolated",
+        "busy_percent",
+        "idle_percent",
+        "packets_in_rate",
+        "packets_out_rate",
+        "messages_in_rate",
+        "messages_out_rate",
+        "longest_turn_us",
+        "connections",
+        "pool_used",
+        "pool_total",
+        "turns_busy",
+        "turns_idle",
+        "packets_in",
+        "packets_out",
+        "messages_in",
+        "messages_out",
+        "refusals"}},
+      {"counters", {"worker", "layer", "counter", "value"}},
+      {"latency", {"worker", "messages", "p50_us", "p90_us", "p99_us", "p99.9_us", "p99.99_us", "max_us"}},
+  };
+  auto found = columns.find(verb);
+  if (found == columns.end()) return {};
+  return found->second;
 }
 
 json list_queues(const Vhost& vhost) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -11,6 +12,9 @@
 #include "control/statistics.h"
 
 namespace talaria::control {
+
+// What columns the rows of a verb have, `workers`, `counters` and `latency` included; none: it lists nothing.
+std::span<const std::string_view> columns_of(std::string_view verb);
 
 nlohmann::json list_queues(const Vhost& vhost);
 nlohmann::json list_exchanges(const Vhost& vhost);

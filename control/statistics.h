@@ -14,8 +14,15 @@
 
 namespace talaria::control {
 
-// A reason and how often: ("tcp checksum", 3).
+// A reason and how often: ("tcp drop_bad_checksum", 3).
 using NamedCount = std::pair<std::string, uint64_t>;
+
+// One counter of a worker: ("tcp", "drop_bad_checksum", 3).
+struct LayerCount {
+  std::string layer;
+  std::string name;
+  uint64_t value = 0;
+};
 
 struct WorkerFigures {
   unsigned core = 0;  // the processor it is pinned to
@@ -70,8 +77,10 @@ class Statistics {
  public:
   virtual ~Statistics() = default;
 
-  virtual unsigned workers() const = 0;
+  virtual broker::WorkerIndex workers() const = 0;
   virtual WorkerFigures worker(broker::WorkerIndex index) const = 0;
+  // Every counter of every layer, 0 or not; always the same ones in the same order.
+  virtual std::vector<LayerCount> counters(broker::WorkerIndex index) const = 0;
   virtual std::vector<PortFigures> ports() const = 0;
   // False: no such connection (any more), or nothing is counted of it.
   virtual bool connection(const broker::SessionAddress& session, ConnectionFigures& figures) const = 0;

@@ -199,6 +199,7 @@ constexpr Listing listings[] = {
     {"workers", "each datapath core: how busy, how fast", false,
      "worker core isolated busy_percent idle_percent packets_in_rate packets_out_rate messages_in_rate "
      "messages_out_rate longest_turn_us connections refusals"},
+    {"counters", "every counter of each worker, by layer", false, "worker layer counter value"},
     {"latency", "time messages spent in the broker", false,
      "worker messages p50_us p90_us p99_us p99.9_us p99.99_us max_us"},
 };
@@ -211,9 +212,8 @@ std::vector<std::string> words(const std::string& text) {
 void list(Broker& broker, const Options& options, const Listing& listing) {
   json request = {{"command", listing.verb}};
   if (listing.in_vhost) request["vhost"] = options.vhost;
-  bool statistics = std::string(listing.verb).find("list_") != 0;
   std::vector<std::string> columns = options.columns.empty() ? words(listing.columns) : options.columns;
-  if (!statistics && !(options.as_json && options.columns.empty())) request["columns"] = columns;
+  if (!(options.as_json && options.columns.empty())) request["columns"] = columns;
   json rows = broker.ask(request);
   if (options.as_json) return print_json(rows);
   print_table(rows, columns, !options.no_headers);

@@ -134,7 +134,7 @@ void SpreadTrunk::send_for(Branch& branch) {
   const size_t sent = port_.transmit_mbufs({branch.unsent.data() + branch.unsent_first, branch.unsent_count});
   branch.unsent_first += sent;
   branch.unsent_count -= sent;
-  carried_ += sent;
+  port_.counters().carried.add(sent);
 }
 
 void SpreadTrunk::hand_over(Branch& branch) {
@@ -143,7 +143,7 @@ void SpreadTrunk::hand_over(Branch& branch) {
                                               static_cast<unsigned>(branch.arrived_count), nullptr);
   for (size_t i = taken; i < branch.arrived_count; i++) rte_pktmbuf_free(branch.arrived[i]);
   port_.counters().drop_spread_full.add(branch.arrived_count - taken);
-  carried_ += branch.arrived_count;
+  port_.counters().carried.add(branch.arrived_count);
   branch.arrived_count = 0;
 }
 

@@ -81,7 +81,7 @@ class SpreadTrunk final : public net::Device {
 
   const DeviceCounters& counters() const { return port_.counters(); }
   // Packets carried for other workers, both ways: work of this core that its own worker does not see.
-  uint64_t carried() const { return carried_; }
+  uint64_t carried() const { return port_.counters().carried.value(); }
 
  private:
   struct Branch {
@@ -98,7 +98,6 @@ class SpreadTrunk final : public net::Device {
   DpdkDevice port_;
   base::HashKey key_;
   std::vector<Branch> branches_;
-  uint64_t carried_ = 0;
 };
 
 }  // namespace talaria::app

@@ -1,95 +1,55 @@
 #include "dpdk-app/statistics.h"
 
 #include <algorithm>
-#include <array>
-#include <string_view>
 
 #include "core/net/ethernet.h"
+#include "dpdk-app/counters.h"
 
 namespace talaria::app {
 namespace {
 
-using control::NamedCount;
-
-// Counters are named in their layers; those that tell of something refused, dropped or lacking begin or end like this.
-bool tells_of_trouble(std::string_view name) {
-  constexpr std::array beginnings = {"drop_", "refused_", "no_", "transmit_refused", "bad_", "half_open_full"};
-  constexpr std::array anywhere = {"_limited", "_rejected",   "_full",       "_dropped", "_timeout", "timed_out",
-                                   "_reset",   "conflicts",   "_unresolved", "_stalled", "_lost",    "_missed",
-                                   "_stale",   "_unroutable", "_refused",    "_cut"};
-  return std::any_of(beginnings.begin(), beginnings.end(), [&](auto start) { return name.starts_with(start); }) ||
-         std::any_of(anywhere.begin(), anywhere.end(),
-                     [&](auto part) { return name.find(part) != std::string_view::npos; });
+CounterSources sources_of(const Datapath& datapath, broker::WorkerIndex index) {
+  const worker::Worker& worker = datapath.worker(index);
+  return {datapath.device_counters(index),
+          worker.host().counters(),
+          worker.stack().counters(),
+          worker.sessions().counters(),
+          worker.engine().counters(),
+          worker.pool().counters(),
+          worker.counters()};
 }
-
-// ("tcp", "drop_bad_checksum") -> "tcp bad checksum"
-std::string in_words(std::string_view layer, std::string_view name) {
-  if (name.starts_with("drop_")) name.remove_prefix(5);
-  std::string words = std::string(layer) + " " + std::string(name);
-  std::replace(words.begin(), words.end(), '_', ' ');
-  return words;
-}
-
-class Troubles {
- public:
-  auto of(std::string_view layer) {
-    return [this, layer](std::string_view name, uint64_t value) {
-      if (value != 0 && tells_of_trouble(name)) list_.emplace_back(in_words(layer, name), value);
-    };
-  }
-  void add(std::string words, uint64_t value) {
-    if (value != 0) list_.emplace_back(std::move(words), value);
-  }
-  std::vector<NamedCount> take() { return std::move(list_); }
-
- private:
-  std::vector<NamedCount> list_;
-};
 
 }  // namespace
 
 control::WorkerFigures Statistics::worker(broker::WorkerIndex index) const {
-  const worker::Worker& worker = datapath_.worker(index);
-  const worker::WorkerCounters& counters = worker.counters();
-  const net::HostCounters& host = worker.host().counters();
-  const auto& sessions = worker.sessions().counters();
-  const broker::EngineCounters& engine = worker.engine().counters();
-  const DeviceCounters& device = datapath_.device_counters(index);
+  const CounterSources sources = sources_of(datapath_, index);
+  const worker::WorkerCounters& counted = sources.worker;
+  const net::HostCounters& host = sources.host;
+  const amqp091::session::SessionCounters& sessions = sources.sessions;
 
   control::WorkerFigures figures;
   figures.core = plan_.workers[index];
   figures.isolated = std::find(isolated_.begin(), isolated_.end(), figures.core) != isolated_.end();
-  figures.turns_busy = counters.turns_busy.value();
-  figures.turns_idle = counters.turns_idle.value();
+  figures.turns_busy = counted.turns_busy.value();
+  figures.turns_idle = counted.turns_idle.value();
   figures.packets_in = host.frames_received.value();
   figures.packets_out = host.frames_sent.value();
   figures.messages_in = sessions.messages_published.value();
   figures.messages_out = sessions.messages_delivered.value() + sessions.messages_got.value();
-  figures.longest_turn_ns = counters.longest_turn_ns.value();
+  figures.longest_turn_ns = counted.longest_turn_ns.value();
   figures.connections = sessions.connections_open.value();
-  figures.pool_used = counters.message_bytes_used.value();
+  figures.pool_used = counted.message_bytes_used.value();
   figures.pool_total = uint64_t{settings_.memory_mib} << 20;
-  figures.message_latency = &counters.message_latency;
+  figures.message_latency = &counted.message_latency;
 
-  Troubles troubles;
-  troubles.add("device long frame", device.drop_long_frame.value());
-  troubles.add("device unpreparable packet", device.drop_unpreparable.value());
-  troubles.add("device worker does not keep up", device.drop_spread_full.value());
-  troubles.add("device no transmit packet", device.no_transmit_packet.value());
-  troubles.add("device transmit full", device.transmit_full.value());
-  host.for_each(troubles.of("ip"));
-  worker.stack().counters().for_each(troubles.of("tcp"));
-  sessions.for_each(troubles.of("amqp"));
-  for (amqp091::wire::ReplyCode code : amqp091::session::ErrorCounters::codes) {
-    const std::string number = std::to_string(static_cast<unsigned>(code));
-    troubles.add("amqp channel error " + number, sessions.channel_errors.value(code));
-    troubles.add("amqp connection error " + number, sessions.connection_errors.value(code));
-  }
-  troubles.add("broker refused for memory", engine.refused_no_memory.value());
-  troubles.add("broker stored nowhere", engine.stored_nowhere.value());
-  troubles.add("mailbox to a peer full", counters.peers_congested.value());
-  figures.refusals = troubles.take();
+  for (const control::LayerCount& each : counters(index))
+    if (each.value != 0 && !is_daily_work(each.layer, each.name))
+      figures.refusals.emplace_back(each.layer + " " + each.name, each.value);
   return figures;
+}
+
+std::vector<control::LayerCount> Statistics::counters(broker::WorkerIndex index) const {
+  return list_counters(sources_of(datapath_, index));
 }
 
 std::vector<control::PortFigures> Statistics::ports() const {

@@ -16,8 +16,9 @@ class Statistics final : public control::Statistics {
              const Datapath& datapath)
       : settings_(settings), plan_(plan), isolated_(isolated), port_(port), datapath_(datapath) {}
 
-  unsigned workers() const override { return static_cast<unsigned>(datapath_.size()); }
+  broker::WorkerIndex workers() const override { return static_cast<broker::WorkerIndex>(datapath_.size()); }
   control::WorkerFigures worker(broker::WorkerIndex index) const override;
+  std::vector<control::LayerCount> counters(broker::WorkerIndex index) const override;
   std::vector<control::PortFigures> ports() const override;
   bool connection(const broker::SessionAddress& session, control::ConnectionFigures& figures) const override;
 

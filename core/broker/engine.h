@@ -68,7 +68,25 @@ struct EngineCounters {
   base::Counter settled;
   base::Counter dropped_with_queue;  // messages of purged and deleted queues
   base::Counter late_operations;     // on a queue or subscription that was gone
+
+  // Calls `visit(name, value)` for each, in the order above.
+  template <class Visitor>
+  void for_each(Visitor&& visit) const;
 };
+
+template <class Visitor>
+void EngineCounters::for_each(Visitor&& visit) const {
+  static_assert(sizeof(EngineCounters) == 9 * sizeof(base::Counter), "a counter is missing below");
+  visit("published", published.value());
+  visit("stored", stored.value());
+  visit("stored_nowhere", stored_nowhere.value());
+  visit("refused_no_memory", refused_no_memory.value());
+  visit("delivered", delivered.value());
+  visit("got", got.value());
+  visit("settled", settled.value());
+  visit("dropped_with_queue", dropped_with_queue.value());
+  visit("late_operations", late_operations.value());
+}
 
 // May the queue go? The answer holds for this moment.
 enum class DeleteCheck : uint8_t { may_go, in_use, not_empty, no_such_queue };

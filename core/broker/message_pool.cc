@@ -52,7 +52,7 @@ std::optional<MessageBuilder> MessagePool::begin(const MessageHead& head) {
   const size_t promise = promise_for(payload - first);
   void* memory = room() > promise ? arena_.allocate(fixed + first) : nullptr;
   if (!memory) [[unlikely]] {
-    refused_begins_.add();
+    counters_.refused_begins.add();
     return std::nullopt;
   }
   auto* message = new (memory) Message;
@@ -71,7 +71,7 @@ std::optional<MessageBuilder> MessagePool::begin(const MessageHead& head) {
   at += head.exchange.size();
   if (!head.routing_key.empty()) std::memcpy(at, head.routing_key.data(), head.routing_key.size());
   at += head.routing_key.size();
-  messages_.add();
+  counters_.messages.add();
   promised_ += promise;
 
   std::optional<MessageBuilder> builder{MessageBuilder(*this, message)};
@@ -80,7 +80,7 @@ std::optional<MessageBuilder> MessagePool::begin(const MessageHead& head) {
   builder->missing_ = payload;
   builder->promised_ = promise;
   if (!builder->append(head.properties)) [[unlikely]] {
-    refused_begins_.add();
+    counters_.refused_begins.add();
     return std::nullopt;
   }
   return builder;
@@ -106,7 +106,7 @@ void MessagePool::free(Message* message) {
       arena_.release(part);
       part = next;
     }
-  messages_.subtract();
+  counters_.messages.subtract();
 }
 
 Pressure MessagePool::pressure() {
@@ -152,7 +152,7 @@ bool MessageBuilder::add_part(size_t payload_left) {
   pool_->promised_ += promised_;
   void* memory = pool_->arena_.allocate(sizeof(MessagePart) + size);
   if (!memory) [[unlikely]] {
-    pool_->broken_promises_.add();
+    pool_->counters_.broken_promises.add();
     return false;
   }
   auto* part = new (memory) MessagePart;

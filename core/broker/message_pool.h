@@ -88,6 +88,25 @@ class MessageBuilder {
   size_t promised_ = 0;  // bytes of the arena
 };
 
+// Written by the pool, read by anyone.
+struct PoolCounters {
+  base::Counter messages;         // of this home that exist, built ones and those being built; a gauge
+  base::Counter refused_begins;   // times a message found no room: its publisher waits
+  base::Counter broken_promises;  // promised memory that was not there, which is never seen
+
+  // Calls `visit(name, value)` for each, in the order above.
+  template <class Visitor>
+  void for_each(Visitor&& visit) const;
+};
+
+template <class Visitor>
+void PoolCounters::for_each(Visitor&& visit) const {
+  static_assert(sizeof(PoolCounters) == 3 * sizeof(base::Counter), "a counter is missing below");
+  visit("messages", messages.value());
+  visit("refused_begins", refused_begins.value());
+  visit("broken_promises", broken_promises.value());
+}
+
 enum class Pressure : uint8_t { ok, high };
 
 class MessagePool {
@@ -133,10 +152,10 @@ class MessagePool {
   const Marks& marks() const { return marks_; }
   WorkerIndex self() const { return self_; }
 
-  // Messages of this home that exist, built ones and those being built; for statistics, from any thread.
-  uint64_t messages() const { return messages_.value(); }
-  uint64_t refused_begins() const { return refused_begins_.value(); }
-  uint64_t broken_promises() const { return broken_promises_.value(); }
+  const PoolCounters& counters() const { return counters_; }
+  uint64_t messages() const { return counters_.messages.value(); }
+  uint64_t refused_begins() const { return counters_.refused_begins.value(); }
+  uint64_t broken_promises() const { return counters_.broken_promises.value(); }
 
  private:
   friend class MessageBuilder;
@@ -150,9 +169,7 @@ class MessagePool {
   Marks marks_;
   Pressure pressure_ = Pressure::ok;
   size_t promised_ = 0;
-  base::Counter messages_;  // a gauge
-  base::Counter refused_begins_;
-  base::Counter broken_promises_;
+  PoolCounters counters_;
 };
 
 }  // namespace talaria::broker

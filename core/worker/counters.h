@@ -15,6 +15,26 @@ struct WorkerCounters {
   base::Counter changes_applied;     // topology
   base::Counter message_bytes_used;  // of the message memory, entries of queues included; a gauge
   base::Histogram message_latency;   // ns from the turn a message's header came in to the turn its delivery was encoded
+
+  // Calls `visit(name, value)` for each but the latency, in the order above.
+  template <class Visitor>
+  void for_each(Visitor&& visit) const;
 };
+
+template <class Visitor>
+void WorkerCounters::for_each(Visitor&& visit) const {
+  static_assert(sizeof(WorkerCounters) == 10 * sizeof(base::Counter) + sizeof(base::Histogram),
+                "a counter is missing below");
+  visit("turns_busy", turns_busy.value());
+  visit("turns_idle", turns_idle.value());
+  visit("longest_turn_ns", longest_turn_ns.value());
+  visit("operations_sent", operations_sent.value());
+  visit("operations_received", operations_received.value());
+  visit("events_sent", events_sent.value());
+  visit("events_received", events_received.value());
+  visit("peers_congested", peers_congested.value());
+  visit("changes_applied", changes_applied.value());
+  visit("message_bytes_used", message_bytes_used.value());
+}
 
 }  // namespace talaria::worker

@@ -3,6 +3,7 @@
 #include "control/control_socket.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -22,7 +23,7 @@ using nlohmann::json;
 
 class FakeStatistics final : public Statistics {
  public:
-  unsigned workers() const override { return 2; }
+  broker::WorkerIndex workers() const override { return 2; }
   WorkerFigures worker(broker::WorkerIndex index) const override {
     WorkerFigures figures;
     figures.core = index + 2u;
@@ -30,10 +31,11 @@ class FakeStatistics final : public Statistics {
     figures.turns_idle = idle;
     figures.packets_in = packets;
     figures.longest_turn_ns = 2500;
-    figures.refusals = {{"tcp checksum", 3}};
+    figures.refusals = {{"tcp drop_bad_checksum", 3}};
     figures.message_latency = &latency[index];
     return figures;
   }
+  std::vector<LayerCount> counters(broker::WorkerIndex) const override { return {{"tcp", "drop_bad_checksum", 3}}; }
   std::vector<PortFigures> ports() const override {
     PortFigures port;
     port.name = "net_tap0";
@@ -232,7 +234,11 @@ TEST_F(ControlSocketTest, StatisticsAreRead) {
   EXPECT_DOUBLE_EQ(workers_rows[1]["idle_percent"].get<double>(), 75.0);
   EXPECT_NEAR(workers_rows[1]["packets_in_rate"].get<double>(), 1500.0, 10.0);
   EXPECT_DOUBLE_EQ(workers_rows[1]["longest_turn_us"].get<double>(), 2.5);
-  EXPECT_EQ(workers_rows[1]["refusals"]["tcp checksum"], 3);
+  EXPECT_EQ(workers_rows[1]["refusals"]["tcp drop_bad_checksum"], 3);
+
+  EXPECT_EQ(result_of_verb({{"command", "counters"}}),
+            json::parse(R"([{"worker":0,"layer":"tcp","counter":"drop_bad_checksum","value":3},
+                            {"worker":1,"layer":"tcp","counter":"drop_bad_checksum","value":3}])"));
 
   for (int i = 0; i < 100; i++) statistics.latency[0].record(1000);
   statistics.latency[1].record(1000000);
@@ -252,6 +258,37 @@ TEST_F(ControlSocketTest, StatisticsAreRead) {
   EXPECT_EQ(status["product"], "Talaria");
   EXPECT_EQ(status["connections"], 1);
   EXPECT_EQ(status["uptime_seconds"], 2);
+  EXPECT_EQ(status["operators_dropped"], 0);
+}
+
+TEST_F(ControlSocketTest, EveryListingHasItsColumnsAndRefusesOthers) {
+  auto client = open(1);
+  const char* verbs[] = {"list_queues",      "list_exchanges", "list_bindings", "list_connections",
+                         "list_channels",    "list_consumers", "list_users",    "list_vhosts",
+                         "list_permissions", "workers",        "counters",      "latency"};
+  for (const char* verb : verbs)
+    EXPECT_EQ(error_of_verb({{"command", verb}, {"columns", {"colour"}}}), "bad_argument") << verb << " without rows";
+
+  auto declared = std::get<broker::QueueDeclared>(ask(client, queue("q")));
+  notify(client, broker::ChannelOpened{3});
+  broker::ConsumerAdded added;
+  added.channel = 3;
+  added.queue = declared.queue;
+  added.tag = "tag";
+  notify(client, added);
+  for (const char* verb : verbs) {
+    json rows = result_of_verb({{"command", verb}});
+    ASSERT_FALSE(rows.empty()) << verb;
+    std::vector<std::string> in_rows, declared_columns;
+    for (const auto& [name, value] : rows[0].items()) in_rows.push_back(name);
+    for (std::string_view column : columns_of(verb)) declared_columns.emplace_back(column);
+    EXPECT_THAT(in_rows, ::testing::UnorderedElementsAreArray(declared_columns)) << verb;
+    EXPECT_EQ(error_of_verb({{"command", verb}, {"columns", {declared_columns[0], "colour"}}}), "bad_argument");
+    json chosen = result_of_verb({{"command", verb}, {"columns", {declared_columns.back()}}});
+    EXPECT_EQ(chosen.size(), rows.size()) << verb;
+    EXPECT_EQ(chosen[0].size(), 1u) << verb;
+  }
+  EXPECT_TRUE(columns_of("status").empty());
 }
 
 TEST_F(ControlSocketTest, LogLevelAndStop) {
@@ -364,6 +401,7 @@ TEST_F(ControlSocketTest, OnlySoManyClientsAreLetIn) {
   }
   EXPECT_EQ(socket->clients(), ControlSocket::clients_max);
   EXPECT_EQ(socket->dropped(), 10u);
+  EXPECT_EQ(commands->operators_dropped(), 10u);
   ::close(descriptors.front());
   descriptors.erase(descriptors.begin());
   turn();

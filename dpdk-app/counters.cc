@@ -1,0 +1,87 @@
+#include "dpdk-app/counters.h"
+
+#include <algorithm>
+#include <string>
+
+namespace talaria::app {
+namespace {
+
+using control::LayerCount;
+
+struct Layer {
+  std::string_view name;
+  std::vector<std::string_view> daily_work;
+};
+
+// Layers are named as operators see them in `talariactl counters`.
+const std::vector<Layer>& layers() {
+  static const std::vector<Layer> list = {
+      {"device", {"packets_in", "bytes_in", "packets_out", "bytes_out", "carried"}},
+      {"ip",
+       {"frames_received", "bytes_received", "frames_sent", "bytes_sent", "tcp_received", "arp_received",
+        "icmp_received", "udp_received", "echo_replies", "port_unreachables", "arp_requests_sent", "arp_replies_sent"}},
+      {"tcp",
+       {"segments_received", "segments_sent", "bytes_received", "bytes_sent", "predicted", "connections_opened_passive",
+        "connections_opened_active", "connections_closed", "closed_finished", "syn_received", "cookies_accepted",
+        "time_wait_entered", "time_wait_reused",
+        // Loss on the way, and what TCP does about it.
+        "retransmitted_segments", "fast_retransmits", "timeouts", "limited_transmits", "out_of_order",
+        "duplicate_segments", "duplicate_acks",
+        // Ordinary answers.
+        "zero_window_probes", "keepalive_probes", "delayed_acks", "pure_acks_sent", "window_updates_sent",
+        "challenge_acks_sent", "resets_sent", "resets_received",
+        // What there is at the moment.
+        "connections_open", "half_open_entries", "time_wait_entries", "send_chunks_used", "shared_slices_used",
+        "receive_chunks_used"}},
+      {"amqp",
+       {"frames_in", "frames_out", "messages_published", "messages_delivered", "messages_got", "messages_returned",
+        "messages_confirmed", "messages_acknowledged", "messages_requeued", "deliveries_unsent", "connections_accepted",
+        "connections_opened", "connections_closed", "channels_opened", "connections_open", "channels_open",
+        "consumers"}},
+      {"broker", {"published", "stored", "delivered", "got", "settled"}},
+      {"pool", {"messages"}},
+      {"worker",
+       {"turns_busy", "turns_idle", "longest_turn_ns", "operations_sent", "operations_received", "events_sent",
+        "events_received", "changes_applied", "message_bytes_used"}},
+  };
+  return list;
+}
+
+}  // namespace
+
+std::vector<LayerCount> list_counters(const CounterSources& sources) {
+  std::vector<LayerCount> counts;
+  auto of = [&counts](const char* layer) {
+    return [&counts, layer](const char* name, uint64_t value) { counts.push_back({layer, name, value}); };
+  };
+  sources.device.for_each(of("device"));
+  sources.host.for_each(of("ip"));
+  sources.stack.for_each(of("tcp"));
+  sources.sessions.for_each(of("amqp"));
+  for (amqp091::wire::ReplyCode code : amqp091::session::ErrorCounters::codes)
+    counts.push_back({"amqp", "channel_error_" + std::to_string(static_cast<unsigned>(code)),
+                      sources.sessions.channel_errors.value(code)});
+  for (amqp091::wire::ReplyCode code : amqp091::session::ErrorCounters::codes)
+    counts.push_back({"amqp", "connection_error_" + std::to_string(static_cast<unsigned>(code)),
+                      sources.sessions.connection_errors.value(code)});
+  sources.engine.for_each(of("broker"));
+  sources.pool.for_each(of("pool"));
+  sources.worker.for_each(of("worker"));
+  return counts;
+}
+
+bool is_daily_work(std::string_view layer, std::string_view name) {
+  return std::any_of(layers().begin(), layers().end(), [&](const Layer& each) {
+    return each.name == layer &&
+           std::find(each.daily_work.begin(), each.daily_work.end(), name) != each.daily_work.end();
+  });
+}
+
+std::vector<LayerCount> daily_work() {
+  std::vector<LayerCount> list;
+  for (const Layer& layer : layers())
+    for (std::string_view name : layer.daily_work) list.push_back({std::string(layer.name), std::string(name), 0});
+  return list;
+}
+
+}  // namespace talaria::app
