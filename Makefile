@@ -44,7 +44,9 @@ $(B)/dpdk-app/%.o: EXTRA = -fno-exceptions $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL 
 $(B)/control/%.o: EXTRA := -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
 # Where libraries that throw are used: command line, log, control thread.
 $(patsubst %,$(B)/dpdk-app/%.o,main options log control_thread): EXTRA = $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
-$(B)/tests/unit/dpdk-app/%.o: EXTRA = $(DPDK_CFLAGS)
+# Most of a test's compile time is the optimizer's, and tests hold what they test in libraries that are optimized.
+$(B)/tests/unit/%.o: EXTRA := -O0
+$(B)/tests/unit/dpdk-app/%.o: EXTRA = -O0 $(DPDK_CFLAGS)
 
 $(B)/%.o: %.cc
 	@mkdir -p $(@D)

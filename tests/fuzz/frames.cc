@@ -52,25 +52,19 @@ void on_table(Table table) {
 }
 
 void on_method(Bytes payload) {
-  auto method = parse_method(payload);
-  if (!method) {
-    require(is_hard(method.error().code) && !method.error().text.empty());
-    return;
-  }
-  std::visit(
-      [&]<class M>(const M& parsed) {
-        require(M::id == load_method_id(payload));
-        // Reserved fields come out empty, so the second form may be shorter but never longer; the third is the second.
-        auto bytes = emitted(payload.size(), [&](Writer& out) { emit(out, parsed); });
-        auto again = parse<M>(bytes);
-        require(again.has_value());
-        require(emitted(bytes.size(), [&](Writer& out) { emit(out, *again); }) == bytes);
-        auto visit_field = [](const auto& field) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(field)>, Table>) on_table(field);
-        };
-        std::apply([&](const auto&... field) { (visit_field(field), ...); }, M::fields(parsed));
-      },
-      *method);
+  auto visited = visit_method(payload, [&]<class M>(const M& parsed) {
+    require(M::id == load_method_id(payload));
+    // Reserved fields come out empty, so the second form may be shorter but never longer; the third is the second.
+    auto bytes = emitted(payload.size(), [&](Writer& out) { emit(out, parsed); });
+    auto again = parse<M>(bytes);
+    require(again.has_value());
+    require(emitted(bytes.size(), [&](Writer& out) { emit(out, *again); }) == bytes);
+    auto visit_field = [](const auto& field) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(field)>, Table>) on_table(field);
+    };
+    std::apply([&](const auto&... field) { (visit_field(field), ...); }, M::fields(parsed));
+  });
+  if (!visited) require(is_hard(visited.error().code) && !visited.error().text.empty());
 }
 
 void on_content_header(Bytes payload) {

@@ -226,11 +226,10 @@ class WireDialect final : public Dialect {
     return {static_cast<uint8_t>(frame.type), frame.channel, frame.payload, frame.size};
   }
   Reply read_method(base::Bytes payload) const override {
-    const auto parsed = wire::parse_method(payload);
-    if (!parsed) fail("amqp: a method does not parse: %s", std::string(parsed.error().text).c_str());
     Reply reply;
     reply.id = wire::load_method_id(payload);
-    std::visit(ReplyReader{reply}, *parsed);
+    const auto visited = wire::visit_method(payload, ReplyReader{reply});
+    if (!visited) fail("amqp: a method does not parse: %s", std::string(visited.error().text).c_str());
     return reply;
   }
   HeaderView read_header(base::Bytes payload) const override {

@@ -37,10 +37,9 @@ void on_connection_method(Connection& connection, Bytes payload) {
   }
   if (connection.before_open()) return on_handshake_method(connection, payload);
 
-  auto method = wire::parse_method(payload);
-  if (!method) return fail(connection, method.error());
-  if (const auto* secret = std::get_if<wire::connection::UpdateSecret>(&*method))
-    return on_update_secret(connection, *secret);
+  if (auto checked = wire::check_method(payload); !checked) return fail(connection, checked.error());
+  if (id == wire::connection::UpdateSecret::id)
+    return on_update_secret(connection, *wire::parse<wire::connection::UpdateSecret>(payload));
   std::string text = "unexpected method ";
   text += wire::method_name(id);
   text += " in connection state running";
@@ -87,11 +86,6 @@ void on_confirm_select(Channel& channel, const wire::confirm::Select& method) {
 Step on_rare_method(Channel& channel, Bytes payload) {
   Connection& connection = channel.connection;
   const uint32_t id = wire::load_method_id(payload);
-  auto parsed = wire::parse_method(payload);
-  if (!parsed) {
-    fail(connection, parsed.error());
-    return Step::taken;
-  }
   Step step = Step::taken;
   auto visitor = [&]<class Method>(const Method& method) {
     using namespace wire;
@@ -141,7 +135,8 @@ Step on_rare_method(Channel& channel, Bytes payload) {
                       std::string("unexpected method ") + std::string(Method::name), id);
     }
   };
-  std::visit(visitor, *parsed);
+  auto visited = wire::visit_method(payload, visitor);
+  if (!visited) fail(connection, visited.error());
   return step;
 }
 

@@ -184,22 +184,22 @@ size_t on_greeting(Connection& connection, Bytes first) {
 
 void on_handshake_method(Connection& connection, Bytes payload) {
   SessionCounters& counters = connection.shared->counters;
-  auto method = wire::parse_method(payload);
+  const uint32_t id = wire::load_method_id(payload);
+  auto checked = wire::check_method(payload);
   if (connection.stage == Stage::starting) {
-    if (!method) return fall_silent(connection, counters.refused_frame);
-    if (const auto* start_ok = std::get_if<wire::connection::StartOk>(&*method))
-      return on_start_ok(connection, *start_ok);
+    if (!checked) return fall_silent(connection, counters.refused_frame);
+    if (id == wire::connection::StartOk::id)
+      return on_start_ok(connection, *wire::parse<wire::connection::StartOk>(payload));
     return fall_silent(connection, counters.refused_out_of_place);
   }
   // His credentials are good: he is told what is wrong.
-  if (!method) return fail(connection, method.error());
-  const auto* tune_ok = std::get_if<wire::connection::TuneOk>(&*method);
-  if (connection.stage == Stage::tuning && tune_ok != nullptr) return on_tune_ok(connection, *tune_ok);
-  const auto* open = std::get_if<wire::connection::Open>(&*method);
-  if (connection.stage == Stage::tuned && open != nullptr) return on_open(connection, *open);
+  if (!checked) return fail(connection, checked.error());
+  if (connection.stage == Stage::tuning && id == wire::connection::TuneOk::id)
+    return on_tune_ok(connection, *wire::parse<wire::connection::TuneOk>(payload));
+  if (connection.stage == Stage::tuned && id == wire::connection::Open::id)
+    return on_open(connection, *wire::parse<wire::connection::Open>(payload));
   counters.refused_out_of_place.add();
-  fail_connection(connection, ReplyCode::command_invalid, "unexpected method while the connection opens",
-                  wire::load_method_id(payload));
+  fail_connection(connection, ReplyCode::command_invalid, "unexpected method while the connection opens", id);
 }
 
 void on_authenticated(Connection& connection, const broker::Answer& answer) {

@@ -4,14 +4,14 @@
 // table; bits that share an octet are drawn as they lie in it, the highest first. Extensions are marked (+).
 //
 // method.h says how such a struct is parsed and emitted. On the way of a message call `parse<basic::Publish>` and its
-// kind directly; `parse_method` at the end is for everything else. Every member has a default, so that a literal names
+// kind directly; `visit_method` at the end is for everything else. Every member has a default, so that a literal names
 // only what it means: `queue::PurgeOk{.message_count = 3}`.
 #pragma once
 
 #include <expected>
 #include <string_view>
 #include <tuple>
-#include <variant>
+#include <type_traits>
 
 #include "core/amqp091/wire/method.h"
 
@@ -589,22 +589,57 @@ struct RollbackOk : NoFields {
 
 // ---- all of them ----------------------------------------------------------------------------------------------------
 
-using AnyMethod =
-    std::variant<connection::Start, connection::StartOk, connection::Secure, connection::SecureOk, connection::Tune,
-                 connection::TuneOk, connection::Open, connection::OpenOk, connection::Close, connection::CloseOk,
-                 connection::Blocked, connection::Unblocked, connection::UpdateSecret, connection::UpdateSecretOk,
-                 channel::Open, channel::OpenOk, channel::Flow, channel::FlowOk, channel::Close, channel::CloseOk,
-                 access::Request, access::RequestOk, exchange::Declare, exchange::DeclareOk, exchange::Delete,
-                 exchange::DeleteOk, exchange::Bind, exchange::BindOk, exchange::Unbind, exchange::UnbindOk,
-                 queue::Declare, queue::DeclareOk, queue::Bind, queue::BindOk, queue::Purge, queue::PurgeOk,
-                 queue::Delete, queue::DeleteOk, queue::Unbind, queue::UnbindOk, basic::Qos, basic::QosOk,
-                 basic::Consume, basic::ConsumeOk, basic::Cancel, basic::CancelOk, basic::Publish, basic::Return,
-                 basic::Deliver, basic::Get, basic::GetOk, basic::GetEmpty, basic::Ack, basic::Reject,
-                 basic::RecoverAsync, basic::Recover, basic::RecoverOk, basic::Nack, confirm::Select, confirm::SelectOk,
-                 tx::Select, tx::SelectOk, tx::Commit, tx::CommitOk, tx::Rollback, tx::RollbackOk>;
+template <class... M>
+struct MethodList {
+  static constexpr size_t size = sizeof...(M);
+};
 
-// For what is not on the way of a message: 501 for a malformed method, 503 for one that nobody knows.
-std::expected<AnyMethod, Error> parse_method(Bytes payload);
+// A list and no variant: nobody keeps a method, and a variant of 66 costs every file that includes it seconds to
+// compile.
+using Methods =
+    MethodList<connection::Start, connection::StartOk, connection::Secure, connection::SecureOk, connection::Tune,
+               connection::TuneOk, connection::Open, connection::OpenOk, connection::Close, connection::CloseOk,
+               connection::Blocked, connection::Unblocked, connection::UpdateSecret, connection::UpdateSecretOk,
+               channel::Open, channel::OpenOk, channel::Flow, channel::FlowOk, channel::Close, channel::CloseOk,
+               access::Request, access::RequestOk, exchange::Declare, exchange::DeclareOk, exchange::Delete,
+               exchange::DeleteOk, exchange::Bind, exchange::BindOk, exchange::Unbind, exchange::UnbindOk,
+               queue::Declare, queue::DeclareOk, queue::Bind, queue::BindOk, queue::Purge, queue::PurgeOk,
+               queue::Delete, queue::DeleteOk, queue::Unbind, queue::UnbindOk, basic::Qos, basic::QosOk, basic::Consume,
+               basic::ConsumeOk, basic::Cancel, basic::CancelOk, basic::Publish, basic::Return, basic::Deliver,
+               basic::Get, basic::GetOk, basic::GetEmpty, basic::Ack, basic::Reject, basic::RecoverAsync,
+               basic::Recover, basic::RecoverOk, basic::Nack, confirm::Select, confirm::SelectOk, tx::Select,
+               tx::SelectOk, tx::Commit, tx::CommitOk, tx::Rollback, tx::RollbackOk>;
+
+namespace detail {
+
+// Calls `use` with the type of the method that has this id, wrapped; false if none has.
+template <class... M>
+bool with_method_type(MethodList<M...>, uint32_t id, auto&& use) {
+  return ((id == M::id && (use(std::type_identity<M>{}), true)) || ...);
+}
+
+Error unknown_method(Bytes payload);
+
+}  // namespace detail
+
+// For what is not on the way of a message: parses the method, whichever it is, and calls `use` with it. Not called for
+// what does not parse: 501 for a malformed method, 503 for one that nobody knows.
+std::expected<void, Error> visit_method(Bytes payload, auto&& use) {
+  std::expected<void, Error> result;
+  bool known = payload.size() >= 4 &&
+               detail::with_method_type(Methods{}, load_method_id(payload), [&]<class M>(std::type_identity<M>) {
+                 std::expected<M, Error> method = parse<M>(payload);
+                 if (method)
+                   use(*method);
+                 else
+                   result = std::unexpected(method.error());
+               });
+  if (!known) result = std::unexpected(detail::unknown_method(payload));
+  return result;
+}
+
+// Whether `visit_method` would find a method, for those who wait for one or two only and parse these themselves.
+std::expected<void, Error> check_method(Bytes payload);
 
 // `basic.publish`, for logs and error texts; empty if nobody knows it.
 std::string_view method_name(uint32_t id);
