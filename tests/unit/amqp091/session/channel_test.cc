@@ -46,9 +46,9 @@ TEST_F(SessionChannel, WrongLastOctet) {
   EXPECT_EQ(close.reply_code, 501);
   // Nothing after it is read, close-ok neither: the connection ends by itself.
   client.send(0, wire::connection::CloseOk{});
-  world.run(2s);
+  world.wait(2s);
   EXPECT_FALSE(client.stream().finished);
-  world.run(2s);
+  world.wait(2s);
   EXPECT_TRUE(client.stream().finished);
 }
 

@@ -120,10 +120,10 @@ TEST(SessionHandshake, WrongPasswordIsSilenceForOthers) {
   World world;
   Client client(world);
   client.start("guest", "wrong", {});
-  world.run(1s);
+  world.wait(1s);
   EXPECT_TRUE(client.stream().received.empty());
   EXPECT_FALSE(client.stream().finished);
-  world.run(2500ms);
+  world.wait(2500ms);
   EXPECT_TRUE(client.stream().finished);
   EXPECT_EQ(world.sessions.counters().refused_credentials.value(), 1u);
 }
@@ -135,7 +135,7 @@ TEST(SessionHandshake, UnknownMechanismIsSilence) {
   client.expect<wire::connection::Start>(0);
   client.send(
       0, wire::connection::StartOk{.client_properties = {}, .mechanism = "EXTERNAL", .response = {}, .locale = ""});
-  world.run(3100ms);
+  world.wait(3100ms);
   EXPECT_TRUE(client.stream().finished);
   EXPECT_EQ(world.sessions.counters().refused_mechanism.value(), 1u);
 }
@@ -173,7 +173,7 @@ TEST(SessionHandshake, OversizeFrameBeforeTuneIsSilence) {
   client.send_raw(Bytes(wire::protocol_header));
   client.expect<wire::connection::Start>(0);
   client.send_frame(1, 0, std::vector<uint8_t>(9000));
-  world.run(3100ms);
+  world.wait(3100ms);
   EXPECT_TRUE(client.stream().received.empty());
   EXPECT_TRUE(client.stream().finished);
   EXPECT_EQ(world.sessions.counters().refused_frame.value(), 1u);
@@ -185,7 +185,7 @@ TEST(SessionHandshake, WhatIsOutOfPlaceIsSilence) {
   client.send_raw(Bytes(wire::protocol_header));
   client.expect<wire::connection::Start>(0);
   client.send(1, wire::channel::Open{});
-  world.run(3100ms);
+  world.wait(3100ms);
   EXPECT_TRUE(client.stream().finished);
   EXPECT_EQ(world.sessions.counters().refused_out_of_place.value(), 1u);
 }
@@ -196,7 +196,7 @@ TEST(SessionHandshake, StrangersHaveABudgetOfOctets) {
   client.send_raw(Bytes(wire::protocol_header));
   client.expect<wire::connection::Start>(0);
   for (unsigned i = 0; i < 9000; i++) client.send_frame(8, 0, {});
-  world.run(3100ms);
+  world.wait(3100ms);
   EXPECT_TRUE(client.stream().finished);
   EXPECT_EQ(world.sessions.counters().refused_budget.value(), 1u);
 }
@@ -205,9 +205,9 @@ TEST(SessionHandshake, SlowHandshakeIsEnded) {
   World world;
   Client client(world);
   client.send_raw("AMQ");
-  world.run(9s);
+  world.wait(9s);
   EXPECT_FALSE(client.stream().finished);
-  world.run(1500ms);
+  world.wait(1500ms);
   EXPECT_TRUE(client.stream().finished || client.stream().closed);
   EXPECT_EQ(world.sessions.counters().refused_slow.value(), 1u);
   EXPECT_EQ(world.sessions.session_count(), 0u);
@@ -240,12 +240,12 @@ TEST(SessionHeartbeat, OursComeAndTheirsAreMissed) {
   World world;
   Client client(world);
   client.open(131072, 2);
-  world.run(2s);
+  world.wait(2s);
   auto heartbeat = client.next();
   ASSERT_TRUE(heartbeat.has_value());
   EXPECT_EQ(heartbeat->type, 8);
   EXPECT_TRUE(client.stream().connected && !client.stream().closed);
-  world.run(3500ms);
+  world.wait(3500ms);
   EXPECT_TRUE(client.stream().closed);
   EXPECT_EQ(world.sessions.counters().heartbeats_missed.value(), 1u);
 }
@@ -256,7 +256,7 @@ TEST(SessionHeartbeat, TheirsKeepTheConnection) {
   client.open(131072, 1);
   for (unsigned i = 0; i < 10; i++) {
     client.send_raw(Bytes(wire::heartbeat_frame));
-    world.run(500ms);
+    world.wait(500ms);
   }
   EXPECT_FALSE(client.stream().closed);
   EXPECT_EQ(world.sessions.counters().heartbeats_missed.value(), 0u);

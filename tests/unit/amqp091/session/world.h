@@ -258,6 +258,10 @@ class World {
   void run(base::Duration time = 2ms) {
     for (Time until = now + time; now < until; now += tick_) turn();
   }
+  // Long times in which nothing but timers matters: a turn a millisecond.
+  void wait(base::Duration time) {
+    for (Time until = now + time; now < until; now += 1ms) turn();
+  }
   // Until nothing more comes to the clients, at most a second.
   void settle() {
     run(3ms);
