@@ -17,8 +17,10 @@ std::vector<std::string> eal_arguments(const Settings& settings, const CorePlan&
     arguments.insert(arguments.end(), {"-m", std::to_string(packet_memory_mib)});
   }
   arguments.insert(arguments.end(), {"--file-prefix", settings.file_prefix});
-  if (settings.pci_ports.empty()) arguments.push_back("--no-pci");
-  for (const std::string& port : settings.pci_ports) arguments.insert(arguments.end(), {"-a", port});
+  if (settings.pci_port.empty())
+    arguments.push_back("--no-pci");
+  else
+    arguments.insert(arguments.end(), {"-a", settings.pci_port});
 
   std::string lcores = "0@" + std::to_string(plan.control);
   for (size_t worker = 0; worker < plan.workers.size(); worker++)

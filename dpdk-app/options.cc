@@ -36,18 +36,11 @@ class ConfigurationFile : public CLI::Config {
       const bool is_switch = option->get_expected_max() == 0;
       if (value.empty() || (equals == std::string_view::npos && !is_switch))
         refuse("the setting '" + name + "' needs a value, after '='");
-      const bool repeatable = option->get_items_expected_max() > 1;
       const auto [earlier, is_first] = line_.emplace(name, number);
-      if (!is_first && !repeatable) refuse("'" + name + "' stands already in line " + std::to_string(earlier->second));
-
-      // CLI11 takes all values of one setting together.
-      auto same = std::find_if(settings.begin(), settings.end(), [&](auto& item) { return item.name == name; });
-      if (same == settings.end()) {
-        settings.emplace_back();
-        same = settings.end() - 1;
-        same->name = name;
-      }
-      same->inputs.push_back(value);
+      if (!is_first) refuse("'" + name + "' stands already in line " + std::to_string(earlier->second));
+      CLI::ConfigItem& item = settings.emplace_back();
+      item.name = name;
+      item.inputs.push_back(value);
     }
     for (const CLI::ConfigItem& item : settings)
       if (app_.get_option_no_throw("--" + item.name)->count() != 0) line_.erase(item.name);  // the command line said it
@@ -77,15 +70,6 @@ auto checked(const char* option, Parser parse, Store store) {
   };
 }
 
-// The same for an option that may be given several times.
-template <class Parser>
-auto each_checked(const char* option, Parser parse, std::vector<std::string>& into) {
-  return [take = checked(option, parse, [&into](std::string value) { into.push_back(std::move(value)); })](
-             const std::vector<std::string>& values) {
-    for (const std::string& value : values) take(value);
-  };
-}
-
 // A whole number in a range.
 CLI::Validator between(uint64_t lowest, uint64_t highest) {
   const auto check = [lowest, highest](const std::string& text) {
@@ -107,6 +91,9 @@ CLI::Validator one_of(std::vector<std::string> words) {
       },
       "");
 }
+
+// A switch; the configuration file may give it a value.
+CLI::Validator on_or_off() { return one_of({"true", "false"}); }
 
 Checked<net::Ipv4Address> parse_address(std::string_view text) {
   auto address = net::parse_ipv4_address(text);
@@ -137,6 +124,7 @@ struct CommandLine {
                "talariad"};
   std::shared_ptr<ConfigurationFile> file = std::make_shared<ConfigurationFile>(app);
   uint16_t vlan = 0;
+  bool no_huge = false;
   CLI::Option* workers = nullptr;
 
   void declare(std::string_view configuration_file);
@@ -153,19 +141,17 @@ void CommandLine::declare(std::string_view configuration_file) {
   app.get_formatter()->column_width(34);
 
   // ---- the port
-  app.add_option_function<std::vector<std::string>>(
-         "--port", each_checked("--port", parse_pci_address, settings.pci_ports),
+  app.add_option_function<std::string>(
+         "--port",
+         checked("--port", parse_pci_address, [this](std::string value) { settings.pci_port = std::move(value); }),
          "PCI address of a port that is bound to a DPDK driver (see scripts/bind-nic)")
       ->type_name("PCI")
-      ->allow_extra_args(false)
       ->group("Port");
-  app.add_option_function<std::vector<std::string>>(
-         "--vdev", each_checked("--vdev", parse_vdev, settings.vdevs),
-         "Virtual port: net_tap0,iface=NAME, net_af_xdp0,iface=NAME, net_af_packet0,iface=NAME, net_memif0,..., "
-         "virtio_user0,..., net_ring0, net_null0. May be given more than once for ports that are made of others "
-         "(net_bonding)")
+  app.add_option_function<std::string>(
+         "--vdev", checked("--vdev", parse_vdev, [this](std::string value) { settings.vdev = std::move(value); }),
+         "Virtual port, in place of --port: net_tap0,iface=NAME, net_af_xdp0,iface=NAME, net_af_packet0,iface=NAME, "
+         "net_memif0,..., virtio_user0,..., net_ring0, net_null0")
       ->type_name("SPEC")
-      ->allow_extra_args(false)
       ->group("Port");
   app.add_option_function<std::string>("--address",
                                        checked("--address", parse_address_with_prefix,
@@ -205,6 +191,7 @@ void CommandLine::declare(std::string_view configuration_file) {
       ->group("Cores and memory");
   app.add_option("--control-core", settings.control_core,
                  "Processor of the control thread (default: one without worker)")
+      ->check(between(0, processor_max))
       ->type_name("N")
       ->group("Cores and memory");
   app.add_option_function<std::string>(
@@ -218,9 +205,7 @@ void CommandLine::declare(std::string_view configuration_file) {
       ->type_name("N")
       ->capture_default_str()
       ->group("Cores and memory");
-  app.add_flag_callback(
-         "--no-huge", [this] { settings.huge_pages = false; }, "Work without huge pages (slower)")
-      ->group("Cores and memory");
+  app.add_flag("--no-huge", no_huge, "Work without huge pages (slower)")->check(on_or_off())->group("Cores and memory");
   app.add_option("--file-prefix", settings.file_prefix, "Name that tells several brokers on one host apart, for DPDK")
       ->type_name("NAME")
       ->capture_default_str()
@@ -248,6 +233,7 @@ void CommandLine::declare(std::string_view configuration_file) {
       ->capture_default_str()
       ->group("Broker");
   app.add_flag("--demo-account", settings.demo_account, "Make the account guest/guest with all permissions")
+      ->check(on_or_off())
       ->group("Broker");
   app.add_option("--log-level", settings.log_level, "The least important lines that are logged")
       ->check(one_of({"trace", "debug", "info", "warning", "error", "critical", "off"}))
@@ -299,6 +285,7 @@ std::expected<Settings, Ending> read_options(int argument_count, const char* con
 
   Settings& settings = line.settings;
   if (line.vlan != 0) settings.vlan = line.vlan;
+  settings.huge_pages = !line.no_huge;
   if (line.workers->empty() && !settings.cores.empty()) settings.workers = static_cast<uint16_t>(settings.cores.size());
   if (auto contradiction = find_contradiction(settings))
     return refused(place(contradiction->setting) + ": " + contradiction->reason);

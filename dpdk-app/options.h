@@ -10,7 +10,7 @@
 //     workers = 2
 //     demo-account            (a switch; `demo-account = false` is the same as leaving it out)
 //
-// vdev and port may stand several times, everything else once. An unknown setting, a value that cannot be and settings
+// Each setting stands once. An unknown setting, a value that cannot be and settings
 // that contradict each other are refused with the place and the reason.
 #pragma once
 

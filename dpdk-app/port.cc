@@ -59,15 +59,13 @@ Failure pci_port_missing(const std::string& pci_port) {
 }
 
 std::expected<uint16_t, Failure> find_port(const Settings& settings) {
-  for (const std::string& pci_port : settings.pci_ports) {
-    uint16_t id;
-    if (rte_eth_dev_get_port_by_name(pci_port.c_str(), &id) != 0) return std::unexpected(pci_port_missing(pci_port));
-  }
+  if (uint16_t id; !settings.pci_port.empty() && rte_eth_dev_get_port_by_name(settings.pci_port.c_str(), &id) != 0)
+    return std::unexpected(pci_port_missing(settings.pci_port));
   uint16_t found = RTE_MAX_ETHPORTS;
   std::string names;
   size_t count = 0;
   for (uint16_t id = 0; id < RTE_MAX_ETHPORTS; id++) {
-    if (rte_eth_find_next_owned_by(id, RTE_ETH_DEV_NO_OWNER) != id) continue;  // none, or a bonding port's member
+    if (rte_eth_find_next_owned_by(id, RTE_ETH_DEV_NO_OWNER) != id) continue;
     char name[RTE_ETH_NAME_MAX_LEN];
     if (rte_eth_dev_get_name_by_port(id, name) == 0) names += (names.empty() ? "" : ", ") + std::string(name);
     found = id;
@@ -86,7 +84,7 @@ size_t packet_memory_mib(const Settings& settings, const PacketNeeds& needs) {
   const size_t packet = sizeof(rte_mbuf) + RTE_PKTMBUF_HEADROOM + largest_buffer + 128;
   const size_t workers = settings.workers;
   const size_t shared_queue = receive_pool_packets(4096, extra_max, settings.workers, needs);
-  const size_t own_queues = settings.pci_ports.empty() ? 0 : workers * receive_pool_packets(4096, 0, 1, needs);
+  const size_t own_queues = settings.pci_port.empty() ? 0 : workers * receive_pool_packets(4096, 0, 1, needs);
   const size_t packets = std::max(shared_queue, own_queues) + workers * transmit_pool_packets(needs);
   return 64 + packets * packet / (1024 * 1024);
 }
@@ -109,12 +107,14 @@ std::string complete_vdev(const std::string& vdev, uint16_t mtu) {
 }
 
 std::expected<std::unique_ptr<Port>, Failure> Port::open(const Settings& settings, const PacketNeeds& needs) {
-  for (const std::string& vdev : settings.vdevs) {
-    const std::string completed = complete_vdev(vdev, settings.mtu);
-    if (rte_dev_probe(completed.c_str()) == 0) continue;
-    if (geteuid() != 0)
-      return refuse("the virtual port " + vdev + " cannot be made without root's privileges", exit_privileges);
-    return refuse("the virtual port " + completed + " cannot be made; DPDK's lines above say why");
+  if (!settings.vdev.empty()) {
+    const std::string completed = complete_vdev(settings.vdev, settings.mtu);
+    if (rte_dev_probe(completed.c_str()) != 0) {
+      if (geteuid() != 0)
+        return refuse("the virtual port " + settings.vdev + " cannot be made without root's privileges",
+                      exit_privileges);
+      return refuse("the virtual port " + completed + " cannot be made; DPDK's lines above say why");
+    }
   }
   auto id = find_port(settings);
   if (!id) return std::unexpected(id.error());

@@ -1,8 +1,8 @@
 // One network port: found, checked, configured, started, stopped. Main thread only; what the datapath needs of it
 // (numbers and pools) it hands out as values.
 //
-//   attach   virtual ports are probed one by one; PCI ports were probed by EAL
-//   find     exactly one port carries the broker's address; members of a bonding port do not count
+//   attach   a virtual port is probed here; a PCI port was probed by EAL
+//   find     there is exactly one port then: it carries the broker's address
 //   agree    offloads and queues, from what the port reports and what is known of its driver (driver_facts.h)
 //   pools    a receive pool a queue, a transmit pool a worker, on the port's NUMA node; a buffer holds a whole frame
 //   start    queues set up, link asked for

@@ -23,8 +23,6 @@ bool contains(const std::vector<unsigned>& list, unsigned value) {
   return std::find(list.begin(), list.end(), value) != list.end();
 }
 
-constexpr unsigned processor_max = 4095;
-
 // EAL's arguments that follow from Talaria's own settings, and which setting that is.
 struct OwnedArgument {
   std::string_view argument;
@@ -149,16 +147,10 @@ Checked<std::vector<std::string>> parse_eal_arguments(std::string_view text) {
 }
 
 std::optional<Refusal> find_contradiction(const Settings& settings) {
-  if (settings.vdevs.empty() && settings.pci_ports.empty())
+  if (settings.vdev.empty() && settings.pci_port.empty())
     return Refusal{"vdev", "there is no port: --port names a PCI one, --vdev a virtual one"};
-  for (size_t i = 0; i < settings.vdevs.size(); i++)
-    for (size_t j = 0; j < i; j++)
-      if (vdev_name(settings.vdevs[i]) == vdev_name(settings.vdevs[j]))
-        return Refusal{"vdev", std::string(vdev_name(settings.vdevs[i])) + " is given twice"};
-  for (size_t i = 0; i < settings.pci_ports.size(); i++)
-    for (size_t j = 0; j < i; j++)
-      if (settings.pci_ports[i] == settings.pci_ports[j])
-        return Refusal{"port", settings.pci_ports[i] + " is given twice"};
+  if (!settings.vdev.empty() && !settings.pci_port.empty())
+    return Refusal{"vdev", "the broker serves one port, and there is --port " + settings.pci_port + " as well"};
 
   if (settings.address.is_unspecified()) return Refusal{"address", "the broker needs an address, as in 198.18.0.2/24"};
   if (settings.gateway) {

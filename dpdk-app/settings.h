@@ -22,8 +22,8 @@ enum class IdleMode : uint8_t {
 
 struct Settings {
   // ---- the port
-  std::vector<std::string> vdevs;      // "net_tap0,iface=talaria0", as EAL's --vdev has it
-  std::vector<std::string> pci_ports;  // "0000:01:00.0"
+  std::string pci_port;  // "0000:01:00.0"; either this one
+  std::string vdev;      // "net_tap0,iface=talaria0", as EAL's --vdev has it; or this one
   net::Ipv4Address address;
   uint8_t prefix_length = 24;
   std::optional<net::Ipv4Address> gateway;
@@ -50,6 +50,7 @@ struct Settings {
 };
 
 inline constexpr std::string_view default_configuration_file = "/etc/talaria/talaria.conf";
+inline constexpr unsigned processor_max = 4095;
 inline constexpr uint32_t memory_mib_min = 8;
 inline constexpr uint32_t memory_mib_max = 1024 * 1024;
 

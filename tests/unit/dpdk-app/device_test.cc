@@ -34,7 +34,7 @@ class RingPort : public ::testing::Test {
     if (port_ != nullptr) return;  // DPDK starts once in a process
     Settings settings;
     settings.huge_pages = false;
-    settings.vdevs = {"net_ring0"};
+    settings.vdev = "net_ring0";
     settings.workers = workers;
     settings.memory_mib = 8;
     std::vector<std::string> arguments = eal_arguments(settings, {.control = first_core(), .workers = {}}, 128);

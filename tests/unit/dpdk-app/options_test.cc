@@ -39,7 +39,7 @@ TEST_F(Options, CommandLineAlone) {
   auto settings = read({"--vdev", "net_tap0,iface=t0", "--address", "198.18.0.2/24", "--no-huge", "--workers", "2",
                         "--cores", "1", "--vlan", "7", "--demo-account", "--idle", "spin", "--memory-mib=64"});
   ASSERT_TRUE(settings) << settings.error().text;
-  EXPECT_EQ(settings->vdevs, std::vector<std::string>{"net_tap0,iface=t0"});
+  EXPECT_EQ(settings->vdev, "net_tap0,iface=t0");
   EXPECT_EQ(settings->address.value, 0xc6120002u);
   EXPECT_EQ(settings->workers, 2);
   EXPECT_EQ(settings->cores, std::vector<unsigned>{1});
@@ -52,13 +52,45 @@ TEST_F(Options, CommandLineAlone) {
 }
 
 TEST_F(Options, FileAlone) {
-  write_file("# the lab\n\n" + minimal_ + "vdev = net_ring0\n  cores=2-3\nno-huge\ndemo-account = false\n");
+  write_file("# the lab\n\n" + minimal_ + "  cores=2-3\nno-huge\ndemo-account = false\n");
   auto settings = read({});
   ASSERT_TRUE(settings) << settings.error().text;
-  EXPECT_EQ(settings->vdevs, (std::vector<std::string>{"net_tap0,iface=t0", "net_ring0"}));
+  EXPECT_EQ(settings->vdev, "net_tap0,iface=t0");
   EXPECT_EQ(settings->workers, 2) << "as many as cores";
   EXPECT_FALSE(settings->huge_pages);
   EXPECT_FALSE(settings->demo_account);
+}
+
+TEST_F(Options, ASwitchIsOnOrOff) {
+  for (const char* name : {"no-huge", "demo-account"}) {
+    for (const char* value : {"maybe", "2", "", "True", "true,false"}) {
+      write_file(minimal_ + name + " = " + value + "\n");
+      EXPECT_TRUE(refused({}, file_ + " line 3: ")) << name << " = " << value;
+      EXPECT_TRUE(refused({}, name)) << name << " = " << value;
+    }
+    write_file(minimal_);
+    const std::string on_command_line = std::string("--") + name + "=maybe";
+    EXPECT_TRUE(refused({on_command_line.c_str()}, std::string("--") + name + ": 'maybe' is none of true, false"));
+  }
+  write_file(minimal_ + "no-huge = false\ndemo-account = true\n");
+  auto settings = read({});
+  ASSERT_TRUE(settings) << settings.error().text;
+  EXPECT_TRUE(settings->huge_pages);
+  EXPECT_TRUE(settings->demo_account);
+  settings = read({"--no-huge", "--demo-account=false"});
+  ASSERT_TRUE(settings) << settings.error().text;
+  EXPECT_FALSE(settings->huge_pages);
+  EXPECT_FALSE(settings->demo_account);
+}
+
+TEST_F(Options, EverySettingStandsOnce) {
+  write_file(minimal_ + "vdev = net_ring0\n");
+  EXPECT_TRUE(refused({}, file_ + " line 3: 'vdev' stands already in line 1"));
+  write_file(minimal_ + "port = 01:00.0\n");
+  EXPECT_TRUE(refused({}, file_ + " line 1: vdev: the broker serves one port, and there is --port 0000:01:00.0"));
+  write_file("");
+  EXPECT_TRUE(refused({"--vdev", "net_tap0", "--vdev", "net_ring0", "--address", "198.18.0.2/24"},
+                      "--vdev is given more than once"));
 }
 
 TEST_F(Options, CommandLineWins) {
@@ -67,7 +99,7 @@ TEST_F(Options, CommandLineWins) {
   ASSERT_TRUE(settings) << settings.error().text;
   EXPECT_EQ(settings->mtu, 1300);
   EXPECT_EQ(settings->workers, 4);
-  EXPECT_EQ(settings->vdevs, std::vector<std::string>{"net_null0"});
+  EXPECT_EQ(settings->vdev, "net_null0");
 }
 
 TEST_F(Options, RefusalNamesTheLine) {
@@ -81,6 +113,8 @@ TEST_F(Options, RefusalNamesTheLine) {
   EXPECT_TRUE(refused({}, "line 3: gateway: 198.18.1.1 is outside"));
   write_file(minimal_ + "mtu\n");
   EXPECT_TRUE(refused({}, "line 3: the setting 'mtu' needs a value"));
+  write_file(minimal_ + "control-core = -1\n");
+  EXPECT_TRUE(refused({}, "line 3: control-core: '-1' is no number"));
   write_file(minimal_ + "config = elsewhere\n");
   EXPECT_TRUE(refused({}, "line 3: there is no setting 'config'"));
 }

@@ -41,7 +41,7 @@ TEST(EalArguments, WorkersAreLcoresAndMayShareCores) {
 TEST(EalArguments, PciIsLookedAtOnlyForPciPorts) {
   Settings settings;
   EXPECT_TRUE(has(eal_arguments(settings, {.control = 0, .workers = {1}}, 1), "--no-pci"));
-  settings.pci_ports = {"0000:01:00.0"};
+  settings.pci_port = "0000:01:00.0";
   settings.eal_arguments = {"--iova-mode=va"};
   const auto arguments = eal_arguments(settings, {.control = 0, .workers = {1}}, 1);
   EXPECT_FALSE(has(arguments, "--no-pci"));
