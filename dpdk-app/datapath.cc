@@ -34,6 +34,14 @@ worker::WorkerConfig worker_config(const Settings& settings, worker::WorkerIndex
   config.host.gateway = settings.gateway;
   config.host.vlan = settings.vlan;
   config.host.announce = index == 0;
+  config.tcp.connections = settings.max_connections;
+  // The tables of what is not yet, or no longer, a connection grow along with those that are.
+  config.tcp.half_open = std::max<size_t>(config.tcp.half_open, settings.max_connections);
+  config.tcp.time_wait = std::max<size_t>(config.tcp.time_wait, 4 * size_t{settings.max_connections});
+  config.tcp.send_chunks = (size_t{settings.send_memory_mib} << 20) / tcp::send_chunk_bytes;
+  config.tcp.shared_slices = 4 * config.tcp.send_chunks;
+  config.tcp.receive_chunks = (size_t{settings.receive_memory_mib} << 20) / tcp::receive_chunk_bytes;
+  config.session.sessions = settings.max_connections;
   config.session.version = base::version;
   config.amqp_port = settings.amqp_port;
   return config;
@@ -46,10 +54,12 @@ PacketNeeds packet_needs(const worker::WorkerConfig& config) {
 }
 
 size_t worker_overhead_mib(const worker::WorkerConfig& config) {
-  constexpr size_t mailboxes_and_tables = 16 << 20;
-  const size_t bytes = config.tcp.send_chunks * tcp::send_chunk_bytes +
-                       config.tcp.receive_chunks * tcp::receive_chunk_bytes + mailboxes_and_tables;
-  return bytes >> 20;
+  constexpr size_t mailboxes_and_tables = 10 << 20;
+  constexpr size_t connection_bytes = 4096;  // TCP's block, the session, their lists
+  constexpr size_t chunk_bytes = tcp::send_chunk_bytes + (tcp::send_chunk_bytes >> 3);  // with its share of slices
+  const size_t bytes = config.tcp.send_chunks * chunk_bytes + config.tcp.receive_chunks * tcp::receive_chunk_bytes +
+                       config.tcp.connections * connection_bytes + mailboxes_and_tables;
+  return (bytes + (1 << 20) - 1) >> 20;
 }
 
 Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated,

@@ -205,6 +205,23 @@ void CommandLine::declare(std::string_view configuration_file) {
       ->type_name("N")
       ->capture_default_str()
       ->group("Cores and memory");
+  app.add_option("--send-memory-mib", settings.send_memory_mib,
+                 "Memory of each worker for what its clients have not yet acknowledged to TCP")
+      ->check(between(tcp_memory_mib_min, tcp_memory_mib_max))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("Cores and memory");
+  app.add_option("--receive-memory-mib", settings.receive_memory_mib,
+                 "Memory of each worker for what came in and was not yet read")
+      ->check(between(tcp_memory_mib_min, tcp_memory_mib_max))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("Cores and memory");
+  app.add_option("--max-connections", settings.max_connections, "Connections of each worker; reserves memory for them")
+      ->check(between(1, connections_max))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("Cores and memory");
   app.add_flag("--no-huge", no_huge, "Work without huge pages (slower)")->check(on_or_off())->group("Cores and memory");
   app.add_option("--file-prefix", settings.file_prefix, "Name that tells several brokers on one host apart, for DPDK")
       ->type_name("NAME")

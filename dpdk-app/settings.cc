@@ -176,6 +176,15 @@ std::optional<Refusal> find_contradiction(const Settings& settings) {
     return Refusal{"memory-mib", "with " + std::to_string(settings.workers) + " workers each needs " +
                                      std::to_string(least) + " MiB at least"};
 
+  const std::pair<const char*, uint32_t> tcp_memories[] = {{"send-memory-mib", settings.send_memory_mib},
+                                                           {"receive-memory-mib", settings.receive_memory_mib}};
+  for (const auto& [setting, mib] : tcp_memories)
+    if (mib < tcp_memory_mib_min || mib > tcp_memory_mib_max)
+      return Refusal{setting, "a worker takes " + std::to_string(tcp_memory_mib_min) + " to " +
+                                  std::to_string(tcp_memory_mib_max) + " MiB"};
+  if (settings.max_connections < 1 || settings.max_connections > connections_max)
+    return Refusal{"max-connections", "a worker takes 1 to " + std::to_string(connections_max)};
+
   if (settings.file_prefix.empty() || settings.file_prefix.size() > 64 ||
       settings.file_prefix.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
           std::string::npos)

@@ -36,7 +36,10 @@ struct Settings {
   std::optional<unsigned> control_core;
   IdleMode idle = IdleMode::automatic;
   bool huge_pages = true;
-  uint32_t memory_mib = 512;  // message memory of each worker
+  uint32_t memory_mib = 512;         // of each worker, as the next ones: for messages
+  uint32_t send_memory_mib = 16;     // what was written to connections and is not yet acknowledged
+  uint32_t receive_memory_mib = 16;  // what came in and was not yet read
+  uint32_t max_connections = 1024;
   std::string file_prefix = "talaria";
   std::vector<std::string> eal_arguments;
 
@@ -53,6 +56,9 @@ inline constexpr std::string_view default_configuration_file = "/etc/talaria/tal
 inline constexpr unsigned processor_max = 4095;
 inline constexpr uint32_t memory_mib_min = 8;
 inline constexpr uint32_t memory_mib_max = 1024 * 1024;
+inline constexpr uint32_t tcp_memory_mib_min = 1;  // four connections' windows
+inline constexpr uint32_t tcp_memory_mib_max = 64 * 1024;
+inline constexpr uint32_t connections_max = 1024 * 1024;
 
 // A setting that cannot be: which one (its long option name, without dashes), and why.
 struct Refusal {

@@ -93,6 +93,15 @@ TEST_F(Options, EverySettingStandsOnce) {
                       "--vdev is given more than once"));
 }
 
+TEST_F(Options, SizesOfAWorker) {
+  write_file(minimal_ + "max-connections = 20000\nsend-memory-mib = 64\n");
+  auto settings = read({"--receive-memory-mib", "32"});
+  ASSERT_TRUE(settings) << settings.error().text;
+  EXPECT_EQ(settings->max_connections, 20000u);
+  EXPECT_EQ(settings->send_memory_mib, 64u);
+  EXPECT_EQ(settings->receive_memory_mib, 32u);
+}
+
 TEST_F(Options, CommandLineWins) {
   write_file(minimal_ + "mtu = 1400\nworkers = 4\n");
   auto settings = read({"--mtu", "1300", "--vdev", "net_null0"});
@@ -107,6 +116,8 @@ TEST_F(Options, RefusalNamesTheLine) {
   EXPECT_TRUE(refused({}, file_ + " line 3: there is no setting 'speed'"));
   write_file(minimal_ + "workers = 0\n");
   EXPECT_TRUE(refused({}, file_ + " line 3: workers: '0' is no number from 1 to 64"));
+  write_file(minimal_ + "max-connections = many\n");
+  EXPECT_TRUE(refused({}, "line 3: max-connections: 'many' is no number"));
   write_file(minimal_ + "mtu = 1400\n\nmtu = 1500\n");
   EXPECT_TRUE(refused({}, "line 5: 'mtu' stands already in line 3"));
   write_file(minimal_ + "gateway = 198.18.1.1\n");
@@ -123,6 +134,9 @@ TEST_F(Options, RefusalNamesTheOption) {
   EXPECT_TRUE(refused({}, "--vdev: there is no port"));
   EXPECT_TRUE(refused({"--address", "198.18.0.2"}, "--address: the length of the prefix is missing"));
   EXPECT_TRUE(refused({"--mtu", "1e3"}, "--mtu: '1e3' is no number"));
+  EXPECT_TRUE(refused({"--max-connections", "0"}, "--max-connections: '0' is no number from 1 to 1048576"));
+  EXPECT_TRUE(refused({"--send-memory-mib", "70000"}, "--send-memory-mib: '70000' is no number from 1 to 65536"));
+  EXPECT_TRUE(refused({"--receive-memory-mib", "1.5"}, "--receive-memory-mib: '1.5' is no number"));
   EXPECT_TRUE(refused({"--workers", "70000"}, "--workers: '70000' is no number from 1 to 64"));
   EXPECT_TRUE(refused({"--idle", "nap"}, "--idle: 'nap' is neither"));
   EXPECT_TRUE(refused({"--log-level", "loud"}, "--log-level: 'loud' is none of"));
@@ -143,11 +157,31 @@ TEST_F(Options, HelpAndVersionEndWell) {
   auto help = read({"--help"});
   ASSERT_FALSE(help);
   EXPECT_EQ(help.error().status, 0);
-  for (const char* option :
-       {"--vdev",        "--port",     "--address",      "--gateway",  "--vlan",           "--mtu",
-        "--workers",     "--cores",    "--control-core", "--idle",     "--memory-mib",     "--no-huge",
-        "--file-prefix", "--eal",      "--amqp-port",    "--data-dir", "--control-socket", "--demo-account",
-        "--log-level",   "--log-file", "--config",       "--version"})
+  for (const char* option : {"--send-memory-mib",
+                             "--receive-memory-mib",
+                             "--max-connections",
+                             "--vdev",
+                             "--port",
+                             "--address",
+                             "--gateway",
+                             "--vlan",
+                             "--mtu",
+                             "--workers",
+                             "--cores",
+                             "--control-core",
+                             "--idle",
+                             "--memory-mib",
+                             "--no-huge",
+                             "--file-prefix",
+                             "--eal",
+                             "--amqp-port",
+                             "--data-dir",
+                             "--control-socket",
+                             "--demo-account",
+                             "--log-level",
+                             "--log-file",
+                             "--config",
+                             "--version"})
     EXPECT_NE(help.error().text.find(option), std::string::npos) << option;
   auto version = read({"--version"});
   ASSERT_FALSE(version);

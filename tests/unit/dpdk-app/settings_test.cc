@@ -119,6 +119,20 @@ TEST(Settings, WorkersNeedMemoryForWhatIsUnderWay) {
   EXPECT_EQ(refused_setting(settings), "");
 }
 
+TEST(Settings, TcpMemoryAndConnectionsHaveBounds) {
+  Settings settings = valid();
+  settings.send_memory_mib = 0;
+  EXPECT_EQ(refused_setting(settings), "send-memory-mib");
+  settings = valid();
+  settings.receive_memory_mib = tcp_memory_mib_max + 1;
+  EXPECT_EQ(refused_setting(settings), "receive-memory-mib");
+  settings = valid();
+  settings.max_connections = 0;
+  EXPECT_EQ(refused_setting(settings), "max-connections");
+  settings.max_connections = connections_max;
+  EXPECT_EQ(refused_setting(settings), "");
+}
+
 // ---- cores ----------------------------------------------------------------------------------------------------------
 
 TEST(CorePlan, WorkersKeepAwayFromTheControlThread) {
