@@ -33,11 +33,14 @@ constexpr auto asleep_wait = 5ms;
 constexpr base::Duration link_interval = 1s;
 
 volatile sig_atomic_t end_signal = 0;
+volatile sig_atomic_t hangup_signal = 0;
 
 void on_signal(int number) {
   if (end_signal != 0) _exit(128 + number);
   end_signal = number;
 }
+
+void on_hangup(int) { hangup_signal = 1; }
 
 void fill_with_random(std::span<uint8_t> bytes) {
   while (!bytes.empty()) {
@@ -87,8 +90,8 @@ void sleep_for(base::Duration duration) {
 }
 
 // Until the end was asked for and every client has gone, or has been given time to.
-void serve(control::Plane& plane, control::Commands& commands, control::ControlSocket& socket, const Port& port,
-           const TscClock& clock) {
+void serve(const Settings& settings, control::Plane& plane, control::Commands& commands, control::ControlSocket& socket,
+           const Port& port, const TscClock& clock) {
   LinkWatch link_watch(port);
   base::Time last_busy{};
   base::Time drain_until = base::never;
@@ -102,6 +105,10 @@ void serve(control::Plane& plane, control::Commands& commands, control::ControlS
     commands.poll(now);
     link_watch.poll(now);
     log_dpdk_lines();
+    if (hangup_signal != 0) {
+      hangup_signal = 0;
+      reopen_log(settings);
+    }
 
     if (drain_until == base::never && (end_signal != 0 || commands.stop_requested())) {
       spdlog::info("{}: closing every connection", end_signal != 0 ? strsignal(end_signal) : "asked to stop");
@@ -134,6 +141,8 @@ void catch_signals() {
   action.sa_handler = on_signal;
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
+  action.sa_handler = on_hangup;
+  sigaction(SIGHUP, &action, nullptr);
   signal(SIGPIPE, SIG_IGN);
 }
 
@@ -167,7 +176,7 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
                net::to_text(settings.address), settings.amqp_port, settings.control_socket);
 
   try {
-    serve(plane, commands, socket, port, clock);
+    serve(settings, plane, commands, socket, port, clock);
   } catch (const std::exception& error) {
     // The workers run, and who they talk to does not: nothing can be taken apart in order.
     spdlog::critical("the control thread fails: {}", error.what());

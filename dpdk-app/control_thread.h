@@ -3,7 +3,7 @@
 //
 //   serving --SIGTERM, SIGINT or `talariactl stop`--> draining --all clients gone, or 5 s--> stopping --> joined
 //
-// A second signal ends the process at once, with 128 + its number.
+// A second signal ends the process at once, with 128 + its number. SIGHUP opens the log file again.
 #pragma once
 
 #include <expected>
@@ -18,7 +18,7 @@
 
 namespace talaria::app {
 
-// From here on SIGTERM and SIGINT ask for the end.
+// From here on SIGTERM and SIGINT ask for the end, and SIGHUP for a new log file.
 void catch_signals();
 
 // Makes the data directory if it is not there, and opens the database in it.

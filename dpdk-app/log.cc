@@ -10,6 +10,8 @@
 namespace talaria::app {
 namespace {
 
+constexpr const char* pattern = "%Y-%m-%d %H:%M:%S.%f %^%l%$ %v";
+
 // DPDK's "info" is a running commentary.
 spdlog::level::level_enum level_of(uint32_t dpdk_level) {
   if (dpdk_level <= RTE_LOG_CRIT) return spdlog::level::critical;
@@ -25,13 +27,26 @@ std::expected<void, Failure> set_up_log(const Settings& settings) {
     auto logger = settings.log_file.empty() ? spdlog::stderr_color_st("talariad")
                                             : spdlog::basic_logger_st("talariad", settings.log_file);
     spdlog::set_default_logger(logger);
-    spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%f %^%l%$ %v");
+    spdlog::set_pattern(pattern);
     spdlog::set_level(spdlog::level::from_str(settings.log_level));
     spdlog::flush_on(spdlog::level::trace);
   } catch (const spdlog::spdlog_ex& error) {
     return std::unexpected(Failure{exit_settings, std::string("--log-file: ") + error.what()});
   }
   return {};
+}
+
+void reopen_log(const Settings& settings) {
+  if (settings.log_file.empty())
+    return spdlog::info("hangup: there is no log file to open again, and nothing else to do");
+  try {
+    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_st>(settings.log_file);
+    spdlog::default_logger()->sinks().front() = std::move(sink);
+    spdlog::set_pattern(pattern);
+    spdlog::info("hangup: the log file was opened again");
+  } catch (const spdlog::spdlog_ex& error) {
+    spdlog::error("hangup: the log file cannot be opened again, lines stay in the old one: {}", error.what());
+  }
 }
 
 void log_dpdk_lines() {

@@ -9,6 +9,9 @@
 namespace talaria::app {
 
 std::expected<void, Failure> set_up_log(const Settings& settings);
+// After the log file was renamed (logrotate): the next line goes to a new file of the old name. Where that cannot be
+// had the lines stay where they are. Without a log file there is nothing to do, and that is said.
+void reopen_log(const Settings& settings);
 // Passes on what DPDK and its drivers said since the last call.
 void log_dpdk_lines();
 
