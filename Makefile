@@ -46,7 +46,7 @@ $(B)/control/%.o: EXTRA := -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
 $(patsubst %,$(B)/dpdk-app/%.o,main options log control_thread): EXTRA = $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
 # Most of a test's compile time is the optimizer's, and tests hold what they test in libraries that are optimized.
 $(B)/tests/unit/%.o: EXTRA := -O0
-$(B)/tests/unit/dpdk-app/%.o: EXTRA = -O0 $(DPDK_CFLAGS)
+$(B)/tests/unit/dpdk-app/%.o: EXTRA = -O0 $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
 
 $(B)/%.o: %.cc
 	@mkdir -p $(@D)
@@ -179,7 +179,7 @@ test: deps-tests ## everything: builds, installs what is missing, ends with `N p
 	@MAKE="$(MAKE)" scripts/test-all $(SUITES)
 
 .PHONY: scripts
-scripts: ## tests of scripts/: the lab, host set-up, the layer check
+scripts: all deps-tests ## tests of scripts/ and talariactl: the lab, host set-up, the layer check, every verb
 	@scripts/run-tests --suite scripts --tap $(wildcard tests/scripts/*_test)
 
 .PHONY: interop
