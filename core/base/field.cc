@@ -54,6 +54,15 @@ std::string quoted(std::string_view text) {
 
 }  // namespace
 
+FieldEntry::FieldEntry() = default;
+FieldEntry::FieldEntry(std::string entry_name, Field entry_value)
+    : name(std::move(entry_name)), value(std::move(entry_value)) {}
+FieldEntry::FieldEntry(const FieldEntry&) = default;
+FieldEntry::FieldEntry(FieldEntry&&) noexcept = default;
+FieldEntry& FieldEntry::operator=(const FieldEntry&) = default;
+FieldEntry& FieldEntry::operator=(FieldEntry&&) noexcept = default;
+FieldEntry::~FieldEntry() = default;
+
 bool Field::is_integer() const { return kind_of(*this) == FieldKind::integer; }
 
 int64_t Field::integer() const {

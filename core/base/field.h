@@ -49,7 +49,16 @@ struct Field {
   const std::string* text() const;  // nullptr if it is no text
   const bool* boolean() const;      // nullptr if it is no boolean
 };
+// Its copies are made in field.cc alone: tables are copied in most files, and each would compile the variant's copy.
 struct FieldEntry {
+  FieldEntry();
+  FieldEntry(std::string entry_name, Field entry_value);
+  FieldEntry(const FieldEntry&);
+  FieldEntry(FieldEntry&&) noexcept;
+  FieldEntry& operator=(const FieldEntry&);
+  FieldEntry& operator=(FieldEntry&&) noexcept;
+  ~FieldEntry();
+
   std::string name;
   Field value;
 };

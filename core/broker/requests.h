@@ -109,7 +109,15 @@ struct ConsumerRemoved {
   std::string tag;
 };
 
+// Its copies are made in requests.cc alone, for the compile time of all who hold one.
 struct Request {
+  Request();
+  Request(const Request&);
+  Request(Request&&) noexcept;
+  Request& operator=(const Request&);
+  Request& operator=(Request&&) noexcept;
+  ~Request();
+
   SessionAddress from;
   uint64_t token = 0;  // comes back in the answer; 0 for notices
   std::variant<Authenticate, OpenConnection, CloseConnection, DeclareExchange, DeleteExchange, DeclareQueue,
@@ -118,8 +126,7 @@ struct Request {
       body;
 };
 
-// ---- answers
-// ---------------------------------------------------------------------------------------------------------
+// ---- answers --------------------------------------------------------------------------------------------------------
 
 enum class RefusalReason : uint8_t {
   access_refused,       // 403
