@@ -39,17 +39,20 @@ size_t Engine::reserve_bytes(WorkerIndex workers, const EngineLimits& limits) {
 
 // ---- publish --------------------------------------------------------------------------------------------------------
 
-bool Engine::room_for(std::span<QueueRecord* const> targets) {
+Room Engine::room_for(std::span<QueueRecord* const> targets) {
   size_t entries = 0;
   for (const QueueRecord* target : targets) {
     if (target->home == self_) [[likely]] {
       entries++;
       continue;
     }
-    if (board_.workers[target->home].pressed.value() != 0) return false;
-    if (outbox_.operations[target->home].size() >= limits_.operations_backlog_max) return false;
+    if (board_.workers[target->home].pressed.value() != 0) return {Shortage::memory, target->home};
+    if (outbox_.operations[target->home].size() >= limits_.operations_backlog_max)
+      return {Shortage::operations, target->home};
   }
-  return entries == 0 || pool_.room() > entries * sizeof(QueueEntry);
+  if (entries == 0 || pool_.room() > entries * sizeof(QueueEntry)) [[likely]]
+    return {};
+  return {Shortage::memory, self_};
 }
 
 void Engine::publish(std::span<QueueRecord* const> targets, Message* message, const ChannelAddress& publisher,

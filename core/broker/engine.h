@@ -88,6 +88,19 @@ void EngineCounters::for_each(Visitor&& visit) const {
   visit("late_operations", late_operations.value());
 }
 
+// Why a publish cannot be accepted now, and on whose account.
+enum class Shortage : uint8_t {
+  none,
+  memory,      // that worker's message memory passed its high mark
+  operations,  // more of them wait for that worker than it takes in
+};
+struct Room {
+  Shortage shortage = Shortage::none;
+  WorkerIndex worker = 0;
+
+  explicit operator bool() const { return shortage == Shortage::none; }
+};
+
 // May the queue go? The answer holds for this moment.
 enum class DeleteCheck : uint8_t { may_go, in_use, not_empty, no_such_queue };
 struct DeletePlan {
@@ -122,7 +135,7 @@ class Engine {
 
   // Whether a publish to these queues can be accepted now. If not, the session keeps the message and reads no more from
   // that publisher until it can. Depends on the targets: a queue elsewhere asks for room there.
-  bool room_for(std::span<QueueRecord* const> targets);
+  Room room_for(std::span<QueueRecord* const> targets);
   // Takes over one reference. Each target answers with Stored if `sequence` is not 0; no targets, no answer.
   void publish(std::span<QueueRecord* const> targets, Message* message, const ChannelAddress& publisher,
                uint64_t sequence);

@@ -114,7 +114,7 @@ void vacate(Connection& connection) {
   shared.timers.disarm(connection.timer);
   shared.more_input.drop(connection, connection.more_input_listed);
   shared.stalled.drop(connection, connection.stalled_listed);
-  shared.backlogged.drop(connection, connection.backlogged_listed);
+  shared.full.drop(connection, connection.full_listed);
   shared.closing.drop(connection, connection.closing_listed);
   shared.settling.drop(connection, connection.settling_listed);
   uint32_t slot = connection.id.slot;
@@ -204,7 +204,8 @@ void on_channel_close(Channel& channel) {
 void on_connection_close(Connection& connection) {
   if (connection.stage == Stage::closing) {
     // Both said close at once. We answer and go on waiting for the other's answer, as he does.
-    if (connection.awaits_close_ok) connection.output.method(0, wire::connection::CloseOk{});
+    if (connection.awaits_close_ok && !std::exchange(connection.answered_close, true))
+      connection.output.method(0, wire::connection::CloseOk{});
     return;
   }
   Shared& shared = *connection.shared;
@@ -281,7 +282,7 @@ void drop_backlog(Connection& connection) {
   std::unique_ptr<Backlog> backlog = connection.output.take_backlog();
   if (!backlog) return;
   for (BacklogItem& item : *backlog) {
-    if (auto* slice = std::get_if<SharedSlice>(&item)) shared.pool.release(slice->message);
+    if (auto* content = std::get_if<HeldContent>(&item)) shared.pool.release(content->message);
     if (auto* held = std::get_if<HeldDelivery>(&item)) shared.pool.release(held->deliver.message);
   }
 }

@@ -38,12 +38,11 @@ struct Config {
   base::Duration blocked_after = 10ms;  // a publisher that is not read that long is told connection.blocked
 
   // ---- bounds -------------------------------------------------------------------------------------------------------
-  size_t sessions = 1024;                       // connections, those being taken apart included; reserved at start
-  uint64_t message_size_max = 128u << 20;       // octets of a body
-  uint32_t consumers_per_channel = 65535;       // at most 65535
-  uint32_t confirms_outstanding = 1u << 17;     // per channel; a publisher that is further ahead is not read
-  uint32_t permissions_remembered = 256;        // per connection
-  size_t backlog_bytes_max = 16 * 1024 * 1024;  // answers that wait for send memory; a session with more is ended
+  size_t sessions = 1024;                    // connections, those being taken apart included; reserved at start
+  uint64_t message_size_max = 128u << 20;    // octets of a body
+  uint32_t consumers_per_channel = 65535;    // at most 65535
+  uint32_t confirms_outstanding = 1u << 17;  // per channel; a publisher that is further ahead is not read
+  uint32_t permissions_remembered = 256;     // per connection
 
   // ---- one turn -----------------------------------------------------------------------------------------------------
   size_t input_bytes_per_turn = 256 * 1024;  // of one connection

@@ -3,9 +3,11 @@
 #include <algorithm>
 
 #include "core/amqp091/session/closing.h"
+#include "core/amqp091/session/deliver.h"
 #include "core/amqp091/session/dispatch.h"
 #include "core/amqp091/session/handshake.h"
 #include "core/amqp091/session/publish.h"
+#include "core/amqp091/wire/methods.h"
 
 namespace talaria::amqp091::session {
 
@@ -18,6 +20,27 @@ void on_malformed(Connection& connection, wire::FrameFault fault) {
   if (connection.before_open()) return fall_silent(connection, connection.shared->counters.refused_frame);
   if (connection.stage == Stage::open) fail(connection, wire::error_of(fault));
   lose_stream(connection);
+}
+
+// What does not is taken while the output is full: a client that consumes and publishes by turns, and writes before it
+// reads on, must not wait for itself. (Confirms can wait; for returns see hand_over.)
+bool wants_answer(const wire::Frame& frame) {
+  if (frame.type != wire::FrameType::method || frame.payload.size() < 4) return false;
+  switch (wire::load_method_id(frame.payload)) {
+    case wire::basic::Publish::id:
+    case wire::basic::Ack::id:
+    case wire::basic::Nack::id:
+    case wire::basic::Reject::id: return false;
+    default: return true;
+  }
+}
+
+Step take_frame(Connection& connection, const wire::Frame& frame) {
+  if (connection.output.full() && connection.stage == Stage::open && wants_answer(frame)) [[unlikely]] {
+    connection.answer_waits = true;
+    return Step::wait;
+  }
+  return on_frame(connection, frame);
 }
 
 // Octets of the body frame that is being streamed, and the one that ends it.
@@ -71,7 +94,7 @@ size_t gather(Connection& connection, Bytes in, Step& step) {
     on_malformed(connection, frame.fault);
     return taken;
   }
-  step = on_frame(connection, frame);
+  step = take_frame(connection, frame);
   if (step == Step::wait) return taken;
   if (gathered.capacity() > 4096)
     gathered = {};
@@ -105,7 +128,7 @@ size_t handle_input(Connection& connection, Bytes in, size_t& frames_left) {
     }
     wire::Frame frame = wire::parse_frame(rest, connection.frame_max);
     if (frame.status == wire::FrameStatus::whole) [[likely]] {
-      if (on_frame(connection, frame) == Step::wait) break;
+      if (take_frame(connection, frame) == Step::wait) break;
       at += frame.size;
       frames_left--;
       continue;
@@ -164,6 +187,7 @@ void read_input(Connection& connection) {
              !connection.owes_close_ok) {
     on_transport_gone(connection);
   }
+  pause_if_full(connection);
   hang_up_if_due(connection);
 }
 

@@ -14,7 +14,8 @@
 // Before `open` there are no channels; in `closing` everything the peer sends is dropped but close and close-ok. A
 // session in `closing` may outlive its TCP connection: its slot is vacant when nothing of it is left anywhere.
 //
-// While `pending` awaits an answer, or `stalled` waits for room, or output has a backlog, input stays in TCP.
+// While `pending` awaits an answer, or `stalled` waits for room, or a frame that has
+// to be answered comes while the output is full, input stays in TCP.
 #pragma once
 
 #include <array>
@@ -108,6 +109,19 @@ struct Permission {
   std::string refusal;  // the text, when it is not allowed
 };
 
+// What a publisher that is not read waits for.
+struct Stall {
+  enum class For : uint8_t {
+    broker,       // what `room` says
+    confirms,     // as many messages of a channel as may be are unconfirmed
+    own_reading,  // a message has to be returned, and the output is full
+  };
+
+  For what = For::broker;
+  uint16_t channel = 0;  // `confirms`
+  broker::Room room;
+};
+
 // A number a client may use for a channel.
 struct ChannelSlot {
   std::unique_ptr<Channel> channel;
@@ -140,9 +154,10 @@ struct Connection {
   broker::SessionId id;   // generation 0: vacant, last_generation knows the one to come
   tcp::ConnectionId tcp;  // void: gone
   Stage stage = Stage::vacant;
-  bool stalled = false;      // waits for room
-  bool output_full = false;  // consumers are paused until TCP is writable
-  bool got_input = false;    // since the last tick
+  bool stalled = false;       // waits for room
+  bool answer_waits = false;  // the next frame wants an answer, and the output is full
+  bool paused = false;        // its consumers are, until the output is not full any more
+  bool got_input = false;     // since the last tick
   uint16_t channel_max = 0;
   uint32_t frame_max = 0;  // negotiated: what we send, and the payload we take
   Pending pending;
@@ -153,7 +168,7 @@ struct Connection {
   SessionInfo* info = nullptr;
 
   // ---- lists it may stand on (see Shared) ---------------------------------------------------------------------------
-  bool more_input_listed = false, stalled_listed = false, backlogged_listed = false, closing_listed = false,
+  bool more_input_listed = false, stalled_listed = false, full_listed = false, closing_listed = false,
        settling_listed = false;
 
   // ---- cold ---------------------------------------------------------------------------------------------------------
@@ -163,6 +178,7 @@ struct Connection {
   bool close_asked = false;      // and has been asked
   bool owes_close_ok = false;    // the peer closed
   bool awaits_close_ok = false;  // we closed
+  bool answered_close = false;   // and so did the peer at the same time
   bool hang_up = false;          // close TCP as soon as nobody reads its input any more
   bool cut = false;              // reset it instead
   bool published = false;
@@ -172,6 +188,7 @@ struct Connection {
   uint16_t stalled_channel = 0;  // whose message is complete and waits; 0: a frame waits
   uint32_t stalled_incarnation = 0;
   size_t bytes_before_open = 0;
+  Stall stall;
   base::Time stalled_since = base::never;  // never: it is not
   base::Time last_input{}, last_output{};
   base::Time deadline = base::never;  // of the handshake, the silence, or close-ok
@@ -188,7 +205,7 @@ struct Connection {
   // Its frames are looked at.
   bool reads() const {
     return stage == Stage::closing || stage == Stage::refused ||
-           (pending.what == Awaited::nothing && !stalled && output.flowing() && bulk.incarnation == 0);
+           (pending.what == Awaited::nothing && !stalled && !answer_waits && bulk.incarnation == 0);
   }
   bool before_open() const { return stage < Stage::open; }
   Channel* channel(uint16_t number) const {

@@ -56,7 +56,7 @@ struct SessionCounters {
   base::Counter connections_blocked;  // connection.blocked sent
   base::Counter channels_opened;
   base::Counter publishers_stalled;  // times reading stopped because there was no room
-  base::Counter output_stalled;      // times an answer had to wait for send memory
+  base::Counter output_stalled;      // times an output became full: consumers paused, input not read
 
   // Connections that never opened, and why.
   base::Counter refused_no_session;         // all session slots are taken

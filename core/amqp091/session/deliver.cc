@@ -27,28 +27,53 @@ void write_header_frame(Connection& connection, uint16_t channel, const broker::
   connection.output.write({&wire::frame_end, 1});
 }
 
-// Body frames of at most the negotiated size; large pieces go by reference.
-void write_body_frames(Connection& connection, uint16_t channel, broker::Message& message) {
-  Shared& shared = *connection.shared;
-  const bool by_reference = message.body_size() >= shared.config.share_body_from;
-  broker::PayloadCursor cursor = message.body();
-  while (!cursor.done()) {
-    size_t left = std::min(cursor.remaining(), connection.octets_per_body_frame());
-    uint8_t header[wire::frame_header_size];
-    wire::store_frame_header(header, wire::FrameType::body, channel, static_cast<uint32_t>(left));
-    connection.output.write(header);
-    while (left != 0) {
-      Bytes piece = cursor.next(left);
-      left -= piece.size();
-      if (by_reference && piece.size() >= slice_min) {
-        message.add_references();
-        connection.output.write_shared({piece, &message}, shared.pool);
-      } else {
-        connection.output.write(piece);
-      }
-    }
-    connection.output.write({&wire::frame_end, 1});
+// Of the next contiguous octets of a body as many as TCP takes: large pieces by reference, others, and those for which
+// TCP has no reference left, as a copy of what there is room for. (Peers that do not read may hold all references, but
+// never all memory.) 0: it takes none.
+size_t write_piece(Connection& connection, broker::Message& message, Bytes piece) {
+  Output& output = connection.output;
+  if (message.body_size() >= connection.shared->config.share_body_from && piece.size() >= slice_min) {
+    message.add_references();
+    if (output.offer_shared(piece, message)) return piece.size();
+    connection.shared->pool.release(&message);
   }
+  piece = piece.first(std::min(piece.size(), output.room()));
+  return output.offer(piece) ? piece.size() : 0;
+}
+
+// Body frames of at most the negotiated size, as far as TCP has room. True when all of them are written.
+bool write_body_frames(Connection& connection, HeldContent& content) {
+  Output& output = connection.output;
+  while (!content.left.done() || content.end_due) {
+    if (content.end_due) {
+      if (!output.offer({&wire::frame_end, 1})) return false;
+      content.end_due = false;
+      continue;
+    }
+    if (output.room() == 0) return false;
+    if (content.frame_left == 0) {
+      const size_t size = std::min(content.left.remaining(), connection.octets_per_body_frame());
+      uint8_t header[wire::frame_header_size];
+      wire::store_frame_header(header, wire::FrameType::body, content.channel, static_cast<uint32_t>(size));
+      if (!output.offer(header)) return false;
+      content.frame_left = static_cast<uint32_t>(size);
+    }
+    broker::PayloadCursor after = content.left;
+    const size_t written = write_piece(connection, *content.message, after.next(content.frame_left));
+    if (written == 0) return false;
+    content.left.next(written);
+    content.frame_left -= static_cast<uint32_t>(written);
+    content.end_due = content.frame_left == 0;
+  }
+  return true;
+}
+
+// Writes on, and keeps what TCP does not take. The reference that `content` holds goes with it.
+void carry_on(Connection& connection, HeldContent&& content) {
+  if (connection.output.stopped()) return connection.shared->pool.release(content.message);
+  if (!write_body_frames(connection, content)) return connection.output.hold(std::move(content));
+  connection.shared->pool.release(content.message);
+  connection.output.measure();
 }
 
 size_t count_frames(const Connection& connection, const broker::Message& message) {
@@ -61,7 +86,9 @@ size_t count_frames(const Connection& connection, const broker::Message& message
 // What follows a delivery's method, once that is written.
 void write_content(Connection& connection, uint16_t channel, broker::Message& message) {
   write_header_frame(connection, channel, message);
-  write_body_frames(connection, channel, message);
+  if (message.body_size() == 0) return;
+  message.add_references();
+  carry_on(connection, HeldContent{&message, message.body(), 0, channel});
 }
 
 void write_delivery(Connection& connection, uint16_t channel, std::string_view consumer_tag, broker::Message& message,
@@ -119,17 +146,12 @@ void write_or_hold(Connection& connection, const Consumer& consumer, const broke
     shared.pool.release(&message);
     return;
   }
-  if (connection.output.flowing() && shared.stack.send_room(connection.tcp) != 0) {
+  if (!connection.output.full()) {
     write_delivery(connection, consumer.channel.number, consumer.tag(), message, tag, delivery.redelivered);
     shared.pool.release(&message);
   } else {
-    connection.output.hold({delivery, tag, std::string(consumer.tag())});
+    connection.output.hold(HeldDelivery{delivery, tag, std::string(consumer.tag())});
   }
-  if (!connection.output.flowing()) {
-    shared.counters.output_stalled.add();
-    shared.backlogged.add(connection, connection.backlogged_listed);
-  }
-  pause_if_full(connection);
 }
 
 // Takes its tag and goes out; unless nobody will acknowledge it, it is unsettled from here on.
@@ -169,6 +191,8 @@ void deliver(Shared& shared, Channel* channel, const broker::Deliver& delivery) 
 }
 
 void deliver_parked(Channel& channel) {
+  channel.connection.output.measure();
+  if (channel.connection.output.full()) return;  // see resume_output
   while (!channel.parked.empty() && (channel.prefetch_limit == 0 || channel.counted < channel.prefetch_limit)) {
     const broker::Deliver delivery = channel.parked.front();
     channel.parked.pop_front();
@@ -192,7 +216,7 @@ void give_back(Shared& shared, const broker::Deliver& delivery) {
 
 void update_pause(Consumer& consumer) {
   Connection& connection = consumer.channel.connection;
-  const bool paused = connection.output_full;
+  const bool paused = connection.paused;
   if (paused == consumer.paused || consumer.state == Consumer::State::cancelling) return;
   consumer.paused = paused;
   connection.shared->engine.pause({.queue = consumer.queue, .consumer = consumer.address(), .paused = paused});
@@ -206,43 +230,67 @@ static void update_all_pauses(Connection& connection) {
 }
 
 void pause_if_full(Connection& connection) {
-  if (connection.output_full || connection.output.stopped()) return;
-  if (connection.output.flowing() && connection.shared->stack.send_room(connection.tcp) != 0) return;
-  connection.output_full = true;
+  Output& output = connection.output;
+  if (connection.paused || output.stopped()) return;
+  if (output.near_full()) output.measure();
+  if (!output.full()) return;
+  connection.paused = true;
+  connection.shared->counters.output_stalled.add();
   update_all_pauses(connection);
 }
 
+void on_full(Connection& connection) {
+  pause_if_full(connection);
+  if (!connection.output.flowing()) resume_output(connection);
+}
+
 void resume_output(Connection& connection) {
+  Output& output = connection.output;
+  if (!connection.tcp || !output.full()) return;
   flush_backlog(connection);
-  if (!connection.tcp || !connection.output_full || !connection.output.flowing()) return;
-  if (connection.shared->stack.send_room(connection.tcp) == 0) return;
-  connection.output_full = false;
-  update_all_pauses(connection);
+  if (!output.flowing() || output.room() == 0) return;
+  output.reopen();
+  connection.answer_waits = false;
+  go_on(connection);
+  if (std::exchange(connection.paused, false)) update_all_pauses(connection);
+  Shared& shared = *connection.shared;
+  for (const ChannelSlot& slot : connection.channels) {
+    if (!slot.channel) continue;
+    Channel& channel = *slot.channel;
+    if (channel.confirms.due()) shared.confirming.add(channel, channel.confirming_listed);
+    if (!channel.parked.empty()) shared.parked.add(channel, channel.parked_listed);
+  }
 }
 
 void flush_backlog(Connection& connection) {
   Shared& shared = *connection.shared;
-  std::unique_ptr<Backlog> backlog = connection.output.take_backlog();
-  if (!backlog) return;
-  for (BacklogItem& item : *backlog) {
-    auto* held = std::get_if<HeldDelivery>(&item);
-    if (held == nullptr || !connection.output.flowing() || shared.stack.send_room(connection.tcp) == 0) {
-      connection.output.put(std::move(item), shared.pool);
-      continue;
+  Output& output = connection.output;
+  if (output.flowing()) return;
+  std::unique_ptr<Backlog> waiting = output.take_backlog();
+  // From here on it flows, until TCP takes no more.
+  auto write_on = [&]<class Held>(Held& held) {
+    if constexpr (std::is_same_v<Held, HeldBytes>) {
+      output.write_held(std::move(held));
+    } else if constexpr (std::is_same_v<Held, HeldContent>) {
+      carry_on(connection, std::move(held));
+    } else {
+      const broker::ChannelAddress& address = held.deliver.consumer.channel;
+      Channel* channel = connection.channel(address.channel);
+      // On a channel that ended meanwhile nothing is said; the message has gone back to its queue.
+      if (channel != nullptr && channel->incarnation == address.incarnation)
+        write_delivery(connection, address.channel, held.consumer_tag, *held.deliver.message, held.tag,
+                       held.deliver.redelivered);
+      shared.pool.release(held.deliver.message);
     }
-    const broker::ChannelAddress& address = held->deliver.consumer.channel;
-    Channel* channel = connection.channel(address.channel);
-    // On a channel that ended meanwhile nothing is said; the message has gone back to its queue.
-    if (channel != nullptr && channel->incarnation == address.incarnation)
-      write_delivery(connection, address.channel, held->consumer_tag, *held->deliver.message, held->tag,
-                     held->deliver.redelivered);
-    shared.pool.release(held->deliver.message);
+  };
+  while (!waiting->empty() && output.flowing() && output.room() != 0) {
+    BacklogItem item = std::move(waiting->front());
+    waiting->pop_front();
+    std::visit(write_on, item);
   }
-  if (!connection.output.flowing()) {
-    shared.backlogged.add(connection, connection.backlogged_listed);
-    return;
-  }
-  go_on(connection);
+  output.put_back(std::move(waiting));
+  // Whoever waits to hang up until everything is said.
+  if (output.flowing() && connection.hang_up) go_on(connection);
 }
 
 void report_passed(Consumer& consumer) {

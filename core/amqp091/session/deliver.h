@@ -1,7 +1,8 @@
 // basic.deliver, basic.get-ok and basic.return: the way out of a message (reference section 5: #2, #11, #13).
 //
 // Small messages are encoded once, straight into the send buffer. Bodies above Config::share_body_from are sent by
-// reference and split at the negotiated frame size. When TCP has enough, the connection's consumers are paused.
+// reference and split at the negotiated frame size. When TCP has enough, the output is full (see there): the
+// connection's consumers are paused, and a body stops where it is.
 #pragma once
 
 #include "core/amqp091/session/connection.h"
@@ -17,11 +18,13 @@ void deliver_parked(Channel& channel);
 // to others meanwhile, and only that mark excuses a message from its order (specification 4.7). Takes over the
 // reference.
 void give_back(Shared& shared, const broker::Deliver& delivery);
-// Pauses the consumers of a connection whose send buffer is full.
+// Pauses the consumers of a connection whose output is full.
 void pause_if_full(Connection& connection);
-// TCP takes more.
+// At the end of a turn in which the output became full, or something waits in it.
+void on_full(Connection& connection);
+// TCP may take more: what waits goes out, and if there is room then the connection goes on.
 void resume_output(Connection& connection);
-// Writes what waited for send memory, as far as it goes.
+// Writes what waits, as far as it goes.
 void flush_backlog(Connection& connection);
 // Tells the queue whether the consumer should have messages, if that changed.
 void update_pause(Consumer& consumer);

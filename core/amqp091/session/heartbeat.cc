@@ -44,7 +44,7 @@ void tick(Connection& connection) {
     connection.cut = true;
     return hang_up_if_due(connection);
   }
-  if (shared.now - connection.last_output >= interval / 2 && connection.output.flowing()) {
+  if (shared.now - connection.last_output >= interval / 2 && !connection.output.full()) {
     connection.output.write(wire::heartbeat_frame);
     shared.counters.frames_out.add();
   }

@@ -1,41 +1,88 @@
 #include "core/amqp091/session/output.h"
 
+#include <algorithm>
+
+#include "core/amqp091/session/connection.h"
+
 namespace talaria::amqp091::session {
+
+void Output::open(Connection& connection) {
+  connection_ = &connection;
+  stack_ = &connection.shared->stack;
+  id_ = connection.tcp;
+  octets_ = &connection.info->bytes_out;
+}
+
+void Output::become_full() {
+  full_ = true;
+  room_ = slack_ = 0;
+  connection_->shared->full.add(*connection_, connection_->full_listed);
+}
+
+// A run may pass the watermark, so that the queues' round need not be cut in the middle and its rest be held; but never
+// at others' expense. While memory is plentiful (the watermark is what bounds this connection, so twice as much is
+// free) by half the watermark, otherwise by half of the room, which leaves a quarter of what was free.
+void Output::measure() {
+  if (full_ || stopped()) return;
+  const size_t room = stack_->send_room(id_);
+  if (room == 0) return become_full();
+  const size_t watermark = stack_->config().send_high_watermark;
+  const bool plentiful = stack_->queued(id_) + room >= watermark;
+  slack_ = (plentiful ? watermark : room) / 2;
+  room_ = room + slack_;
+}
 
 void Output::write(Bytes bytes) {
   if (stopped() || bytes.empty()) return;
-  wrote_ = true;
-  octets_->add(bytes.size());
-  if (flowing() && stack_->send(id_, bytes)) return;
-  backlog_bytes_ += bytes.size();
+  note_written(bytes.size());
+  if (flowing() && stack_->send(id_, bytes)) return measure();
   // Neighbouring pieces become one.
   if (!flowing() && !backlog_->empty())
-    if (auto* last = std::get_if<std::vector<uint8_t>>(&backlog_->back())) {
-      last->insert(last->end(), bytes.begin(), bytes.end());
+    if (auto* last = std::get_if<HeldBytes>(&backlog_->back())) {
+      last->bytes.insert(last->bytes.end(), bytes.begin(), bytes.end());
       return;
     }
-  backlog().emplace_back(std::vector<uint8_t>(bytes.begin(), bytes.end()));
+  hold(HeldBytes{{bytes.begin(), bytes.end()}});
 }
 
-void Output::write_shared(SharedSlice slice, broker::MessagePool& pool) {
-  if (!stopped()) {
-    wrote_ = true;
-    octets_->add(slice.bytes.size());
-  }
-  put(slice, pool);
+void Output::hold(BacklogItem&& item) {
+  if (!backlog_) backlog_ = std::make_unique<Backlog>();
+  backlog_->push_back(std::move(item));
+  become_full();
 }
 
-void Output::hold(HeldDelivery delivery) { backlog().emplace_back(std::move(delivery)); }
+bool Output::offer(Bytes bytes) {
+  if (!flowing() || !stack_->send(id_, bytes)) return false;
+  note_written(bytes.size());
+  return true;
+}
 
-void Output::put(BacklogItem&& item, broker::MessagePool& pool) {
-  if (auto* slice = std::get_if<SharedSlice>(&item)) {
-    if (stopped()) return pool.release(slice->message);
-    if (flowing() && stack_->send_shared(id_, slice->bytes, slice->message)) return;
-  } else if (auto* bytes = std::get_if<std::vector<uint8_t>>(&item)) {
-    if (stopped() || (flowing() && stack_->send(id_, *bytes))) return;
-    backlog_bytes_ += bytes->size();
+bool Output::offer_shared(Bytes bytes, broker::Message& message) {
+  if (!flowing() || !stack_->send_shared(id_, bytes, &message)) return false;
+  note_written(bytes.size());
+  return true;
+}
+
+void Output::write_held(HeldBytes&& held) {
+  while (held.sent != held.bytes.size()) {
+    Bytes piece = Bytes(held.bytes).subspan(held.sent);
+    piece = piece.first(std::min(piece.size(), tcp::reserve_max));
+    if (!stack_->send(id_, piece)) return hold(std::move(held));
+    held.sent += piece.size();
   }
-  backlog().push_back(std::move(item));
+}
+
+void Output::put_back(std::unique_ptr<Backlog> rest) {
+  if (rest->empty()) return;
+  if (backlog_)
+    for (; !backlog_->empty(); backlog_->pop_back()) rest->push_front(std::move(backlog_->back()));
+  backlog_ = std::move(rest);
+  become_full();
+}
+
+void Output::reopen() {
+  full_ = false;
+  measure();
 }
 
 }  // namespace talaria::amqp091::session

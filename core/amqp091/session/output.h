@@ -1,9 +1,19 @@
-// What one connection has to say, on its way into TCP's send buffer.
+// What one connection has to say, on its way into TCP's send queue, and its bound.
 //
-// The hot path asks `reserve`, encodes in place and commits. Everything else is never refused: what finds no send
-// memory waits here, in order, in the backlog, and while there is one the connection is not read and nothing overtakes
-// it. So the backlog holds the answers to at most one turn's input, and the deliveries that were under way (each a
-// reference to its message, not a copy). Owned by its connection.
+// The output is `full` while TCP's queue of this connection is as long as it may be (tcp::Stack::send_room: the high
+// watermark, or half of the send memory that is still free), or TCP had no memory at all. Then the connection's
+// consumers are paused, its confirms wait (and merge), no content is begun or carried on, and its input stops at the
+// first frame that has to be answered. That is back-pressure: nothing is lost, nothing is closed, and others have their
+// own queues. It ends with TCP's `writable`.
+//
+// So beyond TCP's queue no more can wait than what was under way. It stands in the backlog, in order, nothing overtakes
+// it:
+//   the answer to the one frame that filled the queue, and what the broker says unasked: closes, cancels   octets
+//   the content that was being written (of a delivery, a return or a get)                                  a reference
+//   deliveries the queues had handed out before they learned of the pause: a turn's, or, of queues on
+//     other workers, EngineLimits::handover_window for each consumer                                       references
+// And TCP's queue overshoots the watermark by half of it at most (the hot way, see `measure`), or by one properties
+// list and one piece of a body. Owned by its connection.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +29,6 @@
 #include "core/base/check.h"
 #include "core/base/counters.h"
 #include "core/broker/message.h"
-#include "core/broker/message_pool.h"
 #include "core/broker/operations.h"
 #include "core/tcp/stack.h"
 
@@ -28,10 +37,20 @@ namespace talaria::amqp091::session {
 using base::Bytes;
 using base::MutableBytes;
 
-// Part of a message's payload, by reference; holds one reference to the message.
-struct SharedSlice {
-  Bytes bytes;
+struct Connection;
+
+// Octets; those before `sent` are with TCP already.
+struct HeldBytes {
+  std::vector<uint8_t> bytes;
+  size_t sent = 0;
+};
+// A body whose header frame is written, and how far its own frames are; holds one reference to the message.
+struct HeldContent {
   broker::Message* message = nullptr;
+  broker::PayloadCursor left;
+  uint32_t frame_left = 0;  // octets to come of the body frame that was begun
+  uint16_t channel = 0;
+  bool end_due = false;  // the octet that ends the frame
 };
 // A delivery that has its tag but is not encoded yet; holds one reference to the message. (Its consumer may be gone
 // when it is.)
@@ -40,40 +59,46 @@ struct HeldDelivery {
   uint64_t tag = 0;
   std::string consumer_tag;
 };
-using BacklogItem = std::variant<std::vector<uint8_t>, SharedSlice, HeldDelivery>;
+using BacklogItem = std::variant<HeldBytes, HeldContent, HeldDelivery>;
 using Backlog = std::deque<BacklogItem>;
 
 class Output {
  public:
-  // `octets` counts what is written.
-  void open(tcp::Stack& stack, tcp::ConnectionId id, base::Counter& octets) {
-    stack_ = &stack;
-    id_ = id;
-    octets_ = &octets;
-  }
+  void open(Connection& connection);
   // TCP is gone: what is written from now on is dropped. The backlog stays, its references are the caller's to release.
-  void stop() { id_ = {}; }
+  void stop() {
+    id_ = {};
+    room_ = 0;
+  }
   bool stopped() const { return !id_; }
 
-  // Nothing waits: what is written now goes straight into TCP.
+  bool full() const { return full_; }
+  // Nothing waits here: what is written now goes straight into TCP.
   bool flowing() const { return backlog_ == nullptr; }
+  // Octets until TCP's queue is as long as it may be. (Asks TCP; may not be 0 while `full` still stands.)
+  size_t room() const { return stack_->send_room(id_); }
 
-  // ---- hot: n <= tcp::reserve_max; empty when it must wait ----
+  // ---- hot ----
+  // Before a run of what may be written the hot way: how much that is.
+  void measure();
+  // The watermark is passed, or nearly: `measure` knows.
+  bool near_full() const { return room_ <= slack_; }
+  // n <= tcp::reserve_max; empty when it has to go the other way.
   MutableBytes reserve(size_t n) {
-    if (!flowing()) [[unlikely]]
+    if (n > room_) [[unlikely]]
       return {};
     return stack_->reserve(id_, n);
   }
   void commit(size_t n) {
     stack_->commit(id_, n);
+    room_ -= n;
     octets_->add(n);
     wrote_ = true;
   }
 
   // ---- never refused ----
   void write(Bytes bytes);
-  void write_shared(SharedSlice slice, broker::MessagePool& pool);
-  void hold(HeldDelivery delivery);
+  void hold(BacklogItem&& item);
   template <class Method>
   void method(uint16_t channel, const Method& method) {
     uint8_t space[method_frame_max];
@@ -83,14 +108,19 @@ class Output {
     write({space, out.size()});
   }
 
+  // ---- all or nothing: false if TCP has no memory for it or something waits. What is left must be held then ----
+  bool offer(Bytes bytes);
+  // By reference; takes one reference to `message` from the caller when it answers true.
+  bool offer_shared(Bytes bytes, broker::Message& message);
+
   // ---- the backlog ----
-  std::unique_ptr<Backlog> take_backlog() {
-    backlog_bytes_ = 0;
-    return std::move(backlog_);
-  }
-  // Into TCP, or behind what waits.
-  void put(BacklogItem&& item, broker::MessagePool& pool);
-  size_t backlog_bytes() const { return backlog_bytes_; }
+  // Takes it all out, for whoever writes it (again); what is left of it then is to be put in front of what was held
+  // meanwhile.
+  std::unique_ptr<Backlog> take_backlog() { return std::move(backlog_); }
+  void put_back(std::unique_ptr<Backlog> rest);
+  void write_held(HeldBytes&& held);
+  // TCP takes more and nothing waits: no longer full.
+  void reopen();
 
   // Whether anything was written since the last call.
   bool take_wrote() { return std::exchange(wrote_, false); }
@@ -99,17 +129,21 @@ class Output {
   // No method we send is larger: four short strings, or our server properties.
   static constexpr size_t method_frame_max = 4096;
 
-  Backlog& backlog() {
-    if (!backlog_) backlog_ = std::make_unique<Backlog>();
-    return *backlog_;
+  void become_full();
+  void note_written(size_t n) {
+    octets_->add(n);
+    wrote_ = true;
   }
 
   tcp::Stack* stack_ = nullptr;
   tcp::ConnectionId id_;
-  std::unique_ptr<Backlog> backlog_;
-  size_t backlog_bytes_ = 0;
-  base::Counter* octets_ = nullptr;
+  bool full_ = false;
   bool wrote_ = false;
+  size_t room_ = 0;   // what `reserve` may still give out
+  size_t slack_ = 0;  // how much of it lies beyond the watermark
+  std::unique_ptr<Backlog> backlog_;
+  base::Counter* octets_ = nullptr;
+  Connection* connection_ = nullptr;
 };
 
 }  // namespace talaria::amqp091::session

@@ -18,10 +18,11 @@ namespace {
 
 // ---- no room --------------------------------------------------------------------------------------------------------
 
-// The connection is not read until there is room again.
-void stall(Connection& connection, const Channel* channel) {
+// The connection is not read until there is room again. With a channel: a complete message of it waits.
+void stall(Connection& connection, const Channel* channel, Stall why) {
   Shared& shared = *connection.shared;
   connection.stalled = true;
+  connection.stall = why;
   connection.stalled_channel = channel ? channel->number : uint16_t{0};
   connection.stalled_incarnation = channel ? channel->incarnation : 0;
   if (connection.stalled_since == base::never) {
@@ -32,10 +33,12 @@ void stall(Connection& connection, const Channel* channel) {
   shared.stalled.add(connection, connection.stalled_listed);
 }
 
-Step wait_for_room(Connection& connection) {
-  stall(connection, nullptr);
+Step wait_for_room(Connection& connection, Stall why) {
+  stall(connection, nullptr, why);
   return Step::wait;
 }
+
+Stall for_memory_here(const Shared& shared) { return {Stall::For::broker, 0, {broker::Shortage::memory, shared.self}}; }
 
 // ---- the exchange ---------------------------------------------------------------------------------------------------
 
@@ -123,8 +126,8 @@ void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory)
   shared.pool.release(message);
 }
 
-// Routes the message and hands it to its queues. False: they have no room, it waits.
-bool hand_over(Channel& channel, broker::Message* message) {
+// Routes the message and hands it to its queues. False: it has to wait, and `why` says for what.
+bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
   Connection& connection = channel.connection;
   Shared& shared = *connection.shared;
   const KnownExchange& known = channel.known_exchanges[channel.last_known];
@@ -149,10 +152,16 @@ bool hand_over(Channel& channel, broker::Message* message) {
   broker::route(vhost, *exchange, message->routing_key(), headers, shared.targets);
   std::span<broker::QueueRecord* const> queues = shared.targets.queues();
   if (queues.empty()) [[unlikely]] {
+    if (channel.publishing.mandatory && connection.output.full()) {
+      why = {Stall::For::own_reading, 0, {}};
+      return false;
+    }
     drop_unroutable(channel, message, channel.publishing.mandatory);
   } else {
-    if (!shared.engine.room_for(queues)) [[unlikely]]
+    if (const broker::Room room = shared.engine.room_for(queues); !room) [[unlikely]] {
+      why = {Stall::For::broker, 0, room};
       return false;
+    }
     uint64_t sequence = 0;
     if (channel.confirms.selected()) sequence = channel.confirms.begin(static_cast<uint32_t>(queues.size()));
     shared.engine.publish(queues, message, channel.address(), sequence);
@@ -167,18 +176,13 @@ Step on_complete(Channel& channel) {
   broker::Message* message = publishing.builder->finish();
   publishing.builder.reset();
   publishing.stage = Publishing::Stage::idle;
-  if (!hand_over(channel, message)) [[unlikely]] {
+  Stall why;
+  if (!hand_over(channel, message, why)) [[unlikely]] {
     publishing.message = message;
     publishing.stage = Publishing::Stage::waiting;
-    stall(channel.connection, &channel);
+    stall(channel.connection, &channel, why);
   }
   return Step::taken;
-}
-
-bool may_begin(const Channel& channel) {
-  Shared& shared = *channel.connection.shared;
-  return shared.pool.pressure() == broker::Pressure::ok &&
-         channel.confirms.outstanding() < shared.config.confirms_outstanding;
 }
 
 // A user may only sign with his own name.
@@ -210,8 +214,11 @@ Step on_publish(Channel& channel, Bytes payload) {
     Step step = Step::taken;
     if (look_up_exchange(channel, method->exchange, step) == nullptr) return step;
   }
-  if (!may_begin(channel)) [[unlikely]]
-    return wait_for_room(connection);
+  const Shared& shared = *connection.shared;
+  if (shared.pool.pressure() != broker::Pressure::ok) [[unlikely]]
+    return wait_for_room(connection, for_memory_here(shared));
+  if (channel.confirms.outstanding() >= shared.config.confirms_outstanding) [[unlikely]]
+    return wait_for_room(connection, {Stall::For::confirms, channel.number, {}});
   Publishing& publishing = channel.publishing;
   publishing.mandatory = method->mandatory;
   publishing.exchange_size = static_cast<uint8_t>(method->exchange.size());
@@ -252,7 +259,7 @@ Step on_content_header(Channel& channel, Bytes payload) {
   head.received = shared.now;
   publishing.builder = shared.pool.begin(head);
   if (!publishing.builder) [[unlikely]]
-    return wait_for_room(connection);
+    return wait_for_room(connection, for_memory_here(shared));
   publishing.stage = Publishing::Stage::body;
   return publishing.builder->missing() == 0 ? on_complete(channel) : Step::taken;
 }
@@ -276,7 +283,7 @@ static bool has_room(Connection& connection) {
       Publishing& publishing = channel->publishing;
       broker::Message* message = std::exchange(publishing.message, nullptr);
       publishing.stage = Publishing::Stage::idle;
-      if (!hand_over(*channel, message)) {
+      if (!hand_over(*channel, message, connection.stall)) {
         publishing.message = message;
         publishing.stage = Publishing::Stage::waiting;
         return false;
@@ -288,12 +295,20 @@ static bool has_room(Connection& connection) {
   return true;
 }
 
+static std::string reason_of(const Stall& stall) {
+  if (stall.what == Stall::For::confirms)
+    return "too many unconfirmed messages on channel " + std::to_string(stall.channel);
+  const std::string worker = "worker " + std::to_string(stall.room.worker);
+  return stall.room.shortage == broker::Shortage::memory ? "low on memory (" + worker + ")" : worker + " is behind";
+}
+
 static void tell_blocked(Connection& connection) {
   Shared& shared = *connection.shared;
   if (connection.told_blocked || !connection.can_blocked) return;
+  if (connection.stall.what == Stall::For::own_reading) return;  // he would not read it
   if (shared.now - connection.stalled_since < shared.config.blocked_after) return;
   connection.told_blocked = true;
-  connection.output.method(0, wire::connection::Blocked{.reason = "low on memory"});
+  connection.output.method(0, wire::connection::Blocked{.reason = reason_of(connection.stall)});
   shared.counters.connections_blocked.add();
 }
 
@@ -327,6 +342,8 @@ void flush_confirms(Channel& channel) {
   Connection& connection = channel.connection;
   Shared& shared = *connection.shared;
   if (!channel.confirms.due() || connection.output.stopped()) return;
+  connection.output.measure();
+  if (connection.output.full()) return;  // see resume_output
   bool all = channel.confirms.flush([&](uint64_t sequence, uint64_t count, bool refused) {
     MutableBytes out = connection.output.reserve(wire::ack_frame_size);
     if (out.empty()) return false;

@@ -33,8 +33,7 @@ Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& sta
       headers(64) {
   CHECK(config.sessions != 0 && config.channel_max != 0 && config.frame_max >= wire::frame_min_size);
   vacant.reserve(config.sessions);
-  for (WorkList<Connection>* list : {&more_input, &stalled, &backlogged, &closing, &settling})
-    list->reserve(config.sessions);
+  for (WorkList<Connection>* list : {&more_input, &stalled, &full, &closing, &settling}) list->reserve(config.sessions);
   for (WorkList<Channel>* list : {&confirming, &parked}) list->reserve(config.sessions);  // grow with busier channels
   for (size_t slot = config.sessions; slot-- != 0;) {
     connections[slot].shared = this;
@@ -149,7 +148,7 @@ void Sessions::on_accepted(tcp::ConnectionId id, base::Time now) {
     counter->set(0);
   show_stage(connection);
   info.generation.set(connection.id.generation);
-  connection.output.open(shared.stack, id, info.bytes_out);
+  connection.output.open(connection);
   shared.by_tcp_slot[id.slot] = slot + 1;
   set_deadline(connection, now + shared.config.handshake_timeout);
 }
@@ -219,6 +218,7 @@ void Sessions::on_deliveries(std::span<const broker::Deliver> deliveries, base::
       channel = connection
                     ? connection->channel(delivery.consumer.channel.channel, delivery.consumer.channel.incarnation)
                     : nullptr;
+      if (channel != nullptr) channel->connection.output.measure();
     }
     last = &delivery;
     deliver(shared, channel, delivery);
@@ -316,14 +316,14 @@ void Sessions::end_turn(base::Time now) {
   shared.passed.walk([](Consumer& c) -> bool& { return c.passed_listed; }, report_passed);
   shared.closing.walk([](Connection& c) -> bool& { return c.closing_listed; },
                       [](Connection& connection) { take_apart(connection); });
-  shared.backlogged.walk([](Connection& c) -> bool& { return c.backlogged_listed; }, resume_output);
+  shared.full.walk([](Connection& c) -> bool& { return c.full_listed; }, on_full);
 }
 
 base::Time Sessions::next_deadline() const {
   const Shared& shared = *shared_;
   base::Time next = shared.timers.next_deadline();
   // Room may come from another worker, of which nothing tells us.
-  if (!shared.stalled.empty() || !shared.backlogged.empty() || !shared.confirming.empty())
+  if (!shared.stalled.empty() || !shared.full.empty() || !shared.confirming.empty())
     next = std::min(next, shared.now + base::Duration(std::chrono::milliseconds(1)));
   return next;
 }
@@ -370,7 +370,9 @@ void Sessions::check_invariants() const {
     // Whoever waits, waits for something.
     CHECK((connection.asked_token != 0) == !connection.asked.empty());
     CHECK(!connection.stalled || connection.stalled_listed);
-    CHECK(connection.output.flowing() || connection.backlogged_listed || connection.output.stopped());
+    CHECK(connection.output.flowing() || connection.output.stopped() ||
+          (connection.output.full() && connection.full_listed));
+    CHECK(!connection.paused || connection.output.full());
   }
   CHECK(taken == session_count());
   CHECK(open == shared.counters.connections_open.value());

@@ -99,7 +99,7 @@ struct Shared {
 
   WorkList<Connection> more_input;  // read on in the next turn
   WorkList<Connection> stalled;     // publishers that wait for room
-  WorkList<Connection> backlogged;  // output waits for send memory
+  WorkList<Connection> full;        // their output became full, or something waits in it
   WorkList<Connection> closing;     // being taken apart
   WorkList<Connection> settling;    // a great `multiple` is being settled
   WorkList<Channel> confirming;     // confirms to flush at the end of the turn

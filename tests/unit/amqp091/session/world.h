@@ -311,8 +311,11 @@ class World {
   void pass_events() {
     for (unsigned round = 0; round < 4; round++) {
       here.engine.dispatch(now, 1024);
-      there.engine.dispatch(now, 1024);
-      for (broker::Operation& operation : std::exchange(here.outbox.operations[1], {})) there.engine.perform(operation);
+      if (!there_is_held) {
+        there.engine.dispatch(now, 1024);
+        for (broker::Operation& operation : std::exchange(here.outbox.operations[1], {}))
+          there.engine.perform(operation);
+      }
       for (const broker::Event& event : std::exchange(here.outbox.events, {})) sessions.on_event(event, now);
       sessions.on_deliveries(std::exchange(here.outbox.deliveries, {}), now);
       for (const broker::Event& event : std::exchange(there.outbox.events_to[0], {})) sessions.on_event(event, now);
@@ -339,6 +342,7 @@ class World {
   Sessions sessions;
   Time now{1s};
   bool control_silent = false;
+  bool there_is_held = false;          // the other worker takes no turn
   std::map<uint32_t, Stream> streams;  // by the client's slot
   std::vector<tcp::ConnectionId> open_clients;
 
