@@ -97,6 +97,7 @@ void Engine::ask(const Kind& operation) {
 
 void Engine::subscribe(const Subscribe& wish) { ask(wish); }
 void Engine::unsubscribe(const Unsubscribe& wish) { ask(wish); }
+void Engine::credit(const Credit& wish) { ask(wish); }
 void Engine::pause(const Pause& wish) { ask(wish); }
 void Engine::settle(const Settle& settlement) { ask(settlement); }
 void Engine::get(const Get& wish) { ask(wish); }
@@ -137,9 +138,12 @@ void Engine::perform(Queue* queue, const Subscribe& operation) {
 void Engine::perform(Queue* queue, const Unsubscribe& operation) {
   const bool removed = queue && queue->unsubscribe(operation.consumer);
   if (!removed) counters_.late_operations.add();
-  if (!operation.answer) return;
   const bool unused = removed && queue->record().auto_delete && queue->consumers() == 0;
   home_.tell(operation.consumer.channel.worker, Unsubscribed{operation.consumer, operation.queue, unused});
+}
+
+void Engine::perform(Queue* queue, const Credit& operation) {
+  if (!queue || !queue->credit(operation)) counters_.late_operations.add();
 }
 
 void Engine::perform(Queue* queue, const Pause& operation) {

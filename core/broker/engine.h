@@ -141,6 +141,7 @@ class Engine {
                uint64_t sequence);
   void subscribe(const Subscribe& wish);      // -> Subscribed
   void unsubscribe(const Unsubscribe& wish);  // -> Unsubscribed
+  void credit(const Credit& wish);
   void pause(const Pause& wish);
   void passed(const Passed& report);      // only for queues elsewhere; here it changes nothing
   void settle(const Settle& settlement);  // of a queue that is gone: nothing
@@ -182,6 +183,7 @@ class Engine {
   void perform(Queue* queue, const Publish& operation);
   void perform(Queue* queue, const Subscribe& operation);
   void perform(Queue* queue, const Unsubscribe& operation);
+  void perform(Queue* queue, const Credit& operation);
   void perform(Queue* queue, const Pause& operation);
   void perform(Queue* queue, const Passed& operation);
   void perform(Queue* queue, const Settle& operation);

@@ -21,7 +21,6 @@ enum class Outcome : uint8_t {
   acknowledged,
   requeued,  // back to its position, redelivered
   rejected,  // dropped (dead-lettered, once that exists)
-  unsent,    // the session could not take it after all: back to its position, as if it had never left
 };
 
 // ---- operations: session -> queue
@@ -36,17 +35,22 @@ struct Publish {
 };
 struct Subscribe {
   QueueId queue;
-  ConsumerAddress consumer;
-  uint32_t credit = 0;  // unacknowledged messages allowed at a time; 0: no limit
+  ConsumerAddress consumer;  // not subscribed to that queue before
+  uint32_t credit = 0;       // unacknowledged messages allowed at a time; 0: no limit
   int32_t priority = 0;
   bool no_ack = false;
   bool exclusive = false;
 };
-// Messages already delivered stay unacknowledged: the channel settles each.
+// Messages already delivered stay unacknowledged: the channel settles each. Answered with Unsubscribed.
 struct Unsubscribe {
   QueueId queue;
   ConsumerAddress consumer;
-  bool answer = true;  // send Unsubscribed back
+};
+// The credit of a subscription changes; what it holds already counts.
+struct Credit {
+  QueueId queue;
+  ConsumerAddress consumer;
+  uint32_t credit = 0;  // as in Subscribe
 };
 // The transport's back-pressure: a paused consumer gets nothing until it is resumed.
 struct Pause {
@@ -79,7 +83,7 @@ struct Purge {
   ChannelAddress channel;
 };
 
-using Operation = std::variant<Publish, Subscribe, Unsubscribe, Pause, Passed, Settle, Get, Count, Purge>;
+using Operation = std::variant<Publish, Subscribe, Unsubscribe, Credit, Pause, Passed, Settle, Get, Count, Purge>;
 
 // ---- events: queue -> session
 // ----------------------------------------------------------------------------------------

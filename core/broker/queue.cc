@@ -160,10 +160,6 @@ void Queue::settle(const Settle& settlement) {
       entry->redelivered = 1;
       return_entry(entry);
       break;
-    case Outcome::unsent:
-      if (entry->deliveries != QueueEntry::deliveries_max) entry->deliveries = (entry->deliveries - 1) & 0xff;
-      return_entry(entry);
-      break;
   }
   if (holder) home_.release_holder(holder);
   activate();
@@ -233,6 +229,15 @@ void Queue::remove_subscription(Subscription& subscription) {
   if (subscription.unacknowledged == 0) home_.subscriptions.destroy(subscription);
 }
 
+bool Queue::credit(const Credit& wish) {
+  Subscription* subscription = home_.subscriptions.find(*this, wish.consumer);
+  if (!subscription) return false;
+  subscription->credit = wish.credit;
+  refresh(*subscription);
+  activate();
+  return true;
+}
+
 bool Queue::pause(const Pause& wish) {
   Subscription* subscription = home_.subscriptions.find(*this, wish.consumer);
   if (!subscription) return false;
@@ -242,6 +247,11 @@ bool Queue::pause(const Pause& wish) {
   return true;
 }
 
+// `in_transit` counts the deliveries put into the mailbox to that session's worker, the session counts those it took
+// out and reports each once, so no report can be ahead. That holds in whatever order the workers run, since both counts
+// begin at nothing and belong to this one subscription: a consumer's address is subscribed once (a session does not use
+// a consumer number again before the queue has answered Unsubscribed or said Cancelled), and a subscription is changed
+// (Credit, Pause), never replaced.
 bool Queue::passed(const Passed& report) {
   Subscription* subscription = home_.subscriptions.find(*this, report.consumer);
   if (!subscription) return false;

@@ -79,7 +79,8 @@ class Queue {
   SubscribeResult subscribe(const Subscribe& wish);
   // False when that consumer was not subscribed.
   bool unsubscribe(const ConsumerAddress& consumer);
-  // False when that consumer is not subscribed.
+  // Each: false when that consumer is not subscribed.
+  bool credit(const Credit& wish);
   bool pause(const Pause& wish);
   bool passed(const Passed& report);
   void settle(const Settle& settlement);

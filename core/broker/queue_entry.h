@@ -3,7 +3,7 @@
 //            enqueue             deliver, acknowledgement wanted          settle: acknowledged, rejected
 //   (none) ----------> fresh ------------------------------> unacknowledged ----------------> (none)
 //                        |                                     |       ^
-//                        | deliver, no_ack      settle: requeued, unsent   | deliver
+//                        | deliver, no_ack      settle: requeued          | deliver
 //                        v                                     v       |
 //                      (none) <------ deliver, no_ack ------ returned -'
 //

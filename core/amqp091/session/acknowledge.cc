@@ -97,7 +97,6 @@ void settle(Channel& channel, const Unacked& delivery, broker::Outcome outcome) 
     case broker::Outcome::acknowledged: shared.counters.messages_acknowledged.add(); break;
     case broker::Outcome::requeued: shared.counters.messages_requeued.add(); break;
     case broker::Outcome::rejected: shared.counters.messages_rejected.add(); break;
-    case broker::Outcome::unsent: break;
   }
   if (delivery.consumer == Unacked::got) return;
   channel.counted--;

@@ -50,10 +50,9 @@ struct Consumer {
   bool elsewhere = false;  // the queue is homed on another worker
   bool paused = false;     // the queue was told so
   bool passed_listed = false;
-  uint32_t passed = 0;         // deliveries taken since the queue was last told
-  uint32_t resubscribing = 0;  // until the queue says Subscribed, what comes was sent by the subscription before
-  uint16_t prefetch = 0;       // its own; 0: none
-  uint32_t credit = 0;         // what the queue was told: the lesser of its own and the channel's
+  uint32_t passed = 0;    // deliveries taken since the queue was last told
+  uint16_t prefetch = 0;  // its own; 0: none
+  uint32_t credit = 0;    // what the queue was told: the lesser of its own and the channel's
   int32_t priority = 0;
   broker::QueueId queue;
   wire::DeliverTemplate frames;

@@ -22,7 +22,7 @@ void unsubscribe(Channel& channel, size_t& budget) {
     channel.awaited++;
     if (consumer->state == Consumer::State::cancelling) continue;  // is on its way out
     consumer->state = Consumer::State::cancelling;
-    shared.engine.unsubscribe({.queue = consumer->queue, .consumer = consumer->address(), .answer = true});
+    shared.engine.unsubscribe({.queue = consumer->queue, .consumer = consumer->address()});
   }
 }
 

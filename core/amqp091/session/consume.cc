@@ -77,16 +77,14 @@ void subscribe(Consumer& consumer) {
   update_pause(consumer);
 }
 
-// The channel-wide prefetch changed: queues learn the new credit by a new subscription in the old one's place.
+// The channel-wide prefetch changed.
 void adjust_credits(Channel& channel) {
   for (const auto& consumer : channel.consumers) {
     if (!consumer || consumer->no_ack || consumer->state != Consumer::State::subscribed) continue;
-    if (credit_of(channel, *consumer) == consumer->credit) continue;
-    channel.connection.shared->engine.unsubscribe(
-        {.queue = consumer->queue, .consumer = consumer->address(), .answer = false});
-    consumer->passed = 0;
-    consumer->resubscribing++;
-    subscribe(*consumer);
+    const uint32_t credit = credit_of(channel, *consumer);
+    if (std::exchange(consumer->credit, credit) == credit) continue;
+    channel.connection.shared->engine.credit(
+        {.queue = consumer->queue, .consumer = consumer->address(), .credit = credit});
   }
 }
 
@@ -205,17 +203,10 @@ void on_event(Shared& shared, const broker::Subscribed& event) {
     shared.counters.events_stale.add();
     return;
   }
-  const bool subscribed = event.result == broker::SubscribeResult::subscribed;
-  if (consumer->state != Consumer::State::subscribing) {
-    if (consumer->resubscribing != 0) consumer->resubscribing--;
-    // A credit was adjusted, and somebody else has the queue to himself meanwhile.
-    if (!subscribed && consumer->state == Consumer::State::subscribed)
-      on_event(shared, broker::Cancelled{event.consumer, event.queue});
-    return;
-  }
+  if (consumer->state != Consumer::State::subscribing) return;
   Pending pending;
   CHECK(take_pending(connection, Awaited::subscribed, event.consumer.channel, pending));
-  if (subscribed) {
+  if (event.result == broker::SubscribeResult::subscribed) {
     consumer->state = Consumer::State::subscribed;
     if (!pending.no_wait)
       connection.output.method(channel->number, wire::basic::ConsumeOk{.consumer_tag = consumer->tag()});
@@ -244,7 +235,7 @@ Step on_cancel(Channel& channel, const wire::basic::Cancel& method) {
   connection.pending = awaiting(Awaited::unsubscribed, channel, method.id, method.no_wait);
   connection.pending.consumer = consumer->number;
   connection.pending.name = consumer->tag();
-  connection.shared->engine.unsubscribe({.queue = consumer->queue, .consumer = consumer->address(), .answer = true});
+  connection.shared->engine.unsubscribe({.queue = consumer->queue, .consumer = consumer->address()});
   return Step::taken;
 }
 

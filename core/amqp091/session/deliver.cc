@@ -130,10 +130,9 @@ bool encode(Connection& connection, const Consumer& consumer, const broker::Mess
   return true;
 }
 
-// Its queue, when it is on another worker, will be told. What the subscription before this one sent is not its
-// business.
+// Its queue, when it is on another worker, will be told.
 void note_passed(Consumer& consumer) {
-  if (!consumer.elsewhere || consumer.resubscribing != 0) [[likely]]
+  if (!consumer.elsewhere) [[likely]]
     return;
   consumer.passed++;
   consumer.channel.connection.shared->passed.add(consumer, consumer.passed_listed);

@@ -1,6 +1,7 @@
 // Two engines, passing operations, events and releases by hand: a queue's home and the worker of its clients differ.
 #include <gtest/gtest.h>
 
+#include <map>
 #include <random>
 #include <set>
 
@@ -166,6 +167,73 @@ TEST_F(TwoWorkers, HandoverWindowStopsTheQueueOfASlowConsumer) {
   EXPECT_EQ(read(a).size(), 5u);
 }
 
+// Operations and events take any time on the way, and consumers come, go and change while deliveries are under way:
+// what a session reports as passed is never more than its queue handed over, and the window holds all the time.
+TEST_F(TwoWorkers, TheWindowHoldsWhateverIsUnderWay) {
+  for (unsigned seed = 1; seed <= 20; seed++) {
+    std::mt19937 random(seed);
+    auto below = [&](unsigned bound) { return static_cast<unsigned>(random() % bound); };
+    auto some = [&](auto& from, auto&& use) {
+      const size_t count = from.empty() ? 0 : below(static_cast<unsigned>(from.size()) + 1);
+      for (size_t i = 0; i < count; i++) use(from[i]);
+      from.erase(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(count));
+    };
+    uint32_t number = seed * 1000;
+    bool subscribed = false;
+    size_t published = 0;
+    bodies.clear();
+    for (int step = 0; step < 3000; step++) {
+      switch (below(8)) {
+        case 0: publish(b, there, std::to_string(published++)); break;
+        case 1:
+          if (!subscribed) a.engine->subscribe({there, consumer(++number, 0), below(20), 0, false, false});
+          subscribed = true;
+          break;
+        case 2:
+          if (below(10) != 0 || !subscribed) break;
+          a.engine->unsubscribe({there, consumer(number, 0)});
+          subscribed = false;
+          break;
+        case 3:
+          a.engine->credit({there, consumer(number, 0), below(20)});
+          a.engine->pause({there, consumer(number, 0), below(4) == 0});
+          break;
+        case 4: b.engine->dispatch({}, below(20)); break;
+        case 5: some(a.outbox.operations[1], [&](const Operation& one) { b.engine->perform(one); }); break;
+        case 6:
+          some(b.outbox.events_to[0], [&](const Event& event) {
+            if (const auto* delivery = std::get_if<Deliver>(&event)) a.outbox.deliveries.push_back(*delivery);
+          });
+          break;
+        default:
+          for (const Deliver& delivery : read(a))
+            a.engine->settle({there, delivery.entry, below(3) == 0 ? Outcome::requeued : Outcome::acknowledged});
+      }
+      std::map<uint32_t, size_t> under_way;
+      for (const Event& event : b.outbox.events_to[0])
+        if (const auto* delivery = std::get_if<Deliver>(&event)) under_way[delivery->consumer.consumer]++;
+      for (const Deliver& delivery : a.outbox.deliveries) under_way[delivery.consumer.consumer]++;
+      for (const auto& [one, count] : under_way) ASSERT_LE(count, limits.handover_window) << "consumer " << one;
+    }
+    // In the end everything arrives.
+    if (subscribed) a.engine->unsubscribe({there, consumer(number, 0)});
+    a.engine->subscribe({there, consumer(++number, 0), 0, 0, false, false});
+    for (int i = 0; i < 1000; i++) {
+      exchange_all();
+      b.engine->dispatch({}, 100);
+      for (const Deliver& delivery : read(a)) a.engine->settle({there, delivery.entry, Outcome::acknowledged});
+    }
+    a.engine->unsubscribe({there, consumer(number, 0)});
+    exchange_all();
+    b.engine->check_invariants();
+    a.outbox.events.clear();
+    b.outbox.events.clear();
+    EXPECT_EQ(std::set<std::string>(bodies.begin(), bodies.end()).size(), published);
+    EXPECT_EQ(topology.counters_of["there"]->ready.value(), 0u);
+    EXPECT_EQ(topology.counters_of["there"]->unacknowledged.value(), 0u);
+  }
+}
+
 TEST_F(TwoWorkers, GetCountPurgeAndCancelAnswerAcross) {
   for (int i = 0; i < 3; i++) publish(b, there, std::to_string(i));
   a.engine->subscribe({there, consumer(1, 0), 1, 0, false, false});
@@ -173,7 +241,7 @@ TEST_F(TwoWorkers, GetCountPurgeAndCancelAnswerAcross) {
   a.engine->get({there, channel(1, 0), false});
   a.engine->count({there, channel(1, 0)});
   a.engine->purge({there, channel(1, 0)});
-  a.engine->unsubscribe({there, consumer(1, 0), true});
+  a.engine->unsubscribe({there, consumer(1, 0)});
   exchange_all();
   b.engine->dispatch({}, 100);
   exchange_all();

@@ -64,7 +64,7 @@ class QueueModel {
       case 6:
       case 7: return settle();
       case 8: return below(3) ? subscribe() : get();
-      case 9: return below(2) ? unsubscribe() : pause();
+      case 9: return below(2) ? unsubscribe() : below(2) ? pause() : change_credit();
       case 10: return get();
       default: return below(20) == 0 ? purge() : requeue_all_of_one();
     }
@@ -110,9 +110,8 @@ class QueueModel {
 
   void settle() {
     for (uint32_t count = 1 + below(4); count > 0 && !unacked_.empty(); count--) {
-      const Outcome outcomes[] = {Outcome::acknowledged, Outcome::acknowledged, Outcome::requeued, Outcome::rejected,
-                                  Outcome::unsent};
-      settle(below(static_cast<uint32_t>(unacked_.size())), outcomes[below(5)]);
+      const Outcome outcomes[] = {Outcome::acknowledged, Outcome::acknowledged, Outcome::requeued, Outcome::rejected};
+      settle(below(static_cast<uint32_t>(unacked_.size())), outcomes[below(4)]);
     }
   }
   void settle(size_t which, Outcome outcome) {
@@ -120,8 +119,9 @@ class QueueModel {
     unacked_.erase(unacked_.begin() + static_cast<std::ptrdiff_t>(which));
     engine().settle({id_, one.entry, outcome});
     if (one.holder) consumers_[one.holder].holds--;
-    if (outcome == Outcome::requeued) one.message.redelivered = true;
-    if (outcome == Outcome::requeued || outcome == Outcome::unsent) ready_[one.position] = one.message;
+    if (outcome != Outcome::requeued) return;
+    one.message.redelivered = true;
+    ready_[one.position] = one.message;
   }
   // As when a channel dies.
   void requeue_all_of_one() {
@@ -150,7 +150,7 @@ class QueueModel {
   void unsubscribe() {
     if (consumers_.empty()) return;
     auto gone = std::next(consumers_.begin(), below(static_cast<uint32_t>(consumers_.size())));
-    engine().unsubscribe({id_, consumer(gone->first), true});
+    engine().unsubscribe({id_, consumer(gone->first)});
     ASSERT_TRUE(worker_.take_event<Unsubscribed>());
     for (ModelUnacked& one : unacked_)
       if (one.holder == gone->first) one.holder = 0;
@@ -161,6 +161,13 @@ class QueueModel {
     auto which = std::next(consumers_.begin(), below(static_cast<uint32_t>(consumers_.size())));
     which->second.paused = below(3) == 0;
     engine().pause({id_, consumer(which->first), which->second.paused});
+  }
+
+  void change_credit() {
+    if (consumers_.empty()) return;
+    auto which = std::next(consumers_.begin(), below(static_cast<uint32_t>(consumers_.size())));
+    which->second.credit = below(5);
+    engine().credit({id_, consumer(which->first), which->second.credit});
   }
 
   void get() {

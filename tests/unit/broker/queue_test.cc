@@ -40,7 +40,7 @@ class QueueTest : public ::testing::Test {
     return answer->result;
   }
   Unsubscribed unsubscribe(uint32_t number) {
-    worker.engine->unsubscribe({id, consumer(number), true});
+    worker.engine->unsubscribe({id, consumer(number)});
     auto answer = worker.take_event<Unsubscribed>();
     EXPECT_TRUE(answer && answer->consumer == consumer(number));
     return *answer;
@@ -164,14 +164,22 @@ TEST_F(QueueTest, RequeuedMessagesReturnToTheirPositionAndAreMarked) {
   EXPECT_EQ(counters->redelivered.value(), 2u);
 }
 
-TEST_F(QueueTest, UnsentMessagesReturnAsIfTheyHadNeverLeft) {
-  publish_numbers(4);
+TEST_F(QueueTest, CreditMayChangeAndWhatIsHeldCounts) {
+  publish_numbers(10);
   subscribe(1, 2);
   auto deliveries = dispatch();
-  settle(deliveries[1], Outcome::unsent);
-  settle(deliveries[0], Outcome::unsent);
-  dispatch();
-  EXPECT_EQ(bodies, (Bodies{"0", "1"}));
+  EXPECT_EQ(deliveries.size(), 2u);
+  worker.engine->credit({id, consumer(1), 3});
+  EXPECT_EQ(dispatch().size(), 1u);
+  worker.engine->credit({id, consumer(1), 1});
+  settle(deliveries[0], Outcome::acknowledged);
+  settle(deliveries[1], Outcome::acknowledged);
+  EXPECT_EQ(dispatch().size(), 0u) << "it holds one still";
+  worker.engine->credit({id, consumer(1), 0});
+  EXPECT_EQ(dispatch().size(), 7u);
+  const uint64_t late = worker.engine->counters().late_operations.value();
+  worker.engine->credit({id, consumer(2), 1});
+  EXPECT_EQ(worker.engine->counters().late_operations.value(), late + 1);
 }
 
 TEST_F(QueueTest, ALongUnackedTailComesBackInAnyOrder) {

@@ -393,7 +393,9 @@ TEST_F(SessionDeaf, AGreatBodyTakesNoMoreThanItsShare) {
 TEST(SessionDeafCrowd, LeavesSendMemoryToTheOthers) {
   for (const size_t size : {size_t{100}, size_t{3900}, size_t{9000}}) {
     WorldOptions options = small_queues();
-    options.blocks = 256;
+    options.server_tcp.send_chunks = 256;  // 1 MiB
+    options.blocks = 128;
+    options.tick = 100us;
     World world(options);
     std::vector<std::unique_ptr<Client>> crowd;
     Client other(world);
@@ -402,7 +404,7 @@ TEST(SessionDeafCrowd, LeavesSendMemoryToTheOthers) {
     other.declare(1, "q");
     other.declare(1, "r");
     const std::string body(size, 'x');
-    for (unsigned i = 0; i < 60; i++) {
+    for (unsigned i = 0; i < 40; i++) {
       crowd.push_back(std::make_unique<Client>(world));
       crowd.back()->open();
       crowd.back()->open_channel(1);
@@ -410,7 +412,7 @@ TEST(SessionDeafCrowd, LeavesSendMemoryToTheOthers) {
       crowd.back()->stream().reads = false;
     }
     unsigned published = 0;
-    for (unsigned round = 0; round < 40; round++) {
+    for (unsigned round = 0; round < 20; round++) {
       for (size_t octets = 0; octets < 200000; octets += size + 100, published++) other.publish(1, "", "q", body);
       world.settle();
     }
