@@ -30,7 +30,7 @@ lib = $(B)/lib/lib$(subst /,_,$(1)).a
 libs = $(call lib,$(1)) $(foreach l,$(call may_use,$(1)),$(call lib,$(l)))
 
 # A layer's own sources; a program's main stands in a file of its own, which goes into no library.
-MAINS := dpdk-app/main.cc control/talariactl.cc
+MAINS := dpdk-app/main.cc dpdk-app/talaria_load.cc control/talariactl.cc
 sources = $(filter-out $(MAINS),$(wildcard $(1)/*.cc))
 objects = $(patsubst %.cc,$(B)/%.o,$(call sources,$(1)))
 
@@ -43,7 +43,7 @@ $(B)/core/%.o: EXTRA := -fno-exceptions
 $(B)/dpdk-app/%.o: EXTRA = -fno-exceptions $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB -DALLOW_EXPERIMENTAL_API
 $(B)/control/%.o: EXTRA := -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
 # Where libraries that throw are used: command line, log, control thread.
-$(patsubst %,$(B)/dpdk-app/%.o,main options log control_thread): EXTRA = $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
+$(patsubst %,$(B)/dpdk-app/%.o,main options log control_thread talaria_load load_options load_broker): EXTRA = $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
 # Most of a test's compile time is the optimizer's, and tests hold what they test in libraries that are optimized.
 $(B)/tests/unit/%.o: EXTRA := -O0
 $(B)/tests/unit/dpdk-app/%.o: EXTRA = -O0 $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -DSPDLOG_COMPILED_LIB
@@ -67,6 +67,11 @@ $(B)/bin/talariad: $(B)/dpdk-app/main.o $(call libs,dpdk-app)
 	@echo "  LD    $@"
 	@$(CXX) -o $@ $^ $(LDFLAGS_ALL) $(DPDK_LIBS) $(CONTROL_LIBS)
 
+$(B)/bin/talaria-load: $(B)/dpdk-app/talaria_load.o $(call libs,dpdk-app)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CXX) -o $@ $^ $(LDFLAGS_ALL) $(DPDK_LIBS) $(CONTROL_LIBS)
+
 $(B)/bin/talariactl: $(B)/control/talariactl.o
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
@@ -76,14 +81,14 @@ $(B)/bin/talariactl: $(B)/control/talariactl.o
 .PHONY: all programs
 all: deps ## build the broker and its command-line tool
 	@$(MAKE) --no-print-directory programs
-programs: $(B)/bin/talariad $(B)/bin/talariactl
+programs: $(B)/bin/talariad $(B)/bin/talariactl $(B)/bin/talaria-load
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
 # tests/unit mirrors the layers: tests/unit/tcp/*.cc tests core/tcp and links only what core/tcp may use.
 unit_dir = tests/unit/$(patsubst core/%,%,$(1))
 unit_program = $(B)/tests/unit_$(subst /,_,$(patsubst core/%,%,$(1)))
 unit_objects = $(patsubst %.cc,$(B)/%.o,$(wildcard $(call unit_dir,$(1))/*.cc))
-TESTED_LAYERS := $(foreach l,$(CORE_LAYERS) control dpdk-app,$(if $(wildcard $(call unit_dir,$(l))/*.cc),$(l)))
+TESTED_LAYERS := $(foreach l,$(CORE_LAYERS) load control dpdk-app,$(if $(wildcard $(call unit_dir,$(l))/*.cc),$(l)))
 UNIT_PROGRAMS := $(foreach l,$(TESTED_LAYERS),$(call unit_program,$(l)))
 
 define unit_test_program
@@ -187,8 +192,8 @@ interop: all deps-tests ## stock clients of seven languages against the broker i
 	@scripts/run-interop $(LAB_OPTIONS)
 
 # ---- check ----------------------------------------------------------------------------------------------------------
-CHECKED := $(shell find core control dpdk-app tests -name '*.cc' -o -name '*.h' 2>/dev/null | sort)
-TIDY_STAMPS := $(patsubst %.cc,$(B)/tidy/%.stamp,$(filter core/%.cc control/%.cc dpdk-app/%.cc,$(CHECKED)))
+CHECKED := $(shell find core load control dpdk-app tests -name '*.cc' -o -name '*.h' 2>/dev/null | sort)
+TIDY_STAMPS := $(patsubst %.cc,$(B)/tidy/%.stamp,$(filter core/%.cc load/%.cc control/%.cc dpdk-app/%.cc,$(CHECKED)))
 
 .PHONY: check layers format tidy
 check: layers format tidy ## who includes whom, format, clang-tidy
@@ -214,6 +219,7 @@ PREFIX ?= /usr/local
 install: all ## programs, systemd unit and host scripts below PREFIX (and DESTDIR)
 	install -D -m 755 $(B)/bin/talariad $(DESTDIR)$(PREFIX)/sbin/talariad
 	install -D -m 755 $(B)/bin/talariactl $(DESTDIR)$(PREFIX)/bin/talariactl
+	install -D -m 755 $(B)/bin/talaria-load $(DESTDIR)$(PREFIX)/bin/talaria-load
 	install -D -m 755 scripts/setup-host $(DESTDIR)$(PREFIX)/libexec/talaria/scripts/setup-host
 	install -D -m 755 scripts/bind-nic $(DESTDIR)$(PREFIX)/libexec/talaria/scripts/bind-nic
 	install -D -m 644 hugepages.conf $(DESTDIR)$(PREFIX)/libexec/talaria/hugepages.conf

@@ -15,6 +15,7 @@
 #include "core/base/check.h"
 #include "core/base/version.h"
 #include "dpdk-app/log.h"
+#include "dpdk-app/mesh_link.h"
 
 namespace talaria::app {
 namespace {
@@ -48,17 +49,6 @@ void fill_with_random(std::span<uint8_t> bytes) {
     if (filled > 0) bytes = bytes.subspan(static_cast<size_t>(filled));
   }
 }
-
-// The control plane's end of a worker's pair of mailboxes.
-class MeshLink final : public control::WorkerLink {
- public:
-  explicit MeshLink(worker::ControlLane& lane) : lane_(lane) {}
-  bool send(const worker::ControlCommand& command) override { return lane_.commands.push(command); }
-  bool receive(worker::ControlReport& report) override { return lane_.reports.pop(report); }
-
- private:
-  worker::ControlLane& lane_;
-};
 
 class LinkWatch {
  public:

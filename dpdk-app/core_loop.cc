@@ -36,7 +36,9 @@ void CoreLoop::run() {
     }
     // One reading a turn: the end of this turn is the beginning of the next, but for sleeps.
     const base::Time end = clock.now();
-    counters.longest_turn_ns.raise_to(static_cast<uint64_t>((end - now).count()));
+    const auto length = static_cast<uint64_t>((end - now).count());
+    counters.longest_turn_ns.raise_to(length);
+    turn_lengths.record(length);
     now = end;
     if (busy) {
       idle.on_busy();

@@ -2,6 +2,7 @@
 // the worker's lcore until the worker takes a Stop command.
 #pragma once
 
+#include "core/base/histogram.h"
 #include "core/worker/worker.h"
 #include "dpdk-app/spread.h"
 #include "dpdk-app/tsc_clock.h"
@@ -13,6 +14,7 @@ struct CoreLoop {
   const SpreadTrunk* trunk = nullptr;  // worker 0's device if it serves other workers as well
   TscClock clock;
   bool may_sleep = false;
+  base::FineHistogram turn_lengths;  // every turn, sleeps left out; any thread reads
 
   // Blocks every signal for this thread, then turns.
   void run();

@@ -54,6 +54,34 @@ TEST(HistogramSum, AddsWorkersTogether) {
   EXPECT_EQ(sum.max(), 1000u);
 }
 
+TEST(FineHistogram, EdgesAreWithinOnePercent) {
+  for (uint64_t value = 1; value < (uint64_t{1} << 39); value = value * 17 / 16 + 1) {
+    uint64_t edge = FineHistogram::upper_edge(FineHistogram::bucket_of(value));
+    ASSERT_GE(edge, value);
+    ASSERT_LE(static_cast<double>(edge - value), 0.0079 * static_cast<double>(value) + 0.5) << value;
+  }
+}
+
+TEST(HistogramSum, WhatWasThereBeforeIsTakenOut) {
+  auto histogram = std::make_unique<FineHistogram>();
+  histogram->record(1'000'000, 3);
+  FineHistogramSum before;
+  before.add(*histogram);
+  histogram->record(100, 97);
+  histogram->record(5000, 3);
+  FineHistogramSum sum;
+  sum.add(*histogram);
+  sum.subtract(before);
+  EXPECT_EQ(sum.total(), 100u);
+  EXPECT_EQ(sum.percentile(0.97), 100u);
+  EXPECT_NEAR(static_cast<double>(sum.max()), 5000, 40) << "the greater one was before";
+  histogram->record(2'000'000);
+  FineHistogramSum later;
+  later.add(*histogram);
+  later.subtract(before);
+  EXPECT_EQ(later.max(), 2'000'000u);
+}
+
 TEST(HistogramSum, NothingRecordedIsZero) { EXPECT_EQ(HistogramSum{}.percentile(0.99), 0u); }
 
 }  // namespace
