@@ -157,6 +157,7 @@ class Session {
     }
     outcome.failed |= ramp.knee() == 0;
     outcome.chosen.knee = ramp.knee();
+    for (load::Report& report : outcome.reports) report.knee = ramp.knee();
     std::sort(outcome.reports.begin(), outcome.reports.end(),
               [](const load::Report& a, const load::Report& b) { return a.plan.rate < b.plan.rate; });
     return outcome;

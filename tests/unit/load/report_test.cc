@@ -88,5 +88,28 @@ TEST(ReportText, ARowThatIsNotWholeSaysSo) {
   EXPECT_NE(table_row(report).find("NOT WHOLE"), std::string::npos);
 }
 
+TEST(ReportSvg, HasAPointForEachPacedRunAndPercentile) {
+  std::vector<Report> reports(3, example());
+  for (size_t i = 0; i < reports.size(); i++) reports[i].plan.rate = 100'000 * static_cast<double>(i + 1);
+  reports.push_back(example());  // flat out: not in the plot
+  for (Report& report : reports) report.knee = 200'000;
+  reports[2].result.lost = 1;
+  const std::string svg = to_svg(reports, "a < b & c");
+  const auto count = [&](const std::string& what) {
+    size_t found = 0;
+    for (size_t at = svg.find(what); at != std::string::npos; at = svg.find(what, at + 1)) found++;
+    return found;
+  };
+  EXPECT_EQ(count("r=\"3\""), 3u * 4u);
+  EXPECT_EQ(count("<polyline"), 4u);
+  EXPECT_EQ(count("a &lt; b &amp; c"), 1u);
+  EXPECT_EQ(count("knee 200000/s"), 1u);
+  EXPECT_EQ(count("not whole"), 1u);
+  EXPECT_EQ(count("nan"), 0u);
+  EXPECT_EQ(svg.find("</svg>") + 7, svg.size());
+}
+
+TEST(ReportSvg, WithoutPacedRunsSaysSo) { EXPECT_NE(to_svg({}, "none").find("no paced run"), std::string::npos); }
+
 }  // namespace
 }  // namespace talaria::load
