@@ -34,8 +34,8 @@ class Ramp {
     const double rate = *next_;
     (good ? good_ : bad_) = rate;
     if (!good && good_ == 0) {
-      // Not even the first: look below it.
-      next_ = rate / options_.factor >= lowest ? std::optional(rate / options_.factor) : std::nullopt;
+      // Not even the first: look below it, to a sixteenth.
+      next_ = rate / options_.factor >= options_.from / 16 ? std::optional(rate / options_.factor) : std::nullopt;
     } else if (bad_ == 0) {
       next_ = rate >= options_.to ? std::nullopt : std::optional(std::min(rate * options_.factor, options_.to));
     } else {
@@ -52,7 +52,6 @@ class Ramp {
   }
 
  private:
-  static constexpr double lowest = 100;
 
   RampOptions options_;
   uint32_t deliveries_per_message_;
