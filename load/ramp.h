@@ -52,7 +52,6 @@ class Ramp {
   }
 
  private:
-
   RampOptions options_;
   uint32_t deliveries_per_message_;
   std::optional<double> next_;
