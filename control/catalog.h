@@ -136,6 +136,7 @@ struct Consumer {
 };
 
 struct Channel {
+  std::shared_ptr<const broker::ChannelCounters> counters;  // its worker's
   uint32_t prefetch = 0;
   uint32_t global_prefetch = 0;
   bool confirms = false;

@@ -115,7 +115,7 @@ std::span<const std::string_view> columns_of(std::string_view verb) {
         "segment_size"}},
       {"list_channels",
        {"pid", "connection", "name", "number", "user", "vhost", "transactional", "confirm", "consumer_count",
-        "prefetch_count", "global_prefetch_count"}},
+        "messages_unacknowledged", "messages_unconfirmed", "prefetch_count", "global_prefetch_count"}},
       {"list_consumers",
        {"queue_name", "channel_pid", "consumer_tag", "ack_required", "exclusive", "prefetch_count", "active",
         "arguments"}},
@@ -229,6 +229,8 @@ json list_channels(const Catalog& catalog) {
                       {"transactional", false},
                       {"confirm", channel.confirms},
                       {"consumer_count", channel.consumers.size()},
+                      {"messages_unacknowledged", channel.counters ? channel.counters->unacknowledged.value() : 0},
+                      {"messages_unconfirmed", channel.counters ? channel.counters->unconfirmed.value() : 0},
                       {"prefetch_count", channel.prefetch},
                       {"global_prefetch_count", channel.global_prefetch}});
   return rows;

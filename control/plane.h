@@ -212,7 +212,7 @@ class Plane {
   void note(Connection& connection, broker::ChannelChanged& notice);
   void note(Connection& connection, broker::ConsumerAdded& notice);
   void note(Connection& connection, broker::ConsumerRemoved& notice);
-  bool password_holds(const std::string& user, const std::string& password) const;
+  bool password_holds(const std::string& name, const std::string& password) const;
   std::optional<broker::Refusal> refused(const Connection& connection, broker::Access access, bool exchange,
                                          std::string_view name) const;
   std::optional<broker::Refusal> refused_any(const Connection& connection, bool exchange, std::string_view name) const;

@@ -111,7 +111,9 @@ Plane::Body Plane::close_connection_of(const broker::SessionAddress& session) {
 }
 
 void Plane::note(Connection& connection, broker::ChannelOpened& notice) {
-  connection.channels.insert_or_assign(notice.channel, Channel{});
+  Channel channel;
+  channel.counters = std::move(notice.counters);
+  connection.channels.insert_or_assign(notice.channel, std::move(channel));
 }
 
 void Plane::note(Connection& connection, broker::ChannelClosed& notice) {

@@ -190,7 +190,7 @@ constexpr Listing listings[] = {
     {"list_bindings", "bindings of a vhost", true,
      "source_name source_kind destination_name destination_kind routing_key arguments"},
     {"list_connections", "connections", false, "user peer_host peer_port state"},
-    {"list_channels", "channels", false, "pid user consumer_count prefetch_count"},
+    {"list_channels", "channels", false, "pid user consumer_count messages_unacknowledged"},
     {"list_consumers", "consumers of a vhost", true,
      "queue_name channel_pid consumer_tag ack_required prefetch_count active arguments"},
     {"list_users", "accounts and their tags", false, "user tags"},

@@ -6,10 +6,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "core/base/counters.h"
 #include "core/base/field.h"
 #include "core/broker/address.h"
 #include "core/broker/topology.h"
@@ -84,8 +86,15 @@ struct Reauthenticate {
 };
 
 // Notices: no answer. They feed list_channels and list_consumers.
+
+// Of one channel. Written by its worker only, read by anyone; goes with the last who holds it.
+struct ChannelCounters {
+  base::Counter unacknowledged;  // deliveries the client has not settled, a gauge
+  base::Counter unconfirmed;     // publishes not yet answered with a confirm, a gauge
+};
 struct ChannelOpened {
   uint16_t channel = 0;
+  std::shared_ptr<const ChannelCounters> counters = {};
 };
 struct ChannelClosed {
   uint16_t channel = 0;

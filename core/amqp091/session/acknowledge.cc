@@ -93,6 +93,7 @@ void settle(Channel& channel, const Unacked& delivery, broker::Outcome outcome) 
   Shared& shared = *connection.shared;
   shared.engine.settle({delivery.queue, delivery.entry, outcome});
   connection.info->unacknowledged.subtract();
+  channel.counters->unacknowledged.subtract();
   switch (outcome) {
     case broker::Outcome::acknowledged: shared.counters.messages_acknowledged.add(); break;
     case broker::Outcome::requeued: shared.counters.messages_requeued.add(); break;

@@ -23,6 +23,7 @@
 #include "core/broker/address.h"
 #include "core/broker/message_pool.h"
 #include "core/broker/operations.h"
+#include "core/broker/requests.h"
 
 namespace talaria::broker {
 class Exchange;
@@ -93,6 +94,7 @@ struct Channel {
   Connection& connection;
   const uint16_t number;
   const uint32_t incarnation;
+  const std::shared_ptr<broker::ChannelCounters> counters = std::make_shared<broker::ChannelCounters>();
 
   // ---- publishing ----
   Publishing publishing;

@@ -322,6 +322,7 @@ void on_event(Shared& shared, const broker::Got& event) {
   if (event.entry) {
     channel->unacked.push(tag, event.entry, event.queue, Unacked::got);
     connection.info->unacknowledged.add();
+    channel->counters->unacknowledged.add();
   }
   write_get_ok(*channel, *event.message, tag, event.redelivered, event.remaining);
   shared.pool.release(event.message);

@@ -163,6 +163,7 @@ void hand_on(Consumer& consumer, const broker::Deliver& delivery) {
     channel.counted++;
     channel.unacked.push(tag, delivery.entry, delivery.queue, consumer.number);
     connection.info->unacknowledged.add();
+    channel.counters->unacknowledged.add();
   }
   shared.counters.messages_delivered.add();
   shared.counters.frames_out.add(count_frames(connection, *delivery.message));

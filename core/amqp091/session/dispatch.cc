@@ -66,7 +66,7 @@ void open_channel(Connection& connection, uint16_t number, Bytes payload) {
   shared.counters.channels_open.add();
   connection.info->channels.add();
   connection.output.method(number, wire::channel::OpenOk{});
-  notify(connection, broker::ChannelOpened{number});
+  notify(connection, broker::ChannelOpened{number, connection.channels[number].channel->counters});
 }
 
 void on_flow(Channel& channel, const wire::channel::Flow& method) {

@@ -121,6 +121,7 @@ void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory)
   if (mandatory) write_return(channel, *message, ReplyCode::no_route);
   if (channel.confirms.selected()) {
     channel.confirms.begin(0);
+    channel.counters->unconfirmed.add();
     shared.confirming.add(channel, channel.confirming_listed);
   }
   shared.pool.release(message);
@@ -163,7 +164,10 @@ bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
       return false;
     }
     uint64_t sequence = 0;
-    if (channel.confirms.selected()) sequence = channel.confirms.begin(static_cast<uint32_t>(queues.size()));
+    if (channel.confirms.selected()) {
+      sequence = channel.confirms.begin(static_cast<uint32_t>(queues.size()));
+      channel.counters->unconfirmed.add();
+    }
     shared.engine.publish(queues, message, channel.address(), sequence);
   }
   shared.counters.messages_published.add();
@@ -350,6 +354,7 @@ void flush_confirms(Channel& channel) {
     connection.output.commit(refused ? wire::emit_nack(out, channel.number, sequence, count > 1)
                                      : wire::emit_ack(out, channel.number, sequence, count > 1));
     (refused ? shared.counters.messages_refused : shared.counters.messages_confirmed).add(count);
+    channel.counters->unconfirmed.subtract(count);
     shared.counters.frames_out.add();
     return true;
   });

@@ -179,7 +179,10 @@ TEST_F(ControlSocketTest, TopologyIsListedAndChanged) {
 TEST_F(ControlSocketTest, ConnectionsChannelsAndConsumersAreListedAndClosed) {
   auto client = open(1);
   auto declared = std::get<broker::QueueDeclared>(ask(client, queue("q")));
-  notify(client, broker::ChannelOpened{3});
+  auto counters = std::make_shared<broker::ChannelCounters>();
+  counters->unacknowledged.set(5);
+  counters->unconfirmed.set(6);
+  notify(client, broker::ChannelOpened{3, counters});
   broker::ConsumerAdded added;
   added.channel = 3;
   added.queue = declared.queue;
@@ -192,7 +195,10 @@ TEST_F(ControlSocketTest, ConnectionsChannelsAndConsumersAreListedAndClosed) {
   EXPECT_EQ(connection["state"], "blocked");
   EXPECT_EQ(connection["recv_oct"], 77);
   EXPECT_EQ(connection["channels"], 1);
-  EXPECT_EQ(result_of_verb({{"command", "list_channels"}})[0]["pid"], "<1.1.1.3>");
+  json channels = result_of_verb({{"command", "list_channels"}});
+  EXPECT_EQ(channels[0]["pid"], "<1.1.1.3>");
+  EXPECT_EQ(channels[0]["messages_unacknowledged"], 5);
+  EXPECT_EQ(channels[0]["messages_unconfirmed"], 6);
   json consumers = result_of_verb({{"command", "list_consumers"}});
   ASSERT_EQ(consumers.size(), 1u);
   EXPECT_EQ(consumers[0]["queue_name"], "q");

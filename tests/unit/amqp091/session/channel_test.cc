@@ -488,6 +488,43 @@ TEST_F(SessionChannel, PriorityIsTakenFromTheArguments) {
   for (unsigned i = 0; i < 10; i++) client.expect_delivery(1, "high", i + 1);
 }
 
+TEST_F(SessionChannel, CountersTellWhatIsOpenOnIt) {
+  std::shared_ptr<const broker::ChannelCounters> counters;
+  for (const broker::Request& request : world.control.asked)
+    if (const auto* opened = std::get_if<broker::ChannelOpened>(&request.body)) counters = opened->counters;
+  ASSERT_TRUE(counters);
+
+  client.send(1, wire::confirm::Select{});
+  client.expect<wire::confirm::SelectOk>(1);
+  client.publish(1, "", "q", "w");  // after this one the exchange is known
+  world.settle();
+  client.publish(1, "", "q", "x");
+  client.publish(1, "", "nobody", "x");
+  // Half a turn: what came in was read, and nothing has answered yet.
+  world.client.transmit(world.now);
+  world.server.receive(world.now);
+  for (const tcp::Event& event : world.server.stack.events())
+    if (event.readable) world.sessions.on_readable(event.id, world.now);
+  world.server.stack.clear_events();
+  EXPECT_EQ(counters->unconfirmed.value(), 2u);
+  world.settle();
+  EXPECT_EQ(counters->unconfirmed.value(), 0u);
+
+  client.publish(1, "", "q", "y");
+  world.settle();
+  client.send(1, wire::basic::Get{.queue = "q"});
+  client.send(1, wire::basic::Consume{.queue = "q", .consumer_tag = "c"});
+  world.settle();
+  EXPECT_EQ(counters->unacknowledged.value(), 3u) << "one got, two delivered";
+  client.send(1, wire::basic::Ack{.delivery_tag = 2, .multiple = true});
+  world.settle();
+  EXPECT_EQ(counters->unacknowledged.value(), 1u);
+  client.send(1, wire::channel::Close{});
+  world.settle();
+  EXPECT_EQ(counters->unacknowledged.value(), 0u);
+  EXPECT_EQ(counters->unconfirmed.value(), 0u);
+}
+
 TEST_F(SessionChannel, NoticesTellTheControlPlaneWhatThereIs) {
   client.send(1, wire::basic::Qos{.prefetch_count = 7});
   client.expect<wire::basic::QosOk>(1);
