@@ -9,6 +9,9 @@ namespace {
 
 // Deliveries between two looks at who can still take some: a connection whose send buffer filled has paused by then.
 constexpr uint32_t deliveries_per_round = 128;
+// Reports that wait for room in the mailbox: above that requests wait with their sessions, which bound them, and
+// commands, each of which may want a report of its own, in their mailbox.
+constexpr size_t reports_max = 256;
 // Events may lead to more events (an answer lets a connection go on, whose next method asks a queue again).
 constexpr int event_rounds_max = 64;
 
@@ -38,7 +41,7 @@ Worker::Worker(const WorkerConfig& config, net::Device& device, Mesh& mesh)
   CHECK(stack_.listen(config.amqp_port));
   events_.reserve(4 * config.deliveries_per_turn);
   peer_deliveries_.reserve(config.peer_messages_per_turn);
-  reports_.reserve(64);
+  reports_.reserve(reports_max + config.commands_per_turn + 2);
 }
 
 Worker::~Worker() {
@@ -74,6 +77,7 @@ bool Worker::take_commands(base::Time now) {
   ControlLane& lane = mesh_.control(config_.index);
   ControlCommand command;
   size_t taken = 0;
+  if (reports_.size() >= reports_max) return false;
   while (taken < config_.commands_per_turn && lane.commands.pop(command)) {
     taken++;
     std::visit([&](const auto& one) { on_command(one, now); }, command);
@@ -231,7 +235,10 @@ void Worker::share_neighbors() {
 }
 
 void Worker::send_reports() {
-  for (broker::Request* request : sessions_.take_requests()) reports_.push_back(Asked{request});
+  const size_t room = reports_max - std::min(reports_max, reports_.size());
+  const std::vector<broker::Request*> requests = sessions_.take_requests(room);
+  for (broker::Request* request : requests) reports_.push_back(Asked{request});
+  left_over_ |= requests.size() == room;
   if (applied_ != applied_reported_) {
     reports_.push_back(Applied{applied_});
     applied_reported_ = applied_;

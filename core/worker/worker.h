@@ -111,7 +111,7 @@ class Worker {
   broker::Engine engine_;
   amqp091::session::Sessions sessions_;
 
-  std::vector<ControlReport> reports_;            // not yet in the mailbox
+  std::vector<ControlReport> reports_;            // not yet in the mailbox, for want of room
   std::vector<broker::Event> events_;             // being passed on; swapped with the outbox's
   std::vector<broker::Deliver> peer_deliveries_;  // a run of them, on its way from a mailbox to the sessions
   uint64_t applied_ = 0;                          // the newest topology change here

@@ -262,7 +262,6 @@ void take_apart(Connection& connection) {
   if (connection.stage != Stage::closing || !connection.ending.empty() || connection.asked_token != 0) return;
   if (connection.opened) {
     // Exclusive queues are gone before close-ok says so.
-    connection.close_asked = true;
     Pending pending;
     pending.what = Awaited::close_connection;
     return ask(connection, std::move(pending), broker::CloseConnection{});

@@ -42,6 +42,7 @@ struct Config {
   uint64_t message_size_max = 128u << 20;    // octets of a body
   uint32_t consumers_per_channel = 65535;    // at most 65535
   uint32_t confirms_outstanding = 1u << 17;  // per channel; a publisher that is further ahead is not read
+  uint32_t notices_waiting = 64;             // per connection, for the control plane; one with more is not read
   uint32_t permissions_remembered = 256;     // per connection
 
   // ---- one turn -----------------------------------------------------------------------------------------------------

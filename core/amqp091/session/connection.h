@@ -156,6 +156,7 @@ struct Connection {
   Stage stage = Stage::vacant;
   bool stalled = false;       // waits for room
   bool answer_waits = false;  // the next frame wants an answer, and the output is full
+  bool notices_wait = false;  // the control plane has more of its notices to come than it may
   bool paused = false;        // its consumers are, until the output is not full any more
   bool got_input = false;     // since the last tick
   uint16_t channel_max = 0;
@@ -175,7 +176,6 @@ struct Connection {
   uint32_t last_generation = 0;
   bool peer_finished = false;    // nothing comes after what is unread
   bool opened = false;           // the control plane counts it: CloseConnection is due
-  bool close_asked = false;      // and has been asked
   bool owes_close_ok = false;    // the peer closed
   bool awaits_close_ok = false;  // we closed
   bool answered_close = false;   // and so did the peer at the same time
@@ -196,6 +196,7 @@ struct Connection {
   std::vector<std::unique_ptr<Channel>> ending;
   std::deque<Asked> asked;  // the first one is under way when `asked_token` is not 0
   uint64_t asked_token = 0;
+  uint32_t notices = 0;  // not yet on their way
   std::vector<Permission> permissions;
   uint64_t permissions_epoch = 0;
   BulkSettlement bulk;
@@ -205,7 +206,7 @@ struct Connection {
   // Its frames are looked at.
   bool reads() const {
     return stage == Stage::closing || stage == Stage::refused ||
-           (pending.what == Awaited::nothing && !stalled && !answer_waits && bulk.incarnation == 0);
+           (pending.what == Awaited::nothing && !stalled && !answer_waits && !notices_wait && bulk.incarnation == 0);
   }
   bool before_open() const { return stage < Stage::open; }
   Channel* channel(uint16_t number) const {
@@ -264,8 +265,11 @@ void ask_for_ending(Connection& connection, Channel& channel, Body&& body) {
 }
 template <class Body>
 void notify(Connection& connection, Body&& body) {
-  if (connection.opened && !connection.close_asked)
-    connection.shared->requests.push_back(make_request(connection, std::forward<Body>(body)).release());
+  // A connection that ends takes everything along that there was to tell of.
+  if (connection.stage != Stage::open) return;
+  Shared& shared = *connection.shared;
+  shared.requests.push_back(make_request(connection, std::forward<Body>(body)).release());
+  if (++connection.notices >= shared.config.notices_waiting) connection.notices_wait = true;
 }
 
 // `what` of a method on a channel.

@@ -95,7 +95,8 @@ void end_consumer(Consumer& consumer) {
     give_back(*channel.connection.shared, delivery);
     return true;
   });
-  notify(channel.connection, broker::ConsumerRemoved{channel.number, std::string(consumer.tag())});
+  // A channel that ends took its consumers along.
+  if (!channel.ending) notify(channel.connection, broker::ConsumerRemoved{channel.number, std::string(consumer.tag())});
   channel.remove_consumer(consumer);
 }
 

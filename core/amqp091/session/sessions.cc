@@ -255,7 +255,25 @@ void Sessions::on_answer(broker::Answer&& answer, base::Time now) {
 
 void Sessions::on_permissions_changed() { shared_->permissions_epoch++; }
 
-std::vector<broker::Request*> Sessions::take_requests() { return std::exchange(shared_->requests, {}); }
+std::vector<broker::Request*> Sessions::take_requests(size_t most) {
+  Shared& shared = *shared_;
+  std::vector<broker::Request*> taken;
+  if (shared.requests.size() <= most) {
+    taken.swap(shared.requests);
+  } else {
+    const auto end = shared.requests.begin() + static_cast<std::ptrdiff_t>(most);
+    taken.assign(shared.requests.begin(), end);
+    shared.requests.erase(shared.requests.begin(), end);
+  }
+  for (const broker::Request* request : taken) {
+    if (request->token != 0) continue;
+    Connection* connection = find_connection(shared, request->from.session);
+    if (connection == nullptr) continue;
+    connection->notices--;
+    if (connection->notices == 0 && std::exchange(connection->notices_wait, false)) go_on(*connection);
+  }
+  return taken;
+}
 
 void Sessions::close_session(broker::SessionId session, std::string_view text, base::Time now) {
   shared_->now = now;

@@ -21,6 +21,7 @@
 // made (cold); publish, deliver, acknowledge and confirm allocate nothing once their rings have grown.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -79,8 +80,9 @@ class Sessions {
   void on_answer(broker::Answer&& answer, base::Time now);
   // What sessions have learnt about permissions is void. (Changes of topology show in Engine::topology_epoch.)
   void on_permissions_changed();
-  // Requests made since the last call, in the order they were made. They pass: the caller deletes them.
-  std::vector<broker::Request*> take_requests();
+  // Requests that wait, in the order they were made. They pass: the caller deletes them. How many may wait is bounded:
+  // a connection is not read beyond Config::notices_waiting, and asks one question at a time.
+  std::vector<broker::Request*> take_requests(size_t most = SIZE_MAX);
   // An operator ends this connection: connection.close 320 with the text. A session that is gone is ignored.
   void close_session(broker::SessionId session, std::string_view text, base::Time now);
   // connection.close 320 to everybody, and new connections are refused. `drained` when the last session has gone.

@@ -81,6 +81,40 @@ TEST_P(WorkerPressure, WhoDoesNotKnowBlockedIsNotTold) {
   EXPECT_TRUE(cluster.run_until([&] { return q.counters->enqueued.value() == written; }));
 }
 
+// The control plane takes nothing for a while: who asks it, or tells it much, waits; who needs it not goes on.
+TEST(WorkerReports, AControlPlaneThatIsBehindHoldsUpOnlyThoseWhoNeedIt) {
+  Cluster cluster;
+  constexpr size_t crowd = 40, each = 200;
+  std::vector<AmqpClient*> busy;
+  for (size_t i = 0; i < crowd; i++) busy.push_back(&cluster.open());
+  AmqpClient& client = cluster.open();
+  client.send(1, queue::Declare{.queue = "q"});
+  cluster.await<queue::DeclareOk>(client);
+  client.consume(1, "q", "c", true);
+  cluster.await<basic::ConsumeOk>(client);
+  client.publish(1, "", "q", "allowed");
+  EXPECT_EQ(cluster.await<basic::Deliver>(client).body, "allowed");
+
+  cluster.control_held = true;
+  const uint64_t before = cluster.worker().sessions().counters().frames_in.value();
+  for (AmqpClient* one : busy)
+    for (size_t i = 0; i < each; i++) one->send(1, basic::Qos{.prefetch_count = static_cast<uint16_t>(i)});
+  cluster.run(10ms);
+  // The mailbox, what stands before it, and what each of them may have waiting.
+  const uint64_t taken = cluster.worker().sessions().counters().frames_in.value() - before;
+  EXPECT_GE(taken, 1024u + 256);
+  EXPECT_LE(taken, 1024u + 256 + crowd * 64);
+  client.publish(1, "", "q", "quick");
+  EXPECT_EQ(cluster.await<basic::Deliver>(client).body, "quick");
+  // Commands wait as well when reports do.
+  for (uint64_t token = 1; token <= 500; token++) cluster.control.send(0, PurgeQueue{token, {}});
+
+  cluster.control_held = false;
+  for (AmqpClient* one : busy)
+    for (size_t i = 0; i < each; i++) cluster.await<basic::QosOk>(*one);
+  EXPECT_TRUE(cluster.run_until([&] { return cluster.control.purged.size() == 500; }));
+}
+
 INSTANTIATE_TEST_SUITE_P(Workers, WorkerPressure, ::testing::Values(WorkerIndex{1}, WorkerIndex{2}),
                          [](const auto& one) { return "of" + std::to_string(one.param); });
 

@@ -164,6 +164,69 @@ TEST(SessionPressure, BlockedSaysWhoIsBehind) {
   EXPECT_EQ(world.control.counters("far").ready.value(), 5000u);
 }
 
+// Notices need no answer: nothing but this bound keeps a client from making them faster than they are taken.
+TEST(SessionPressure, WhoMakesMoreNoticesThanAreTakenIsNotRead) {
+  World world;
+  Client busy(world), other(world);
+  for (Client* client : {&busy, &other}) {
+    client->open();
+    client->open_channel(1);
+    client->declare(1, "q");
+  }
+  other.consume(1, "q", "c", true);
+  other.publish(1, "", "q", "allowed");
+  EXPECT_EQ(other.expect_delivery(1, "c", 1), "allowed");
+  world.control_silent = true;
+  for (unsigned i = 0; i < 1000; i++) {
+    busy.send(1, wire::basic::Qos{.prefetch_count = static_cast<uint16_t>(i)});
+    busy.send(static_cast<uint16_t>(2 + i), wire::channel::Open{});
+  }
+  world.settle();
+  std::vector<broker::Request*> waiting = world.sessions.take_requests();
+  EXPECT_EQ(waiting.size(), 64u);
+  for (broker::Request* request : waiting) {
+    EXPECT_EQ(request->token, 0u);
+    delete request;
+  }
+  world.settle();
+  waiting = world.sessions.take_requests(10);
+  EXPECT_EQ(waiting.size(), 10u) << "it went on when they were taken";
+  for (broker::Request* request : waiting) delete request;
+  other.publish(1, "", "q", "x");
+  EXPECT_EQ(other.expect_delivery(1, "c", 2), "x");
+  world.control_silent = false;
+  for (unsigned i = 0; i < 1000; i++) {
+    busy.expect<wire::basic::QosOk>(1);
+    busy.expect<wire::channel::OpenOk>(static_cast<uint16_t>(2 + i));
+  }
+  EXPECT_EQ(world.control.count_asked<broker::ChannelChanged>() + world.control.count_asked<broker::ChannelOpened>(),
+            2u + 2000 - 74);
+}
+
+// The control plane would take the removal for that of the next channel's consumer.
+TEST(SessionPressure, AChannelThatEndsTakesItsConsumersAlongWithoutAWord) {
+  World world;
+  Client client(world);
+  client.open();
+  client.open_channel(1);
+  client.declare(1, "q");
+  client.declare(1, "far");
+  client.consume(1, "q", "c");
+  client.consume(1, "far", "d");
+  client.send(1, wire::channel::Close{});
+  client.expect<wire::channel::CloseOk>(1);
+  EXPECT_EQ(world.control.count_asked<broker::ChannelClosed>(), 1u);
+  EXPECT_EQ(world.control.count_asked<broker::ConsumerRemoved>(), 0u);
+  client.open_channel(1);
+  client.consume(1, "q", "c");
+  client.send(1, wire::basic::Cancel{.consumer_tag = "c"});
+  client.expect<wire::basic::CancelOk>(1);
+  EXPECT_EQ(world.control.count_asked<broker::ConsumerRemoved>(), 1u);
+  client.send(0, wire::connection::Close{});
+  client.expect<wire::connection::CloseOk>(0);
+  EXPECT_EQ(world.control.count_asked<broker::ChannelClosed>(), 1u) << "the connection takes its channels along";
+}
+
 // ---- a client that does not read ------------------------------------------------------------------------------------
 
 // A small server: what one client may pile up, and what there is in all.
