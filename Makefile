@@ -118,6 +118,12 @@ BENCH_OPTIONS ?=
 bench: $(B)/bin/bench ## benchmarks of each layer and of the whole walk; BENCH_OPTIONS=--benchmark_filter=Queue
 	@$(B)/bin/bench $(BENCH_OPTIONS)
 
+LOAD_OPTIONS ?=
+
+.PHONY: load
+load: all ## the broker measured with talaria-load: results, table and plot in bench-results/load; LOAD_OPTIONS='--runs 5'
+	@scripts/load-suite $(LOAD_OPTIONS)
+
 .PHONY: unit
 unit: $(UNIT_PROGRAMS) ## unit tests, one program a layer
 	@scripts/run-tests $(UNIT_PROGRAMS)

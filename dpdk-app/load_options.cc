@@ -67,7 +67,8 @@ void CommandLine::declare() {
 
   const char* what = "What is sent";
   number("--producers", plan.producers, "Connections that publish", what);
-  number("--consumers", plan.consumers, "Connections that consume, at least one a queue", what);
+  number("--consumers", plan.consumers,
+         "Connections that consume; each from one queue, or from several when there are more queues", what);
   number("--queues", plan.queues, "Queues", what);
   text("--exchange", exchange, "TYPE", "default, direct, fanout, topic or headers; but for default it is declared",
        what)

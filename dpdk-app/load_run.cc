@@ -4,6 +4,7 @@
 #include <rte_lcore.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +28,8 @@ constexpr uint16_t amqp_port = 5672;
 // The main thread looks that often: while things are set up, and while they are measured.
 constexpr base::Duration attentive = 50us;
 constexpr base::Duration asleep = 20ms;
+// The load's loop, between two looks while nothing is measured.
+constexpr base::Duration rest = 20us;
 
 void sleep_for(base::Duration duration) {
   const timespec time{0, duration.count()};
@@ -49,13 +52,19 @@ struct SideLoop {
   static int run(void* argument) {
     auto& self = *static_cast<SideLoop*>(argument);
     block_signals();
+    prctl(PR_SET_TIMERSLACK, 1UL);
     base::Time now = self.clock.now();
     while (!self.stop.load(std::memory_order_relaxed)) {
       self.side.receive(now);
       now = self.clock.now();
-      self.side.turn(now);
-      if constexpr (requires { self.side.over(); })
+      const bool busy = self.side.turn(now);
+      if constexpr (requires { self.side.over(); }) {
         if (self.side.over()) break;
+        if (!busy && self.side.may_rest()) {
+          sleep_for(rest);
+          now = self.clock.now();
+        }
+      }
     }
     return 0;
   }

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -198,6 +199,7 @@ std::expected<int, Failure> run(LoadSettings& settings, TscClock clock) {
   auto eal = start_eal(arguments);
   if (!eal) return std::unexpected(eal.error());
   clock.calibrate();
+  prctl(PR_SET_TIMERSLACK, 1UL);  // this thread's sleeps end when they should
 
   base::HashKey key;
   if (getrandom(&key, sizeof key, 0) != sizeof key)

@@ -8,23 +8,45 @@ namespace talaria::load {
 
 namespace wire = amqp091::wire;
 
+namespace {
+
+// A consumer tag is the queue's number, eight digits to the base of 16, 'a' the least.
+constexpr size_t tag_size = 8;
+
+std::string tag_of(uint32_t queue) {
+  std::string tag(tag_size, 'a');
+  for (size_t i = 0; i < tag_size; i++) tag[tag_size - 1 - i] = static_cast<char>('a' + (queue >> (4 * i) & 15));
+  return tag;
+}
+uint32_t queue_of(const uint8_t* tag) {
+  uint32_t queue = 0;
+  for (size_t i = 0; i < tag_size; i++) queue = queue << 4 | static_cast<uint32_t>((tag[i] - 'a') & 15);
+  return queue;
+}
+
+}  // namespace
+
 Consumer::Consumer(Connection& connection, const Plan& plan, uint32_t index, Arrivals& arrivals)
     : connection_(connection),
       plan_(plan),
       arrivals_(arrivals),
       index_(index),
+      queues_(plan.consumers >= plan.queues ? 1 : (plan.queues - index + plan.consumers - 1) / plan.consumers),
       queue_(index % plan.queues),
       order_(plan.shared_queues() ? plan.producers : 0) {}
 
 void Consumer::subscribe() {
   if (plan_.prefetch != 0) connection_.send(the_channel, wire::basic::Qos{.prefetch_count = plan_.prefetch});
-  const std::string queue = plan_.queue_name(queue_);
-  const std::string tag = "consumer-" + std::to_string(index_);
-  wire::basic::Consume consume;
-  consume.queue = queue;
-  consume.consumer_tag = tag;
-  consume.no_ack = plan_.acks == Acks::none;
-  connection_.send(the_channel, consume);
+  for (uint32_t n = 0; n < queues_; n++) {
+    const uint32_t number = (index_ + n * plan_.consumers) % plan_.queues;
+    const std::string queue = plan_.queue_name(number);
+    const std::string tag = tag_of(number);
+    wire::basic::Consume consume;
+    consume.queue = queue;
+    consume.consumer_tag = tag;
+    consume.no_ack = plan_.acks == Acks::none;
+    connection_.send(the_channel, consume);
+  }
 }
 
 uint64_t Consumer::reordered() const {
@@ -48,10 +70,14 @@ struct Consumer::Incoming {
         if (payload.size() < tag_at + 9) return consumer.connection_.fail("a delivery cannot be read");
         consumer.last_tag_ = base::load_be64(payload.data() + tag_at);
         consumer.redelivered_ += payload[tag_at + 8];
+        if (consumer.queues_ > 1) {
+          if (payload[4] != tag_size) return consumer.connection_.fail("a delivery for nobody here");
+          consumer.queue_ = queue_of(payload.data() + 5);
+        }
         consumer.stamped_ = false;
         return;
       }
-      case wire::basic::ConsumeOk::id: consumer.subscribed_ = true; return;
+      case wire::basic::ConsumeOk::id: consumer.subscribed_++; return;
       case wire::basic::Cancel::id: consumer.cancelled_ = true; return;
       default: return;
     }

@@ -1,4 +1,5 @@
-// One consumer: a connection that takes from one queue, hands every message to Arrivals, and acknowledges as planned.
+// One consumer: a connection that takes from a queue, or from several on one channel, hands every message to Arrivals,
+// and acknowledges as planned. Of several queues the consumer tag says which one a message came from.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,10 @@ class Consumer {
   Consumer(Connection& connection, const Plan& plan, uint32_t index, Arrivals& arrivals);
 
   Connection& connection() { return connection_; }
-  uint32_t queue() const { return queue_; }
 
-  // basic.qos and basic.consume; `subscribed` when the broker has answered.
+  // basic.qos and basic.consume of each queue; `subscribed` when the broker has answered all.
   void subscribe();
-  bool subscribed() const { return subscribed_; }
+  bool subscribed() const { return subscribed_ == queues_; }
 
   void read(base::Time now, const Window& window);
   // What came and was not acknowledged, as the plan says. Once a turn.
@@ -37,8 +37,8 @@ class Consumer {
   const Plan& plan_;
   Arrivals& arrivals_;
   uint32_t index_;
-  uint32_t queue_;
-  bool subscribed_ = false;
+  uint32_t queues_;          // how many it takes from
+  uint32_t subscribed_ = 0;  // how many of them the broker has answered
   bool cancelled_ = false;
   uint64_t redelivered_ = 0;
   uint64_t last_tag_ = 0;
@@ -46,6 +46,7 @@ class Consumer {
   uint64_t acknowledged_ = 0;  // the last tag that was
 
   // The message that is coming in.
+  uint32_t queue_;
   uint64_t body_left_ = 0;
   bool stamped_ = false;
   Stamp stamp_;

@@ -79,6 +79,10 @@ class Driver {
   // After that.
   Result result() const;
 
+  // Nothing is being measured: a turn without work may be followed by a moment's sleep, which leaves a shared core to
+  // the control plane.
+  bool may_rest() const { return phase() < Phase::warming || phase() > Phase::draining; }
+
   // ---- any thread
   Phase phase() const { return phase_.load(std::memory_order_acquire); }
   uint64_t published() const { return published_.value(); }
@@ -133,6 +137,7 @@ class Driver {
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Producer>> producers_;
   std::vector<std::unique_ptr<Consumer>> consumers_;
+  uint16_t next_port_ = 1024;
   uint32_t steward_answers_ = 0;  // still to come
   uint32_t ready_ = 0;            // consumers subscribed, then producers ready
   uint32_t gone_ = 0;

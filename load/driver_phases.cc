@@ -13,6 +13,7 @@ namespace {
 
 // Handshakes under way at a time.
 constexpr size_t opening_max = 128;
+constexpr size_t ephemeral_ports = 16'000;
 constexpr base::Duration closing_patience = 2s;
 // How long after the end a copy of what came already is waited for.
 constexpr base::Duration linger = 20ms;
@@ -51,7 +52,10 @@ void Driver::enter(Phase phase, base::Time now) {
 }
 
 std::unique_ptr<Connection> Driver::connect(Place place, base::Time now) {
-  const auto id = stack_.connect(broker_, std::nullopt, now);
+  // There are 16384 ephemeral ports; with more connections all ports are gone through in order.
+  std::optional<uint16_t> port;
+  if (size_t{plan_.producers} + plan_.consumers >= ephemeral_ports) port = next_port_++;
+  auto id = stack_.connect(broker_, port, now);
   CHECK(id.has_value());
   CHECK(id->slot < places_.size());
   places_[id->slot] = place;

@@ -17,6 +17,7 @@ std::optional<uint32_t> parse_number(std::string_view text) {
 constexpr uint32_t body_bytes_max = 16u << 20;
 constexpr uint32_t weight_max = 1000;
 constexpr uint32_t bindings_max = 1'000'000;
+constexpr uint32_t connections_max = 60'000;  // one address has as many ports
 constexpr uint32_t in_patterns_max = 10'000;  // sum of weights: the pattern of sizes is laid out
 
 }  // namespace
@@ -74,9 +75,8 @@ std::string Plan::exchange_name() const {
 std::optional<std::string> find_contradiction(const Plan& plan) {
   if (plan.producers == 0 || plan.consumers == 0 || plan.queues == 0)
     return "there is at least one producer, one consumer and one queue";
-  if (plan.consumers < plan.queues)
-    return "every queue needs a consumer: there are " + std::to_string(plan.queues) + " queues and " +
-           std::to_string(plan.consumers) + " consumer(s)";
+  if (uint64_t{plan.producers} + plan.consumers > connections_max)
+    return "one address has ports for " + std::to_string(connections_max) + " connections";
   if (plan.streams() > streams_max)
     return std::to_string(plan.producers) + " producers to " + std::to_string(plan.queues) +
            " queues are more pairs than " + std::to_string(streams_max);

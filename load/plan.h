@@ -2,7 +2,8 @@
 // cannot be.
 //
 // Producer p publishes over routes p, p + P, p + 2P, ... when there are more routes than producers, else over route
-// p mod R alone. Consumer c takes from queue c mod Q. A route leads to one queue, or (fanout) to all of them.
+// p mod R alone. Consumer c takes from queue c mod Q or, when there are more queues than consumers, from queues c, c +
+// C, c + 2C, ... A route leads to one queue, or (fanout) to all of them.
 #pragma once
 
 #include <cstdint>
