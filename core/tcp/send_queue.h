@@ -62,6 +62,7 @@ class SendMemory {
 
   // The owners that came free since the last call; valid until the next.
   std::span<void* const> take_released();
+  bool has_released() const { return !released_.empty(); }
 
   size_t chunks_free() const { return chunks_.free(); }
   size_t chunks_used() const { return chunks_.used(); }

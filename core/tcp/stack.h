@@ -81,6 +81,7 @@ class Stack {
   // kept for the next visit.
   std::span<const Event> events();
   void clear_events();
+  bool has_events() const { return !events_.empty(); }
   // Closes the turn's input: what was not consumed moves from received packets to the connection's receive buffer, its
   // window shrinks accordingly, and the packets go back.
   void end_input(base::Time now);
@@ -118,6 +119,7 @@ class Stack {
   bool send_shared(ConnectionId id, base::Bytes bytes, void* owner);
   // The owners whose bytes are no longer needed; valid until the next call of it.
   std::span<void* const> take_released();
+  bool has_released() const { return send_memory_.has_released(); }
   // Bytes written and not yet acknowledged.
   size_t queued(ConnectionId id) const;
   // Bytes until this connection's queue is as long as it may be; 0 from there on, and then `writable` follows. That is

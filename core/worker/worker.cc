@@ -66,7 +66,9 @@ bool Worker::poll(base::Time now) {
 }
 
 base::Time Worker::next_deadline() const {
-  if (left_over_ || sessions_.has_work() || stack_.has_output() || !engine_.idle()) return base::Time{};
+  const bool connections_wait = stack_.has_events() || stack_.has_released();
+  if (left_over_ || sessions_.has_work() || stack_.has_output() || connections_wait || !engine_.idle())
+    return base::Time{};
   return std::min({stack_.next_deadline(), host_.next_deadline(), sessions_.next_deadline()});
 }
 

@@ -55,6 +55,8 @@ class AmqpRun {
     steward_->drain_private_queues();
     if (!world_.run_until([this] { return steward_->drained() && model_.outstanding() == 0; }, limit)) fail_stuck();
     model_.check_complete();
+    // What nobody accepted need not have arrived. If it did, it may still come back from a client that is gone.
+    if (!world_.run_until([this] { return broker_->messages() == 0; }, limit)) fail_stuck();
     steward_->close();
     world_.run_for(cool_down);
     if (!steward_->closed()) fail("the steward's connection does not close");
@@ -175,7 +177,8 @@ class AmqpRun {
 
   void fail_stuck() const {
     std::string text = "no progress, long after the faults ended: " + steward_->describe() + "; missing " +
-                       model_.describe_outstanding(3);
+                       model_.describe_outstanding(3) +
+                       "; messages in the broker: " + std::to_string(broker_->messages());
     for (const AmqpClient* client : clients_)
       if (!client->finished()) text += "; " + client->describe();
     throw Failure(text);

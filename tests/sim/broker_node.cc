@@ -94,6 +94,12 @@ BrokerNode::BrokerNode(World& world, Network& network, const BrokerConfig& confi
 // The queues' counters are the plane's, and are written to the very end.
 BrokerNode::~BrokerNode() { workers_.clear(); }
 
+uint64_t BrokerNode::messages() const {
+  uint64_t sum = 0;
+  for (const auto& actor : workers_) sum += actor->worker->pool().messages();
+  return sum;
+}
+
 void BrokerNode::check_all_home() const {
   for (const auto& actor : workers_) {
     const worker::Worker& worker = *actor->worker;

@@ -36,6 +36,8 @@ class BrokerNode {
 
   size_t workers() const { return workers_.size(); }
   const control::Plane& plane() const { return *plane_; }
+  // In queues, or on their way to or from one.
+  uint64_t messages() const;
   bool planted() const { return hasty_ || (saboteur_ && saboteur_->done()); }
   // Nobody is connected any more: nothing is held, no message, no packet. Throws Failure otherwise.
   void check_all_home() const;
