@@ -254,7 +254,7 @@ class Stack {
   void on_syn(const Tuple& tuple, uint64_t hash, const Segment& segment);
   void on_half_open(HalfOpen& entry, uint64_t hash, const Segment& segment, net::Packet& packet);
   void send_syn_ack(const HalfOpen& entry);
-  void send_cookie(const Tuple& tuple, const Segment& segment);
+  void send_cookie(const Tuple& tuple, const Segment& syn);
   bool accept_cookie(const Tuple& tuple, uint64_t hash, const Segment& segment, net::Packet& packet);
   Connection* accept(const HalfOpen& handshake, uint64_t hash, const Segment& segment);
 

@@ -69,9 +69,9 @@ bool write_body_frames(Connection& connection, HeldContent& content) {
 }
 
 // Writes on, and keeps what TCP does not take. The reference that `content` holds goes with it.
-void carry_on(Connection& connection, HeldContent&& content) {
+void carry_on(Connection& connection, HeldContent content) {
   if (connection.output.stopped()) return connection.shared->pool.release(content.message);
-  if (!write_body_frames(connection, content)) return connection.output.hold(std::move(content));
+  if (!write_body_frames(connection, content)) return connection.output.hold(content);
   connection.shared->pool.release(content.message);
   connection.output.measure();
 }
@@ -272,7 +272,7 @@ void flush_backlog(Connection& connection) {
     if constexpr (std::is_same_v<Held, HeldBytes>) {
       output.write_held(std::move(held));
     } else if constexpr (std::is_same_v<Held, HeldContent>) {
-      carry_on(connection, std::move(held));
+      carry_on(connection, held);
     } else {
       const broker::ChannelAddress& address = held.deliver.consumer.channel;
       Channel* channel = connection.channel(address.channel);

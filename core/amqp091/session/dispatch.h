@@ -10,7 +10,7 @@ namespace talaria::amqp091::session {
 // A whole frame. `wait`: nothing happened, it comes again.
 Step on_frame(Connection& connection, const wire::Frame& frame);
 // A body frame whose payload comes in pieces: whose it is. The connection may have failed afterwards.
-void begin_body_frame(Connection& connection, uint16_t channel, uint32_t size);
+void begin_body_frame(Connection& connection, uint16_t number, uint32_t size);
 // An answer from the control plane to what the connection asked last.
 void on_control_answer(Connection& connection, broker::Answer&& answer);
 

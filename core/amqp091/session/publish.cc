@@ -50,9 +50,9 @@ bool is_known(const Shared& shared, const KnownExchange& known, std::string_view
 broker::Exchange* look_up_exchange(Channel& channel, std::string_view name, Step& step) {
   Connection& connection = channel.connection;
   Shared& shared = *connection.shared;
-  for (uint8_t i = 0; i < channel.known_exchanges.size(); i++) {
+  for (size_t i = 0; i < channel.known_exchanges.size(); i++) {
     if (!is_known(shared, channel.known_exchanges[i], name)) continue;
-    channel.last_known = i;
+    channel.last_known = static_cast<uint8_t>(i);
     return channel.known_exchanges[i].exchange;
   }
   constexpr uint32_t method = wire::basic::Publish::id;
