@@ -172,7 +172,7 @@ load::DriverConfig driver_config(const LoadContext& context, const load::Plan& p
 }
 
 RingPairConfig ring_config(const LoadSettings& settings) {
-  return {.mtu = settings.base.mtu, .checksums = settings.checksums};
+  return {.mtu = settings.base.mtu, .checksums = settings.checksums, .huge_pages = settings.base.huge_pages};
 }
 
 size_t connections_of(const load::Plan& plan) { return size_t{plan.producers} + plan.consumers + 1; }

@@ -1,119 +1,158 @@
 #include "dpdk-app/ring_device.h"
 
 #include <rte_errno.h>
-#include <rte_mbuf.h>
-#include <rte_mempool.h>
 #include <rte_prefetch.h>
 #include <rte_ring.h>
 
 #include <algorithm>
-#include <array>
-#include <bit>
+#include <new>
 
 #include "core/base/check.h"
-#include "dpdk-app/packet_pool.h"
 
 namespace talaria::app {
 namespace {
 
-constexpr uint32_t frame_overhead = 18;  // Ethernet header and VLAN tag
-
-uint32_t pool_packets(const RingPairConfig& config) {
-  return std::bit_ceil(config.ring_packets + config.held_packets + 2 * packet_cache) - 1;
-}
-uint32_t buffer_bytes(const RingPairConfig& config) {
-  return (config.mtu + frame_overhead + 63) / 64 * 64 + RTE_PKTMBUF_HEADROOM;
-}
+constexpr size_t frame_overhead = 18;  // Ethernet header and VLAN tag
 
 }  // namespace
 
+// In front of the bytes of a frame.
+struct RingDevice::Buffer {
+  const RingDevice* home = nullptr;
+  uint8_t* data = nullptr;
+  uint16_t length = 0;
+
+  uint8_t* bytes() { return reinterpret_cast<uint8_t*>(this) + header_bytes; }
+};
+
+size_t RingDevice::buffer_bytes(uint16_t mtu) { return header_bytes + (mtu + frame_overhead + 63) / 64 * 64; }
+
+RingDevice::RingDevice(const Config& config) : config_(config), capacity_(config.capabilities.mtu + frame_overhead) {
+  static_assert(sizeof(Buffer) <= header_bytes);
+  const size_t size = buffer_bytes(config.capabilities.mtu);
+  CHECK(config.memory.size() >= size * config.buffers);
+  free_.reserve(config.buffers);
+  for (size_t i = config.buffers; i-- != 0;)
+    free_.push_back(new (config.memory.data() + i * size) Buffer{.home = this});
+}
+
+// ---- in -------------------------------------------------------------------------------------------------------------
+
 size_t RingDevice::receive(std::span<net::Packet> burst) {
-  std::array<void*, net::burst_max> mbufs;
-  const auto wanted = static_cast<unsigned>(std::min(burst.size(), mbufs.size()));
-  const unsigned count = rte_ring_sc_dequeue_burst(config_.in, mbufs.data(), wanted, nullptr);
+  give_back();
+  std::array<void*, net::burst_max> buffers;
+  const auto wanted = static_cast<unsigned>(std::min(burst.size(), buffers.size()));
+  const unsigned count = rte_ring_sc_dequeue_burst(config_.in, buffers.data(), wanted, nullptr);
   for (unsigned i = 0; i < count; i++) {
-    auto* mbuf = static_cast<rte_mbuf*>(mbufs[i]);
-    rte_prefetch0(mbuf);
-    rte_prefetch0(static_cast<uint8_t*>(mbuf->buf_addr) + RTE_PKTMBUF_HEADROOM);
+    auto* buffer = static_cast<Buffer*>(buffers[i]);
+    rte_prefetch0(buffer);
+    rte_prefetch0(buffer->bytes());
   }
   const auto verdict = config_.trusts_checksums ? net::ChecksumVerdict::good : net::ChecksumVerdict::unknown;
   for (unsigned i = 0; i < count; i++) {
-    auto* mbuf = static_cast<rte_mbuf*>(mbufs[i]);
-    burst[i] = {.data = rte_pktmbuf_mtod(mbuf, uint8_t*),
-                .length = mbuf->data_len,
-                .capacity = static_cast<uint16_t>(mbuf->buf_len - mbuf->data_off),
+    auto* buffer = static_cast<Buffer*>(buffers[i]);
+    burst[i] = {.data = buffer->data,
+                .length = buffer->length,
+                .capacity = static_cast<uint16_t>(buffer->bytes() + capacity_ - buffer->data),
                 .ip_checksum = verdict,
                 .l4_checksum = verdict,
-                .owner = mbuf};
+                .owner = buffer};
   }
   return count;
 }
 
+void RingDevice::release(net::Packet& packet) {
+  auto* buffer = static_cast<Buffer*>(packet.owner);
+  packet = {};
+  if (buffer->home == this) {
+    free_.push_back(buffer);
+    return;
+  }
+  if (foreign_count_ == foreign_.size()) give_back();
+  foreign_[foreign_count_++] = buffer;
+}
+
+// The ring has room for all buffers there are.
+void RingDevice::give_back() {
+  if (foreign_count_ == 0) return;
+  CHECK(rte_ring_sp_enqueue_bulk(config_.returns_out, foreign_.data(), static_cast<unsigned>(foreign_count_),
+                                 nullptr) == foreign_count_);
+  foreign_count_ = 0;
+}
+
+// ---- out ------------------------------------------------------------------------------------------------------------
+
+void RingDevice::take_back() {
+  std::array<void*, 64> buffers;
+  const unsigned count = rte_ring_sc_dequeue_burst(config_.returns_in, buffers.data(), buffers.size(), nullptr);
+  for (unsigned i = 0; i < count; i++) free_.push_back(static_cast<Buffer*>(buffers[i]));
+}
+
 net::Packet RingDevice::allocate() {
-  rte_mbuf* mbuf = rte_pktmbuf_alloc(config_.pool);
-  if (mbuf == nullptr) [[unlikely]]
+  if (rte_ring_count(config_.returns_in) != 0) take_back();
+  if (free_.empty()) [[unlikely]]
     return {};
+  Buffer* buffer = free_.back();
+  free_.pop_back();
   net::Packet packet;
-  packet.data = rte_pktmbuf_mtod(mbuf, uint8_t*);
-  packet.capacity = rte_pktmbuf_tailroom(mbuf);
-  packet.owner = mbuf;
+  packet.data = buffer->bytes();
+  packet.capacity = static_cast<uint16_t>(capacity_);
+  packet.owner = buffer;
   return packet;
 }
 
 size_t RingDevice::transmit(std::span<net::Packet> burst) {
   size_t taken = 0;
   while (taken < burst.size()) {
-    std::array<void*, net::burst_max> mbufs;
-    const size_t count = std::min(burst.size() - taken, mbufs.size());
+    std::array<void*, net::burst_max> buffers;
+    const size_t count = std::min(burst.size() - taken, buffers.size());
     for (size_t i = 0; i < count; i++) {
       const net::Packet& packet = burst[taken + i];
-      auto* mbuf = static_cast<rte_mbuf*>(packet.owner);
-      mbuf->data_off = static_cast<uint16_t>(packet.data - static_cast<uint8_t*>(mbuf->buf_addr));
-      mbuf->data_len = packet.length;
-      mbuf->pkt_len = packet.length;
-      mbufs[i] = mbuf;
+      auto* buffer = static_cast<Buffer*>(packet.owner);
+      buffer->data = packet.data;
+      buffer->length = packet.length;
+      buffers[i] = buffer;
     }
-    const unsigned sent = rte_ring_sp_enqueue_burst(config_.out, mbufs.data(), static_cast<unsigned>(count), nullptr);
+    const unsigned sent = rte_ring_sp_enqueue_burst(config_.out, buffers.data(), static_cast<unsigned>(count), nullptr);
     taken += sent;
     if (sent < count) break;
   }
   return taken;
 }
 
-void RingDevice::release(net::Packet& packet) {
-  rte_pktmbuf_free_seg(static_cast<rte_mbuf*>(packet.owner));
-  packet = {};
+size_t RingDevice::buffers_free() {
+  while (rte_ring_count(config_.returns_in) != 0) take_back();
+  return free_.size();
 }
 
 // ---- both ends ------------------------------------------------------------------------------------------------------
 
 size_t RingPair::memory_mib(const RingPairConfig& config) {
-  const size_t packet = sizeof(rte_mbuf) + buffer_bytes(config) + 192;
-  return 8 + 2 * pool_packets(config) * packet / (1024 * 1024);
+  return 4 + 2 * config.buffers * (RingDevice::buffer_bytes(config.mtu) + 2 * sizeof(void*)) / (1024 * 1024);
 }
 
 std::expected<std::unique_ptr<RingPair>, Failure> RingPair::make(const std::string& name,
                                                                  const RingPairConfig& config) {
-  if (buffer_bytes(config) > UINT16_MAX)
-    return std::unexpected(
-        Failure{exit_settings, "--mtu " + std::to_string(config.mtu) + " is more than fits a packet"});
-  std::unique_ptr<RingPair> pair(new RingPair());
+  std::unique_ptr<RingPair> pair(new RingPair(config.huge_pages));
+  constexpr unsigned flags = RING_F_SP_ENQ | RING_F_SC_DEQ;
   for (int side = 0; side < 2; side++) {
     const std::string side_name = name + (side == 0 ? "_left" : "_right");
-    pair->rings_[side] =
-        rte_ring_create(side_name.c_str(), config.ring_packets, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
-    pair->pools_[side] = make_packet_pool(side_name, pool_packets(config), static_cast<uint16_t>(buffer_bytes(config)),
-                                          SOCKET_ID_ANY, false);
-    if (pair->rings_[side] == nullptr || pair->pools_[side] == nullptr)
-      return std::unexpected(Failure{exit_memory, "there is no memory for two rings of packets of " +
-                                                      std::to_string(config.mtu) +
-                                                      " bytes: " + rte_strerror(rte_errno)});
+    pair->rings_[side] = rte_ring_create(side_name.c_str(), config.ring_packets, SOCKET_ID_ANY, flags);
+    pair->returns_[side] =
+        rte_ring_create((side_name + "_back").c_str(), config.buffers, SOCKET_ID_ANY, flags | RING_F_EXACT_SZ);
+    if (pair->rings_[side] == nullptr || pair->returns_[side] == nullptr)
+      return std::unexpected(
+          Failure{exit_memory, std::string("there is no memory for rings: ") + rte_strerror(rte_errno)});
+    pair->pages_[side] = std::make_unique<Pages>(pair->memory_, RingDevice::buffer_bytes(config.mtu) * config.buffers);
   }
   for (int side = 0; side < 2; side++) {
     RingDevice::Config device{.trusts_checksums = !config.checksums,
+                              .memory = pair->pages_[side]->span(),
+                              .buffers = config.buffers,
                               .in = pair->rings_[1 - side],
                               .out = pair->rings_[side],
-                              .pool = pair->pools_[side]};
+                              .returns_in = pair->returns_[side],
+                              .returns_out = pair->returns_[1 - side]};
     device.capabilities.mac = {2, 0, 0, 0, 0, static_cast<uint8_t>(side + 1)};
     device.capabilities.mtu = config.mtu;
     device.capabilities.transmit_ip_checksum = !config.checksums;
@@ -124,13 +163,7 @@ std::expected<std::unique_ptr<RingPair>, Failure> RingPair::make(const std::stri
 }
 
 RingPair::~RingPair() {
-  for (rte_ring* ring : rings_) {
-    if (ring == nullptr) continue;
-    for (void* mbuf; rte_ring_sc_dequeue(ring, &mbuf) == 0;) rte_pktmbuf_free(static_cast<rte_mbuf*>(mbuf));
-    rte_ring_free(ring);
-  }
-  for (rte_mempool* pool : pools_)
-    if (pool != nullptr) rte_mempool_free(pool);
+  for (rte_ring* ring : {rings_[0], rings_[1], returns_[0], returns_[1]}) rte_ring_free(ring);
 }
 
 }  // namespace talaria::app

@@ -197,11 +197,14 @@ std::string table_row(const Report& report) {
   const Result& result = report.result;
   if (!result.failure.empty()) return formatted("%-34s FAILED: %s\n", report.label.c_str(), result.failure.c_str());
   const auto& latency = result.latency;
-  return formatted("%-34s %11.0f %11.0f %6llu %9.1f %9.1f %9.1f %9.1f %12.0f %12.0f%s\n", report.label.c_str(),
+  const auto ceiling = [&](double Ceiling::*half) {
+    return report.ceiling ? formatted("%.0f", (*report.ceiling).*half) : std::string("-");
+  };
+  return formatted("%-34s %11.0f %11.0f %6llu %9.1f %9.1f %9.1f %9.1f %12s %12s%s\n", report.label.c_str(),
                    result.publish_rate(), result.deliver_rate(), static_cast<unsigned long long>(result.lost),
                    in_us(latency.percentile(0.5)), in_us(latency.percentile(0.99)), in_us(latency.percentile(0.999)),
-                   in_us(latency.max()), report.ceiling ? report.ceiling->publish_rate : 0,
-                   report.ceiling ? report.ceiling->deliver_rate : 0, result.whole() ? "" : "  NOT WHOLE");
+                   in_us(latency.max()), ceiling(&Ceiling::publish_rate).c_str(),
+                   ceiling(&Ceiling::deliver_rate).c_str(), result.whole() ? "" : "  NOT WHOLE");
 }
 
 }  // namespace talaria::load

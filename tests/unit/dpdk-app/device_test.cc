@@ -14,6 +14,7 @@
 #include "dpdk-app/eal.h"
 #include "dpdk-app/packet_pool.h"
 #include "dpdk-app/port.h"
+#include "dpdk-app/ring_device.h"
 #include "dpdk-app/spread.h"
 
 namespace talaria::app {
@@ -261,6 +262,71 @@ TEST_F(RingSpread, AWorkerThatDoesNotKeepUpLosesItsOwnPacketsOnly) {
   }
   EXPECT_EQ(trunk_->counters().drop_spread_full.value(), count - (spread_ring_packets - 1));
   EXPECT_EQ(receive(1).size(), spread_ring_packets - 1);
+}
+
+class Rings : public RingPort {
+ protected:
+  static constexpr uint32_t buffers = 256;
+  Rings() {
+    auto pair = RingPair::make("pair", {.mtu = 9000, .ring_packets = 128, .buffers = buffers});
+    EXPECT_TRUE(pair.has_value());
+    pair_ = std::move(*pair);
+  }
+  bool all_home() { return pair_->left().buffers_free() == buffers && pair_->right().buffers_free() == buffers; }
+
+  std::unique_ptr<RingPair> pair_;
+};
+
+TEST_F(Rings, WhatIsSentArrivesAtTheOtherEndAndBuffersComeHome) {
+  net::Device& left = pair_->left();
+  net::Device& right = pair_->right();
+  std::array<net::Packet, 32> in;
+  // More often than there are buffers, either way.
+  for (uint16_t mark = 0; mark < 3 * buffers; mark++) {
+    net::Device& from = mark % 3 == 0 ? right : left;
+    net::Device& to = mark % 3 == 0 ? left : right;
+    net::Packet packet = frame(from, mark);
+    EXPECT_GE(packet.capacity, 9018);
+    ASSERT_EQ(from.transmit({&packet, 1}), 1u);
+    ASSERT_EQ(to.receive(in), 1u);
+    EXPECT_EQ(mark_of(in[0]), mark);
+    EXPECT_EQ(in[0].length, 60);
+    EXPECT_EQ(in[0].l4_checksum, net::ChecksumVerdict::good);
+    to.release(in[0]);
+    ASSERT_EQ(to.receive(in), 0u);  // and gives back
+  }
+  EXPECT_TRUE(all_home());
+}
+
+TEST_F(Rings, AFullRingTakesAPartAndAnEmptyPoolSaysSo) {
+  net::Device& left = pair_->left();
+  std::vector<net::Packet> out;
+  for (uint16_t mark = 0; mark < buffers; mark++) out.push_back(frame(left, mark));
+  EXPECT_FALSE(left.allocate()) << "all are taken";
+  const size_t taken = left.transmit(out);
+  EXPECT_EQ(taken, 127u) << "a ring holds one less than its size";
+  for (size_t i = taken; i < out.size(); i++) left.release(out[i]);
+  std::array<net::Packet, 32> in;
+  uint16_t expected = 0;
+  while (const size_t count = pair_->right().receive(in))
+    for (size_t i = 0; i < count; i++) {
+      EXPECT_EQ(mark_of(in[i]), expected++);
+      pair_->right().release(in[i]);
+    }
+  EXPECT_EQ(expected, taken);
+  EXPECT_TRUE(all_home());
+}
+
+TEST_F(Rings, WhatCameMayBeSentBack) {
+  net::Packet packet = frame(pair_->left(), 7);
+  ASSERT_EQ(pair_->left().transmit({&packet, 1}), 1u);
+  std::array<net::Packet, 32> in;
+  ASSERT_EQ(pair_->right().receive(in), 1u);
+  ASSERT_EQ(pair_->right().transmit({in.data(), 1}), 1u);
+  ASSERT_EQ(pair_->left().receive(in), 1u);
+  EXPECT_EQ(mark_of(in[0]), 7);
+  pair_->left().release(in[0]);
+  EXPECT_TRUE(all_home());
 }
 
 }  // namespace
