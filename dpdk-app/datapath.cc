@@ -76,6 +76,7 @@ Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::ve
     const bool own_core =
         plan.alone(index) && std::find(isolated.begin(), isolated.end(), plan.workers[index]) != isolated.end();
     core->loop.clock = clock;
+    core->config.clock = core->loop.clock.reader();
     core->loop.may_sleep = settings.idle == IdleMode::adaptive || (settings.idle == IdleMode::automatic && !own_core);
     cores_.push_back(std::move(core));
   }

@@ -50,6 +50,7 @@ LoadBroker::LoadBroker(const Settings& settings, size_t connections, unsigned lc
     config_.session.sessions = connections + spare;
   }
   loop_.clock = clock;
+  config_.clock = loop_.clock.reader();
 
   store_ = std::make_unique<control::MemoryStore>();
   link_ = std::make_unique<MeshLink>(mesh_.control(0));

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "core/amqp091/session/latency.h"
 #include "core/base/time.h"
 
 namespace talaria::app {
@@ -33,6 +34,10 @@ class TscClock {
   }
 
   base::Time now() const { return to_time(__rdtsc()); }
+  // For whoever may not know this class. The clock outlives it, at its place.
+  amqp091::session::ClockReader reader() const {
+    return {[](const void* clock) { return static_cast<const TscClock*>(clock)->now(); }, this};
+  }
   base::Time to_time(uint64_t cycles) const {
     return base::Time{base::Duration{static_cast<int64_t>(scale(cycles - first_.cycles))}};
   }

@@ -14,7 +14,7 @@ struct WorkerCounters {
   base::Counter peers_congested;     // turns in which a mailbox to a peer was full
   base::Counter changes_applied;     // topology
   base::Counter message_bytes_used;  // of the message memory, entries of queues included; a gauge
-  base::Histogram message_latency;   // ns from the turn a message's header came in to the turn its delivery was encoded
+  base::Histogram message_latency;   // ns from a message's content header to the writing of its delivery
 
   // Calls `visit(name, value)` for each but the latency, in the order above.
   template <class Visitor>

@@ -36,7 +36,8 @@ Worker::Worker(const WorkerConfig& config, net::Device& device, Mesh& mesh)
       outbox_(mesh.workers(), config.deliveries_per_turn),
       pool_(arena_, outbox_, config.index, config.marks),
       engine_(config.index, mesh.workers(), pool_, outbox_, mesh.pressure()),
-      sessions_(config.session, config.index, stack_, engine_, pool_, config.key, &counters_.message_latency) {
+      sessions_(config.session, config.index, stack_, engine_, pool_, config.key, &counters_.message_latency,
+                config.clock) {
   CHECK(config.index < mesh.workers());
   CHECK(stack_.listen(config.amqp_port));
   events_.reserve(4 * config.deliveries_per_turn);

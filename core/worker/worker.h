@@ -35,7 +35,9 @@ struct WorkerConfig {
   broker::MessagePool::Marks marks;
   amqp091::session::Config session;
   uint16_t amqp_port = 5672;
-  base::MutableBytes message_memory;  // for messages and queue entries; stays the caller's, outlives the worker
+  // For WorkerCounters::message_latency alone; everything else goes by the time that `poll` is told.
+  amqp091::session::ClockReader clock;
+  base::MutableBytes message_memory;  // for messages and queue entries; stays the caller's, outlives all workers
   // Secret, random, the same for all workers of a process: sequence numbers, cookies and hashes of what strangers send.
   base::HashKey key;
   // Where the TCP stack's big arrays come from.

@@ -163,6 +163,7 @@ void read_input(Connection& connection) {
   Shared& shared = *connection.shared;
   size_t octets_left = shared.config.input_bytes_per_turn;
   size_t frames_left = shared.config.frames_per_turn;
+  shared.latency.begin_run(shared.now);
   bool waits = connection.tcp && connection.reads() && !retry_gathered(connection);
   while (!waits && connection.tcp && connection.reads()) {
     Bytes in = shared.stack.input(connection.tcp);

@@ -413,4 +413,10 @@ void on_authorized(Connection& connection, const broker::Answer& answer) {
   connection.permissions.push_back(std::move(permission));
 }
 
+void forget_permissions(Connection& connection) {
+  connection.permissions.clear();
+  for (const ChannelSlot& slot : connection.channels)
+    if (slot.channel) slot.channel->known_exchanges = {};
+}
+
 }  // namespace talaria::amqp091::session

@@ -36,5 +36,7 @@ std::optional<std::string> queue_name(Channel& channel, std::string_view name, u
 enum class Allowed : uint8_t { yes, no, asked };
 Allowed authorized(Channel& channel, broker::Access access, bool exchange, std::string_view name, uint32_t method);
 void on_authorized(Connection& connection, const broker::Answer& answer);
+// Whatever the user may was asked before and is asked again.
+void forget_permissions(Connection& connection);
 
 }  // namespace talaria::amqp091::session

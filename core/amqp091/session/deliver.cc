@@ -101,6 +101,7 @@ void write_delivery(Connection& connection, uint16_t channel, std::string_view c
   method.routing_key = message.routing_key();
   connection.output.method(channel, method);
   write_content(connection, channel, message);
+  connection.shared->latency.record(message.received());
 }
 
 // ---- the hot way ----------------------------------------------------------------------------------------------------
@@ -142,6 +143,7 @@ void write_or_hold(Connection& connection, const Consumer& consumer, const broke
   Shared& shared = *connection.shared;
   broker::Message& message = *delivery.message;
   if (encode(connection, consumer, message, tag, delivery.redelivered)) [[likely]] {
+    shared.latency.record(message.received());
     shared.pool.release(&message);
     return;
   }
@@ -168,8 +170,6 @@ void hand_on(Consumer& consumer, const broker::Deliver& delivery) {
   shared.counters.messages_delivered.add();
   shared.counters.frames_out.add(count_frames(connection, *delivery.message));
   connection.info->messages_out.add();
-  if (shared.latency != nullptr)
-    shared.latency->record(static_cast<uint64_t>((shared.now - delivery.message->received()).count()));
   write_or_hold(connection, consumer, delivery, tag);
 }
 
@@ -266,6 +266,7 @@ void flush_backlog(Connection& connection) {
   Shared& shared = *connection.shared;
   Output& output = connection.output;
   if (output.flowing()) return;
+  shared.latency.begin_run(shared.now);
   std::unique_ptr<Backlog> waiting = output.take_backlog();
   // From here on it flows, until TCP takes no more.
   auto write_on = [&]<class Held>(Held& held) {

@@ -260,7 +260,7 @@ Step on_content_header(Channel& channel, Bytes payload) {
   head.body_size = scan->body_size;
   head.persistent = scan->persistent();
   head.priority = scan->priority;
-  head.received = shared.now;
+  head.received = shared.latency.moment();
   publishing.builder = shared.pool.begin(head);
   if (!publishing.builder) [[unlikely]]
     return wait_for_room(connection, for_memory_here(shared));

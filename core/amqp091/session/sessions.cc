@@ -18,15 +18,15 @@ namespace talaria::amqp091::session {
 // ---- shared ---------------------------------------------------------------------------------------------------------
 
 Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& stack_, broker::Engine& engine_,
-               broker::MessagePool& pool_, base::HashKey key_, base::Histogram* latency_)
+               broker::MessagePool& pool_, base::HashKey key_, const Latency& latency_)
     : config(config_),
       self(self_),
       stack(stack_),
       engine(engine_),
       pool(pool_),
       key(key_),
-      latency(latency_),
       message_size_max(std::min<uint64_t>(config_.message_size_max, pool_.body_size_max())),
+      latency(latency_),
       connections(std::make_unique<Connection[]>(config_.sessions)),
       infos(std::make_unique<SessionInfo[]>(config_.sessions)),
       by_tcp_slot(stack_.config().connections, 0),
@@ -107,8 +107,8 @@ std::string peer_text(const tcp::Stack& stack, tcp::ConnectionId id, base::Time 
 // ---- construction ---------------------------------------------------------------------------------------------------
 
 Sessions::Sessions(const Config& config, broker::WorkerIndex self, tcp::Stack& stack, broker::Engine& engine,
-                   broker::MessagePool& pool, base::HashKey key, base::Histogram* latency)
-    : shared_(std::make_unique<Shared>(config, self, stack, engine, pool, key, latency)) {}
+                   broker::MessagePool& pool, base::HashKey key, base::Histogram* latency, ClockReader clock)
+    : shared_(std::make_unique<Shared>(config, self, stack, engine, pool, key, Latency{latency, clock})) {}
 
 Sessions::~Sessions() = default;
 
@@ -208,6 +208,7 @@ void Sessions::on_event(const broker::Event& event, base::Time now) {
 void Sessions::on_deliveries(std::span<const broker::Deliver> deliveries, base::Time now) {
   Shared& shared = *shared_;
   shared.now = now;
+  shared.latency.begin_run(now);
   // Deliveries come in runs to one channel.
   Channel* channel = nullptr;
   const broker::Deliver* last = nullptr;
@@ -246,6 +247,8 @@ void Sessions::on_answer(broker::Answer&& answer, base::Time now) {
         break;
       }
   } else {
+    // A new secret may come with other rights.
+    if (connection->pending.what == Awaited::reauthenticate) forget_permissions(*connection);
     on_control_answer(*connection, std::move(answer));
   }
   send_next(*connection);
@@ -329,6 +332,7 @@ void Sessions::on_time(base::Time now) {
 void Sessions::end_turn(base::Time now) {
   Shared& shared = *shared_;
   shared.now = now;
+  shared.latency.begin_run(now);
   shared.parked.walk([](Channel& c) -> bool& { return c.parked_listed; }, deliver_parked);
   shared.confirming.walk([](Channel& c) -> bool& { return c.confirming_listed; }, flush_confirms);
   shared.passed.walk([](Consumer& c) -> bool& { return c.passed_listed; }, report_passed);

@@ -31,6 +31,7 @@
 #include "core/amqp091/session/config.h"
 #include "core/amqp091/session/counters.h"
 #include "core/amqp091/session/info.h"
+#include "core/amqp091/session/latency.h"
 #include "core/base/hash.h"
 #include "core/base/histogram.h"
 #include "core/base/time.h"
@@ -54,10 +55,10 @@ struct Connection;
 
 class Sessions {
  public:
-  // `key` is secret and random: generated consumer tags depend on it. `latency`, if any, gets the nanoseconds from a
-  // message's last octet in to its delivery's encoding. Everything referred to outlives the sessions.
+  // `key` is secret and random: generated consumer tags depend on it. `latency`, if any, gets the nanoseconds that each
+  // delivered message was here, measured with `clock` (see Latency). Everything referred to outlives the sessions.
   Sessions(const Config& config, broker::WorkerIndex self, tcp::Stack& stack, broker::Engine& engine,
-           broker::MessagePool& pool, base::HashKey key, base::Histogram* latency = nullptr);
+           broker::MessagePool& pool, base::HashKey key, base::Histogram* latency = nullptr, ClockReader clock = {});
   ~Sessions();
   Sessions(const Sessions&) = delete;
   Sessions& operator=(const Sessions&) = delete;

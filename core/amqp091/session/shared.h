@@ -9,9 +9,9 @@
 #include "core/amqp091/session/config.h"
 #include "core/amqp091/session/counters.h"
 #include "core/amqp091/session/info.h"
+#include "core/amqp091/session/latency.h"
 #include "core/base/field.h"
 #include "core/base/hash.h"
-#include "core/base/histogram.h"
 #include "core/base/time.h"
 #include "core/base/timer_wheel.h"
 #include "core/broker/engine.h"
@@ -71,7 +71,7 @@ class WorkList {
 
 struct Shared {
   Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& stack_, broker::Engine& engine_,
-         broker::MessagePool& pool_, base::HashKey key_, base::Histogram* latency_);
+         broker::MessagePool& pool_, base::HashKey key_, const Latency& latency_);
   ~Shared();
 
   const Config config;
@@ -80,11 +80,11 @@ struct Shared {
   broker::Engine& engine;
   broker::MessagePool& pool;
   const base::HashKey key;
-  base::Histogram* const latency;
 
   const uint64_t message_size_max;  // octets of a body: the configured limit, or what the pool can hold
 
   base::Time now{};  // of the call that is running
+  Latency latency;
   SessionCounters counters;
 
   // Slots. A session's slot stays taken until everything it held has been given back.

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -41,11 +42,12 @@ class Cluster {
 
   explicit Cluster(const Options& options = {}) : mesh(options.workers), control(mesh) {
     for (WorkerIndex index = 0; index < options.workers; index++)
-      nodes_.push_back(std::make_unique<Node>(options, index, mesh));
+      nodes_.push_back(std::make_unique<Node>(options, index, mesh, memories_.emplace_back()));
     run(1ms);
   }
   // Every client dies, every worker drains, every queue goes: nothing may be left.
   ~Cluster() {
+    if (nodes_.empty()) return;
     for (auto& node : nodes_)
       for (AmqpClient* client : node->clients) node->host.abort(*client);
     for (WorkerIndex index = 0; index < nodes_.size(); index++)
@@ -60,6 +62,12 @@ class Cluster {
       EXPECT_EQ(node->worker.pool().broken_promises(), 0u);
       EXPECT_EQ(node->worker.stack().counters().connections_open.value(), 0u);
     }
+  }
+
+  // All workers end as they stand, this one first.
+  void end(WorkerIndex first) {
+    nodes_[first].reset();
+    nodes_.clear();
   }
 
   Worker& worker(WorkerIndex index = 0) { return nodes_[index]->worker; }
@@ -132,13 +140,13 @@ class Cluster {
 
  private:
   struct Node {
-    Node(const Options& options, WorkerIndex index, Mesh& mesh)
-        : memory((options.message_blocks + 1) * base::Arena::block_bytes),
-          pipe(true),
+    Node(const Options& options, WorkerIndex index, Mesh& mesh, std::vector<uint8_t>& memory)
+        : pipe(true),
           host(pipe.left, client_address),
           worker(config(options, index, mesh.workers(), memory), pipe.right, mesh) {}
     static WorkerConfig config(const Options& options, WorkerIndex index, WorkerIndex workers,
-                               base::MutableBytes memory) {
+                               std::vector<uint8_t>& memory) {
+      memory.resize((options.message_blocks + 1) * base::Arena::block_bytes);
       WorkerConfig config;
       config.index = index;
       config.host = {.address = broker_address, .prefix_length = 24, .announce = false};
@@ -150,7 +158,6 @@ class Cluster {
       return config;
     }
 
-    std::vector<uint8_t> memory;
     tests::Pipe pipe;
     tests::ClientHost host;
     Worker worker;
@@ -158,6 +165,7 @@ class Cluster {
     bool held = false;
   };
 
+  std::deque<std::vector<uint8_t>> memories_;  // for messages: a worker's queues hold other workers' too
   std::vector<std::unique_ptr<Node>> nodes_;
   uint64_t turns_ = 0;
 };

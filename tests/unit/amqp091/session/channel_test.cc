@@ -549,5 +549,57 @@ TEST_F(SessionChannel, HalfClosedClientIsServedThenLetGo) {
   EXPECT_TRUE(client.stream().finished);
 }
 
+// ---- permissions that change ----------------------------------------------------------------------------------------
+
+struct SessionPermissions : testing::Test {
+  static constexpr uint16_t numbers[] = {1, 2, 3, 4};
+  void SetUp() override {
+    client.open();
+    for (const uint16_t number : numbers) client.open_channel(number);
+    client.declare(1, "q");
+    for (const uint16_t number : std::span(numbers).first(2)) client.publish(number, "amq.direct", "x", "x");
+    client.send(3, wire::basic::Get{.queue = "q"});
+    client.expect<wire::basic::GetEmpty>(3);
+    world.control.forbidden = {"amq.direct", "q"};
+  }
+  void expect_all_refused() {
+    for (const uint16_t number : std::span(numbers).first(2)) {
+      client.publish(number, "amq.direct", "x", "x");
+      client.expect_channel_close(number, ReplyCode::access_refused, "access to 'amq.direct' refused");
+    }
+    client.send(3, wire::basic::Get{.queue = "q"});
+    client.expect_channel_close(3, ReplyCode::access_refused, "access to 'q' refused");
+    client.send(4, wire::basic::Consume{.queue = "q"});
+    client.expect_channel_close(4, ReplyCode::access_refused, "access to 'q' refused");
+  }
+  World world;
+  Client client{world};
+};
+
+TEST_F(SessionPermissions, AreForgottenWithTheSecret) {
+  client.send(0, wire::connection::UpdateSecret{.new_secret = base::as_bytes("new secret"), .reason = "it expired"});
+  client.expect<wire::connection::UpdateSecretOk>(0);
+  expect_all_refused();
+}
+
+// The answer was given before the change and comes after it.
+TEST_F(SessionPermissions, AnAnswerUnderWayWhenTheyChangeIsNotRemembered) {
+  world.control.forbidden = {};
+  client.declare(1, "r");
+  world.control_silent = true;
+  client.send(3, wire::basic::Get{.queue = "r"});
+  world.settle();
+  std::vector<broker::Request*> requests = world.sessions.take_requests();
+  ASSERT_EQ(requests.size(), 1u);
+  broker::Answer allowed = world.control.answer(*requests[0]);
+  delete requests[0];
+  world.control.forbidden = {"r"};
+  world.control.apply(broker::PermissionsChanged{});
+  world.sessions.on_permissions_changed();
+  world.sessions.on_answer(std::move(allowed), world.now);
+  world.control_silent = false;
+  client.expect_channel_close(3, ReplyCode::access_refused, "access to 'r' refused");
+}
+
 }  // namespace
 }  // namespace talaria::amqp091::session

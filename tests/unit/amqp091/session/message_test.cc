@@ -189,6 +189,34 @@ TEST_F(SessionMessage, FanoutToHereAndElsewhereIsConfirmedByAll) {
   for (const char* queue : {"q", "r", "far"}) EXPECT_EQ(world.control.counters(queue).ready.value(), 10u) << queue;
 }
 
+// ---- latency ---
+
+TEST_F(SessionMessage, LatencyIsMeasuredWithinATurn) {
+  client.consume(1, "q", "c", true);
+  world.reading = 1us;
+  const uint64_t before = world.readings;
+  client.publish(1, "", "q", "x");
+  client.expect_delivery(1, "c", 1);
+  EXPECT_EQ(world.readings - before, 2u) << "one as it came, one as it went";
+  EXPECT_EQ(world.latency.total(), 1u);
+  EXPECT_EQ(world.latency.max(), 1000u);
+  // Many share a reading.
+  for (unsigned i = 0; i < 160; i++) client.publish(1, "", "q", "x");
+  for (unsigned i = 0; i < 160; i++) client.expect_delivery(1, "c", 2 + i);
+  EXPECT_EQ(world.latency.total(), 161u);
+  EXPECT_GE(world.readings - before, 2u + 2 * 160 / Latency::messages_a_reading);
+  EXPECT_LT(world.readings - before, 100u);
+}
+
+TEST_F(SessionMessage, LatencyIsThatOfTheWaitInAQueue) {
+  client.publish(1, "", "q", "x");
+  world.run(40ms);
+  client.consume(1, "q", "c", true);
+  client.expect_delivery(1, "c", 1);
+  EXPECT_GE(world.latency.max(), 40'000'000u);
+  EXPECT_LE(world.latency.max(), 60'000'000u);
+}
+
 // ---- get ------------------------------------------------------------------------------------------------------------
 
 TEST_F(SessionMessage, GetTakesOneAndTellsHowManyAreLeft) {

@@ -429,8 +429,11 @@ TEST_F(SessionDeaf, DeliveriesFromElsewhereAreBoundedByTheHandover) {
   EXPECT_GE(world.control.counters("far").ready.value(), 1000u - 256 - 64);
   EXPECT_LE(longest_queue(), watermark + watermark / 2);
   expect_others_are_served();
+  const uint64_t written = world.latency.total() - served;
+  EXPECT_LT(written, 100u) << "what waits to be written is not measured yet";
   deaf.stream().reads = true;
   for (unsigned i = 0; i < 1000; i++) ASSERT_TRUE(deaf.expect_delivery(1, "d", i + 1) == body) << i;
+  EXPECT_EQ(world.latency.total() - served, 1000u);
 }
 
 // The body goes out as the peer takes it: TCP holds no more of it than of anything else.

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -106,6 +107,7 @@ class Script {
 
   Time now{};
   std::vector<broker::Request> asked;  // everything, in order
+  std::set<std::string> forbidden;     // to everybody, from the next time somebody asks
 
  private:
   struct Queue {
@@ -173,7 +175,7 @@ class Script {
     if (body.destination_is_queue && !body.remove) bind(body.source, body.destination, body.key, body.arguments);
   }
   void on(const broker::Authorize& body, const broker::Request&, broker::Answer& answer) {
-    if (body.name.starts_with("secret"))
+    if (body.name.starts_with("secret") || forbidden.contains(body.name))
       refuse(answer, broker::RefusalReason::access_refused, "access to '" + body.name + "' refused");
   }
   void on(const broker::Reauthenticate& body, const broker::Request&, broker::Answer& answer) {
@@ -240,7 +242,7 @@ class World {
         here(0, board_, options.blocks),
         there(1, board_, options.blocks),
         control({&here.engine, &there.engine}),
-        sessions(options.session, 0, server.stack, here.engine, here.pool, {3, 4}) {
+        sessions(options.session, 0, server.stack, here.engine, here.pool, {3, 4}, &latency, {read_clock, this}) {
     server.stack.listen(5672);
     run(5ms);
   }
@@ -339,6 +341,9 @@ class World {
   Side server, client;
   Broker here, there;
   Script control;
+  base::Histogram latency;
+  base::Duration reading = 0ns;  // of the clock that measures: how far it is ahead of the turn's, more with each one
+  uint64_t readings = 0;
   Sessions sessions;
   Time now{1s};
   bool control_silent = false;
@@ -347,6 +352,10 @@ class World {
   std::vector<tcp::ConnectionId> open_clients;
 
  private:
+  static base::Time read_clock(const void* world) {
+    auto& self = *const_cast<World*>(static_cast<const World*>(world));
+    return self.now + self.reading * static_cast<int64_t>(++self.readings);
+  }
   void take_client_events() {
     for (const tcp::Event& event : client.stack.events()) {
       Stream& stream = streams[event.id.slot];
