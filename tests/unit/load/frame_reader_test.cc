@@ -65,7 +65,7 @@ TEST(FrameReader, EveryCutSaysTheSame) {
   }
   EXPECT_NE(whole.text.find("e131064"), std::string::npos) << "a body in two frames";
   std::mt19937_64 random(3);
-  for (const size_t cut_max : {1, 2, 7, 8, 23, 24, 100, 1460, 9000}) {
+  for (const size_t cut_max : {1uz, 2uz, 7uz, 8uz, 23uz, 24uz, 100uz, 1460uz, 9000uz}) {
     FrameReader reader;
     Told told;
     for (size_t at = 0; at < bytes.size();) {
