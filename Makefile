@@ -144,6 +144,10 @@ SEED ?=
 SCENARIO ?=
 PLANT ?=
 SIM_RUNS ?= 200
+# Sanitizers make a run up to twenty times slower.
+ifneq ($(SANITIZE),)
+export TALARIA_TEST_TIMEOUT ?= 1800
+endif
 SIM_OPTIONS = $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(PLANT),--plant $(PLANT))
 
 .PHONY: sim

@@ -23,6 +23,6 @@ nlohmann::json export_definitions(const Catalog& catalog, const std::string& ver
 
 // Rows for Plane::import. `report` gets a sentence for every section that is left out. Throws DefinitionsError for what
 // is no definitions.
-StoreContents parse_definitions(const nlohmann::json& json, std::vector<std::string>& report);
+StoreContents parse_definitions(const nlohmann::json& definitions, std::vector<std::string>& report);
 
 }  // namespace talaria::control

@@ -23,14 +23,14 @@ class FieldJsonError : public std::runtime_error {
 
 nlohmann::json to_exact_json(const base::FieldTable& table);
 // Throws FieldJsonError for what to_exact_json cannot have written.
-base::FieldTable from_exact_json(const nlohmann::json& json);
+base::FieldTable from_exact_json(const nlohmann::json& value);
 
 nlohmann::json to_plain_json(const base::FieldTable& table);
 // Throws FieldJsonError for what is no object, a number beyond 64 bits, or nested deeper than 32.
-base::FieldTable from_plain_json(const nlohmann::json& json);
+base::FieldTable from_plain_json(const nlohmann::json& value);
 
 // Bytes that need not be UTF-8: text or {"hex": "..."}.
 nlohmann::json to_exact_json(const std::string& bytes);
-std::string bytes_from_exact_json(const nlohmann::json& json);
+std::string bytes_from_exact_json(const nlohmann::json& value);
 
 }  // namespace talaria::control

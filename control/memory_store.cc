@@ -26,6 +26,7 @@ std::string key_of(const BindingRow& row) {
 template <class Row>
 std::vector<Row> rows(const std::map<std::string, Row>& table) {
   std::vector<Row> out;
+  out.reserve(table.size());
   for (const auto& [key, row] : table) out.push_back(row);
   return out;
 }

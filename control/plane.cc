@@ -30,10 +30,10 @@ void destroy(const worker::ControlCommand& command) {
 
 }  // namespace
 
-Plane::Plane(Store& store, std::vector<WorkerLink*> workers, PlaneOptions options)
+Plane::Plane(Store& store, const std::vector<WorkerLink*>& links, PlaneOptions options)
     : store_(store), options_(std::move(options)) {
-  CHECK(!workers.empty() && workers.size() <= broker::workers_max && options_.random);
-  for (WorkerLink* link : workers) workers_.push_back({link, {}, 0, false});
+  CHECK(!links.empty() && links.size() <= broker::workers_max && options_.random);
+  for (WorkerLink* link : links) workers_.push_back({link, {}, 0, false});
   load(store_.load());
 }
 
@@ -45,7 +45,7 @@ Plane::~Plane() {
 bool Plane::poll(base::Time now) {
   now_ = now;
   bool busy = false;
-  for (broker::WorkerIndex index = 0; index < workers_.size(); index++) {
+  for (broker::WorkerIndex index = 0; index < workers(); index++) {
     worker::ControlReport report;
     for (unsigned taken = 0; taken < reports_per_poll && workers_[index].link->receive(report); taken++) {
       take(report, index);
@@ -189,7 +189,7 @@ void Plane::recycle_retired() {
 void Plane::drain() {
   if (drain_sent_) return;
   drain_sent_ = true;
-  for (broker::WorkerIndex index = 0; index < workers_.size(); index++) command(index, worker::Drain{});
+  for (broker::WorkerIndex index = 0; index < workers(); index++) command(index, worker::Drain{});
 }
 
 bool Plane::drained() const {
@@ -197,7 +197,7 @@ bool Plane::drained() const {
 }
 
 void Plane::stop() {
-  for (broker::WorkerIndex index = 0; index < workers_.size(); index++) command(index, worker::Stop{});
+  for (broker::WorkerIndex index = 0; index < workers(); index++) command(index, worker::Stop{});
 }
 
 bool Plane::flushed() const {

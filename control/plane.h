@@ -91,7 +91,7 @@ class Plane {
 
   // Loads the store and queues what it holds for the workers. On an empty store it makes the vhost "/" and the
   // predeclared exchanges. Throws StoreError, or std::runtime_error when the rows contradict each other.
-  Plane(Store& store, std::vector<WorkerLink*> workers, PlaneOptions options);
+  Plane(Store& store, const std::vector<WorkerLink*>& links, PlaneOptions options);
   ~Plane();
   Plane(const Plane&) = delete;
 
@@ -109,7 +109,7 @@ class Plane {
   bool settled() const { return applied_everywhere() == last_sequence_; }
 
   const Catalog& catalog() const { return catalog_; }
-  unsigned workers() const { return static_cast<unsigned>(workers_.size()); }
+  broker::WorkerIndex workers() const { return static_cast<broker::WorkerIndex>(workers_.size()); }
   base::Time now() const { return now_; }
   struct Counts {
     uint64_t requests = 0;  // sessions' requests and notices
@@ -129,7 +129,7 @@ class Plane {
   Ticket add_vhost(const VhostRow& row);
   Ticket delete_vhost(const std::string& name);
   Ticket set_permissions(const PermissionRow& row);
-  Ticket clear_permissions(const std::string& user, const std::string& vhost);
+  Ticket clear_permissions(const std::string& name, const std::string& vhost);
   Ticket close_connection(const broker::SessionAddress& session, const std::string& reason);
   Ticket delete_queue(const std::string& vhost, const std::string& name, bool if_unused, bool if_empty);
   Ticket purge_queue(const std::string& vhost, const std::string& name);
@@ -232,9 +232,9 @@ class Plane {
   // plane_changes.cc: changes that have passed every rule. `enter` puts into the catalog and tells the workers what the
   // store holds already, where it must.
   Vhost& enter(const VhostRow& row);
-  Exchange& enter(std::unique_ptr<Exchange> exchange);
-  Queue& enter(std::unique_ptr<Queue> queue);
-  Binding& enter(std::unique_ptr<Binding> binding);
+  Exchange& enter(std::unique_ptr<Exchange> made);
+  Queue& enter(std::unique_ptr<Queue> made);
+  Binding& enter(std::unique_ptr<Binding> made);
   broker::WorkerIndex home_of(const Vhost& vhost, const std::string& queue) const;
   // Store, then workers and catalog. `more` goes into the same transaction.
   std::expected<void, broker::Refusal> carry_out(const Removal& removal, std::vector<Edit> more = {});

@@ -19,7 +19,7 @@ class Removal {
   void add(Exchange& exchange);
   void add(Queue& queue);
   // With everything in it.
-  void add(Vhost& vhost);
+  void add(Vhost& whole);
   void spread();
 
   bool empty() const { return bindings.empty() && exchanges.empty() && queues.empty() && !vhost; }

@@ -128,6 +128,7 @@ class Session {
       outcome.reports.push_back(std::move(*report));
     }
     std::vector<const load::Report*> order;
+    order.reserve(outcome.reports.size());
     for (const load::Report& report : outcome.reports) order.push_back(&report);
     std::stable_sort(order.begin(), order.end(), [](const load::Report* a, const load::Report* b) {
       return a->result.deliver_rate() < b->result.deliver_rate();

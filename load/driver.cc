@@ -78,7 +78,7 @@ Connection& Driver::connection_at(const Place& place) {
     case Role::producer: return producers_[place.index]->connection();
     case Role::consumer: return consumers_[place.index]->connection();
   }
-  CHECK(!"no such role");
+  CHECK(false);  // no such role
   return *steward_;
 }
 

@@ -102,7 +102,7 @@ class StepWorker {
         const std::unique_ptr<broker::Answer> answer(passed->answer);
         sessions_.on_answer(std::move(*answer), now);
       } else {
-        CHECK(!"a command that no benchmark sends");
+        CHECK(false);  // a command that no benchmark sends
       }
     }
   }

@@ -22,7 +22,8 @@ bool AmqpConnection::poll(Time now) {
   if (phase_ == Phase::greeting) {
     if (stream_.state() == ByteStream::State::opening) return false;
     if (stream_.state() != ByteStream::State::closed) {
-      for (uint8_t octet : {'A', 'M', 'Q', 'P', '\0', '\0', '\x09', '\x01'}) output_.push_back(octet);
+      for (const char octet : {'A', 'M', 'Q', 'P', '\0', '\0', '\x09', '\x01'})
+        output_.push_back(static_cast<uint8_t>(octet));
       backlog_ += 8;
       phase_ = Phase::start;
       progress = true;

@@ -146,7 +146,7 @@ class TcpRun {
 
   std::unique_ptr<Application> serve(ByteStream& stream) {
     return std::make_unique<TransferServer>(
-        world_, world_.random("server app " + std::to_string(served_++)), stream, [this](uint64_t number) -> Exchange* {
+        world_.random("server app " + std::to_string(served_++)), stream, [this](uint64_t number) -> Exchange* {
           return number >= 1 && number <= exchanges_.size() ? exchanges_[number - 1].get() : nullptr;
         });
   }

@@ -144,7 +144,7 @@ bool TransferClient::poll(Time now) {
       start_ = now + reconnect_pause;
       return false;
     }
-    end_.emplace(world_, random_, exchange_, true);
+    end_.emplace(random_, exchange_, true);
     return true;
   }
   if (stream_->state() == ByteStream::State::closed && !stream_->failure().empty() && exchange_.may_be_refused &&
@@ -187,7 +187,7 @@ bool TransferServer::poll(Time now) {
     if (!exchange) fail("a connection began with number %lu, which nobody sent", number);
     if (exchange->accepted) fail("exchange %lu was accepted twice", number);
     exchange->accepted = true;
-    end_.emplace(world_, random_, *exchange, false);
+    end_.emplace(random_, *exchange, false);
     end_->start_behind(sizeof greeting_);
     return end_->poll(stream_, now) || true;
   }

@@ -46,8 +46,8 @@ uint8_t pattern(uint64_t number, bool from_client, uint64_t offset);
 // What both ends do once they are connected.
 class TransferEnd {
  public:
-  TransferEnd(World& world, Random random, Exchange& exchange, bool is_client)
-      : world_(world), random_(random), exchange_(&exchange), is_client_(is_client) {}
+  TransferEnd(Random random, Exchange& exchange, bool is_client)
+      : random_(random), exchange_(&exchange), is_client_(is_client) {}
 
   bool poll(ByteStream& stream, Time now);
   Time next_deadline() const;
@@ -61,7 +61,6 @@ class TransferEnd {
   bool write(ByteStream& stream);
   void finish(ByteStream& stream);
 
-  World& world_;
   Random random_;
   Exchange* exchange_;
   bool is_client_;
@@ -96,14 +95,13 @@ class TransferServer final : public Application {
  public:
   // `find` gives the exchange with a number, or nullptr.
   using Find = std::function<Exchange*(uint64_t number)>;
-  TransferServer(World& world, Random random, ByteStream& stream, Find find)
-      : world_(world), random_(random), stream_(stream), find_(std::move(find)) {}
+  TransferServer(Random random, ByteStream& stream, Find find)
+      : random_(random), stream_(stream), find_(std::move(find)) {}
 
   bool poll(Time now) override;
   Time next_deadline() const override { return end_ ? end_->next_deadline() : base::never; }
 
  private:
-  World& world_;
   Random random_;
   ByteStream& stream_;
   Find find_;
