@@ -93,9 +93,10 @@ json counts_of(const std::vector<NamedCount>& counts) {
   return out;
 }
 
-json percentiles_of(const base::HistogramSum& sum) {
+template <class Sum>
+json percentiles_of(const char* what, const Sum& sum) {
   auto microseconds = [&](double share) { return static_cast<double>(sum.percentile(share)) / 1000.0; };
-  return {{"messages", sum.total()},
+  return {{what, sum.total()},
           {"p50_us", microseconds(0.5)},
           {"p90_us", microseconds(0.9)},
           {"p99_us", microseconds(0.99)},
@@ -184,6 +185,7 @@ json Commands::list(const std::string& verb, const Arguments& arguments) const {
   if (verb == "workers") return workers();
   if (verb == "counters") return counters();
   if (verb == "latency") return latency();
+  if (verb == "turns") return turns();
   throw Failure{"unknown_command", "there is no listing '" + verb + "'"};
 }
 
@@ -280,7 +282,8 @@ json Commands::workers() const {
                     {"core", figures.core},
                     {"isolated", figures.isolated},
                     {"busy_percent", rates.busy_share * 100.0},
-                    {"idle_percent", figures.turns_busy + figures.turns_idle == 0 ? 0 : 100.0 - rates.busy_share * 100},
+                    {"idle_percent", rates.idle_share * 100.0},
+                    {"asleep_percent", rates.asleep_share * 100.0},
                     {"packets_in_rate", rates.packets_in},
                     {"packets_out_rate", rates.packets_out},
                     {"messages_in_rate", rates.messages_in},
@@ -291,6 +294,8 @@ json Commands::workers() const {
                     {"pool_total", figures.pool_total},
                     {"turns_busy", figures.turns_busy},
                     {"turns_idle", figures.turns_idle},
+                    {"busy_ns", figures.busy_ns},
+                    {"asleep_ns", figures.asleep_ns},
                     {"packets_in", figures.packets_in},
                     {"packets_out", figures.packets_out},
                     {"messages_in", figures.messages_in},
@@ -344,13 +349,31 @@ json Commands::latency() const {
     base::HistogramSum one;
     one.add(*histogram);
     all.add(*histogram);
-    json row = percentiles_of(one);
+    json row = percentiles_of("messages", one);
     row["worker"] = std::to_string(index);
     rows.push_back(std::move(row));
   }
-  json row = percentiles_of(all);
+  json row = percentiles_of("messages", all);
   row["worker"] = "all";
   rows.push_back(std::move(row));
+  return rows;
+}
+
+json Commands::turns() const {
+  json rows = json::array();
+  for (broker::WorkerIndex index = 0; index < statistics_.workers(); index++) {
+    const base::FineHistogram* histogram = statistics_.worker(index).turn_lengths;
+    if (!histogram) continue;
+    base::FineHistogramSum sum;
+    sum.add(*histogram);
+    json row = percentiles_of("turns", sum);
+    row["worker"] = index;
+    row["over_10us"] = sum.count_above(10'000);
+    row["over_100us"] = sum.count_above(100'000);
+    row["over_1ms"] = sum.count_above(1'000'000);
+    row["over_10ms"] = sum.count_above(10'000'000);
+    rows.push_back(std::move(row));
+  }
   return rows;
 }
 

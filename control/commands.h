@@ -59,6 +59,7 @@ class Commands {
   nlohmann::json counters() const;
   nlohmann::json ports() const;
   nlohmann::json latency() const;
+  nlohmann::json turns() const;
   static nlohmann::json log_level(const Arguments& arguments);
   int64_t wall_offset_ms() const;
 

@@ -13,7 +13,7 @@
 
 namespace talaria::control {
 
-// What columns the rows of a verb have, `workers`, `counters` and `latency` included; none: it lists nothing.
+// What columns the rows of a verb have, `workers`, `counters`, `latency` and `turns` included; none: it lists nothing.
 std::span<const std::string_view> columns_of(std::string_view verb);
 
 nlohmann::json list_queues(const Vhost& vhost);

@@ -1,5 +1,7 @@
 #include "control/rates.h"
 
+#include <algorithm>
+
 namespace talaria::control {
 
 void Rates::poll(const Statistics& statistics, base::Time now) {
@@ -17,9 +19,11 @@ WorkerRates Rates::worker(broker::WorkerIndex index) const {
   const WorkerFigures& after = newer_.workers[index];
   double seconds = std::chrono::duration<double>(newer_.at - older_.at).count();
   auto grown = [](uint64_t from, uint64_t to) { return static_cast<double>(to - from); };
-  double busy = grown(before.turns_busy, after.turns_busy);
-  double turns = busy + grown(before.turns_idle, after.turns_idle);
-  if (turns > 0) rates.busy_share = busy / turns;
+  // A turn or a sleep counts when it is over, so that a sample may hold some of what went before it.
+  auto share = [&](uint64_t from, uint64_t to) { return std::clamp(grown(from, to) / 1e9 / seconds, 0.0, 1.0); };
+  rates.busy_share = share(before.busy_ns, after.busy_ns);
+  rates.asleep_share = std::min(share(before.asleep_ns, after.asleep_ns), 1.0 - rates.busy_share);
+  rates.idle_share = 1.0 - rates.busy_share - rates.asleep_share;
   rates.packets_in = grown(before.packets_in, after.packets_in) / seconds;
   rates.packets_out = grown(before.packets_out, after.packets_out) / seconds;
   rates.messages_in = grown(before.messages_in, after.messages_in) / seconds;

@@ -10,7 +10,8 @@
 namespace talaria::control {
 
 struct WorkerRates {
-  double busy_share = 0;  // of turns, 0 to 1
+  // Of the time, 0 to 1; together 1, or 0 while nothing is known. Idle: awake, and nothing to do.
+  double busy_share = 0, idle_share = 0, asleep_share = 0;
   double packets_in = 0, packets_out = 0;
   double messages_in = 0, messages_out = 0;
 };

@@ -29,16 +29,20 @@ struct WorkerFigures {
   bool isolated = false;
   uint64_t turns_busy = 0;  // turns that found work
   uint64_t turns_idle = 0;
+  uint64_t busy_ns = 0;    // time of the turns that found work
+  uint64_t asleep_ns = 0;  // between turns; the rest of the time it looked in vain
   uint64_t packets_in = 0;
   uint64_t packets_out = 0;
   uint64_t messages_in = 0;   // published
   uint64_t messages_out = 0;  // delivered and got
   uint64_t longest_turn_ns = 0;
   uint64_t connections = 0;
-  uint64_t pool_used = 0;                            // message memory, bytes
-  uint64_t pool_total = 0;                           // bytes
-  std::vector<NamedCount> refusals;                  // what was refused, dropped or went wrong, each with its reason
-  const base::Histogram* message_latency = nullptr;  // ns a message spent in the broker; lives as long as Statistics
+  uint64_t pool_used = 0;            // message memory, bytes
+  uint64_t pool_total = 0;           // bytes
+  std::vector<NamedCount> refusals;  // what was refused, dropped or went wrong, each with its reason
+  // Both live as long as Statistics; none: nothing is recorded.
+  const base::Histogram* message_latency = nullptr;   // ns a message spent in the broker
+  const base::FineHistogram* turn_lengths = nullptr;  // ns of each turn
 };
 
 struct PortQueueFigures {

@@ -197,11 +197,13 @@ constexpr Listing listings[] = {
     {"list_vhosts", "virtual hosts", false, "name"},
     {"list_permissions", "who may do what in a vhost", true, "user configure write read"},
     {"workers", "each datapath core: how busy, how fast", false,
-     "worker core isolated busy_percent idle_percent packets_in_rate packets_out_rate messages_in_rate "
+     "worker core isolated busy_percent idle_percent asleep_percent packets_in_rate packets_out_rate messages_in_rate "
      "messages_out_rate longest_turn_us connections refusals"},
     {"counters", "every counter of each worker, by layer", false, "worker layer counter value"},
     {"latency", "time messages spent in the broker", false,
      "worker messages p50_us p90_us p99_us p99.9_us p99.99_us max_us"},
+    {"turns", "how long the turns of each worker's loop took: its jitter", false,
+     "worker turns p50_us p99_us p99.9_us p99.99_us max_us over_100us over_1ms over_10ms"},
 };
 
 std::vector<std::string> words(const std::string& text) {

@@ -41,6 +41,7 @@ void CoreLoop::run() {
     turn_lengths.record(length);
     now = end;
     if (busy) {
+      counters.busy_ns.add(length);
       idle.on_busy();
       continue;
     }
@@ -51,6 +52,7 @@ void CoreLoop::run() {
         if (const auto duration = IdlePolicy::sleep_for(now, worker->next_deadline()); duration > 0ns) {
           sleep_for(duration);
           now = clock.now();
+          counters.asleep_ns.add(static_cast<uint64_t>((now - end).count()));
         }
         break;
     }

@@ -41,8 +41,8 @@ const std::vector<Layer>& layers() {
       {"broker", {"published", "stored", "delivered", "got", "settled"}},
       {"pool", {"messages"}},
       {"worker",
-       {"turns_busy", "turns_idle", "longest_turn_ns", "operations_sent", "operations_received", "events_sent",
-        "events_received", "changes_applied", "message_bytes_used"}},
+       {"turns_busy", "turns_idle", "longest_turn_ns", "busy_ns", "asleep_ns", "operations_sent", "operations_received",
+        "events_sent", "events_received", "changes_applied", "message_bytes_used"}},
   };
   return list;
 }

@@ -50,6 +50,7 @@ class Datapath {
   const worker::Worker& worker(size_t index) const { return *cores_[index]->worker; }
   // What went through the queue pair (or the ring) of this worker.
   const DeviceCounters& device_counters(size_t index) const { return *cores_[index]->counters; }
+  const base::FineHistogram& turn_lengths(size_t index) const { return cores_[index]->loop.turn_lengths; }
   bool may_sleep(size_t index) const { return cores_[index]->loop.may_sleep; }
 
  private:

@@ -32,6 +32,8 @@ control::WorkerFigures Statistics::worker(broker::WorkerIndex index) const {
   figures.isolated = std::find(isolated_.begin(), isolated_.end(), figures.core) != isolated_.end();
   figures.turns_busy = counted.turns_busy.value();
   figures.turns_idle = counted.turns_idle.value();
+  figures.busy_ns = counted.busy_ns.value();
+  figures.asleep_ns = counted.asleep_ns.value();
   figures.packets_in = host.frames_received.value();
   figures.packets_out = host.frames_sent.value();
   figures.messages_in = sessions.messages_published.value();
@@ -41,6 +43,7 @@ control::WorkerFigures Statistics::worker(broker::WorkerIndex index) const {
   figures.pool_used = counted.message_bytes_used.value();
   figures.pool_total = uint64_t{settings_.memory_mib} << 20;
   figures.message_latency = &counted.message_latency;
+  figures.turn_lengths = &datapath_.turn_lengths(index);
 
   for (const control::LayerCount& each : counters(index))
     if (each.value != 0 && !is_daily_work(each.layer, each.name))

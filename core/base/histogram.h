@@ -78,6 +78,13 @@ class BasicHistogramSum {
   uint64_t count(unsigned bucket) const { return counts_[bucket]; }
   uint64_t total() const { return total_; }
   uint64_t max() const { return max_; }
+  // How many were greater than `value`, as far as buckets tell.
+  uint64_t count_above(uint64_t value) const {
+    uint64_t above = 0;
+    for (unsigned bucket = Histogram::bucket_of(value) + 1; bucket < Histogram::buckets; bucket++)
+      above += counts_[bucket];
+    return above;
+  }
   // The value that `share` (0 to 1) of the records do not exceed; 0 when there are none.
   uint64_t percentile(double share) const {
     auto wanted = static_cast<uint64_t>(std::llround(share * static_cast<double>(total_)));

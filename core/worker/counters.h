@@ -8,7 +8,9 @@ namespace talaria::worker {
 
 struct WorkerCounters {
   base::Counter turns_busy, turns_idle;
-  base::Counter longest_turn_ns;  // written by whoever owns the loop and its clock, from before to after a turn
+  // Written by whoever owns the loop and its clock: the longest turn from before to after it, the time of turns that
+  // found work, and the time slept between turns. What is left of the time that goes by was looking in vain.
+  base::Counter longest_turn_ns, busy_ns, asleep_ns;
   base::Counter operations_sent, operations_received;
   base::Counter events_sent, events_received;
   base::Counter peers_congested;     // turns in which a mailbox to a peer was full
@@ -23,11 +25,13 @@ struct WorkerCounters {
 
 template <class Visitor>
 void WorkerCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(WorkerCounters) == 10 * sizeof(base::Counter) + sizeof(base::Histogram),
+  static_assert(sizeof(WorkerCounters) == 12 * sizeof(base::Counter) + sizeof(base::Histogram),
                 "a counter is missing below");
   visit("turns_busy", turns_busy.value());
   visit("turns_idle", turns_idle.value());
   visit("longest_turn_ns", longest_turn_ns.value());
+  visit("busy_ns", busy_ns.value());
+  visit("asleep_ns", asleep_ns.value());
   visit("operations_sent", operations_sent.value());
   visit("operations_received", operations_received.value());
   visit("events_sent", events_sent.value());

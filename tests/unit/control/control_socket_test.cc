@@ -27,8 +27,9 @@ class FakeStatistics final : public Statistics {
   WorkerFigures worker(broker::WorkerIndex index) const override {
     WorkerFigures figures;
     figures.core = index + 2u;
-    figures.turns_busy = busy;
-    figures.turns_idle = idle;
+    figures.busy_ns = busy;
+    figures.asleep_ns = asleep;
+    figures.turn_lengths = &turns[index];
     figures.packets_in = packets;
     figures.longest_turn_ns = 2500;
     figures.refusals = {{"tcp drop_bad_checksum", 3}};
@@ -51,8 +52,9 @@ class FakeStatistics final : public Statistics {
     return true;
   }
 
-  uint64_t busy = 0, idle = 0, packets = 0;
+  uint64_t busy = 0, asleep = 0, packets = 0;
   base::Histogram latency[2];
+  base::FineHistogram turns[2];
 };
 
 class ControlSocketTest : public PlaneTest {
@@ -228,8 +230,8 @@ TEST_F(ControlSocketTest, DefinitionsGoThroughTheSocket) {
 TEST_F(ControlSocketTest, StatisticsAreRead) {
   open(0);
   commands->poll(now);
-  statistics.busy = 25;
-  statistics.idle = 75;
+  statistics.busy = 500'000'000;
+  statistics.asleep = 1'200'000'000;
   statistics.packets = 3000;
   now += std::chrono::seconds(2);
   commands->poll(now);
@@ -237,7 +239,8 @@ TEST_F(ControlSocketTest, StatisticsAreRead) {
   ASSERT_EQ(workers_rows.size(), 2u);
   EXPECT_EQ(workers_rows[1]["core"], 3);
   EXPECT_DOUBLE_EQ(workers_rows[1]["busy_percent"].get<double>(), 25.0);
-  EXPECT_DOUBLE_EQ(workers_rows[1]["idle_percent"].get<double>(), 75.0);
+  EXPECT_NEAR(workers_rows[1]["idle_percent"].get<double>(), 15.0, 0.01);
+  EXPECT_NEAR(workers_rows[1]["asleep_percent"].get<double>(), 60.0, 0.01);
   EXPECT_NEAR(workers_rows[1]["packets_in_rate"].get<double>(), 1500.0, 10.0);
   EXPECT_DOUBLE_EQ(workers_rows[1]["longest_turn_us"].get<double>(), 2.5);
   EXPECT_EQ(workers_rows[1]["refusals"]["tcp drop_bad_checksum"], 3);
@@ -255,6 +258,22 @@ TEST_F(ControlSocketTest, StatisticsAreRead) {
   EXPECT_NEAR(latency[2]["p50_us"].get<double>(), 1.0, 0.05);
   EXPECT_NEAR(latency[2]["max_us"].get<double>(), 1000.0, 0.1);
 
+  for (int i = 0; i < 97; i++) statistics.turns[1].record(200);
+  statistics.turns[1].record(20'000);
+  statistics.turns[1].record(2'000'000);
+  statistics.turns[1].record(4'000'000);
+  json turns = result_of_verb({{"command", "turns"}});
+  ASSERT_EQ(turns.size(), 2u);
+  EXPECT_EQ(turns[0]["turns"], 0);
+  EXPECT_EQ(turns[1]["worker"], 1);
+  EXPECT_EQ(turns[1]["turns"], 100);
+  EXPECT_NEAR(turns[1]["p50_us"].get<double>(), 0.2, 0.002);
+  EXPECT_NEAR(turns[1]["max_us"].get<double>(), 4000.0, 0.1);
+  EXPECT_EQ(turns[1]["over_10us"], 3);
+  EXPECT_EQ(turns[1]["over_100us"], 2);
+  EXPECT_EQ(turns[1]["over_1ms"], 2);
+  EXPECT_EQ(turns[1]["over_10ms"], 0);
+
   json ports = result_of_verb({{"command", "ports"}});
   EXPECT_EQ(ports[0]["packets_in"], 10);
   EXPECT_EQ(ports[0]["drops"]["no buffer"], 1);
@@ -269,9 +288,9 @@ TEST_F(ControlSocketTest, StatisticsAreRead) {
 
 TEST_F(ControlSocketTest, EveryListingHasItsColumnsAndRefusesOthers) {
   auto client = open(1);
-  const char* verbs[] = {"list_queues",      "list_exchanges", "list_bindings", "list_connections",
-                         "list_channels",    "list_consumers", "list_users",    "list_vhosts",
-                         "list_permissions", "workers",        "counters",      "latency"};
+  const char* verbs[] = {"list_queues",    "list_exchanges", "list_bindings", "list_connections", "list_channels",
+                         "list_consumers", "list_users",     "list_vhosts",   "list_permissions", "workers",
+                         "counters",       "latency",        "turns"};
   for (const char* verb : verbs)
     EXPECT_EQ(error_of_verb({{"command", verb}, {"columns", {"colour"}}}), "bad_argument") << verb << " without rows";
 
