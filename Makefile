@@ -34,7 +34,8 @@ MAINS := dpdk-app/main.cc dpdk-app/talaria_load.cc control/talariactl.cc
 sources = $(filter-out $(MAINS),$(wildcard $(1)/*.cc))
 objects = $(patsubst %.cc,$(B)/%.o,$(call sources,$(1)))
 
-DPDK_CFLAGS = $(shell pkg-config --cflags libdpdk 2>/dev/null | sed 's/-I/-isystem /g')
+# DPDK's inline functions copy pointers as integers (rte_ring), which strict aliasing lets a compiler reorder; clang does.
+DPDK_CFLAGS = $(shell pkg-config --cflags libdpdk 2>/dev/null | sed 's/-I/-isystem /g') -fno-strict-aliasing
 DPDK_LIBS = $(shell pkg-config --libs libdpdk 2>/dev/null)
 CONTROL_LIBS := -lsqlite3 -lcrypto -lpcre2-8 -lspdlog -lfmt
 

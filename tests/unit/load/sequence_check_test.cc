@@ -47,7 +47,7 @@ TEST(SequenceCheck, FindsAPlantedCopy) {
 
 TEST(SequenceCheck, FindsACopyOfOneThatCameAheadOfAGap) {
   SequenceCheck check;
-  for (const uint64_t n : {0, 2, 2, 1, 3}) check.on(n);
+  for (const uint64_t n : {0u, 2u, 2u, 1u, 3u}) check.on(n);
   EXPECT_EQ(check.duplicates(), 1u);
   EXPECT_EQ(check.reordered(), 1u);
   EXPECT_EQ(check.lost(4), 0u);
@@ -55,7 +55,7 @@ TEST(SequenceCheck, FindsACopyOfOneThatCameAheadOfAGap) {
 
 TEST(SequenceCheck, FindsAPlantedSwap) {
   SequenceCheck check;
-  for (const uint64_t n : {0, 1, 3, 2, 4, 5}) check.on(n);
+  for (const uint64_t n : {0u, 1u, 3u, 2u, 4u, 5u}) check.on(n);
   EXPECT_EQ(check.reordered(), 1u);
   EXPECT_EQ(check.lost(6), 0u);
   EXPECT_EQ(check.duplicates(), 0u);
@@ -120,7 +120,7 @@ TEST(SequenceCheck, AgreesWithAnObviousModel) {
 
 TEST(OrderCheck, SeesPartsInOrderAsInOrder) {
   OrderCheck check;
-  for (const uint64_t n : {1, 4, 5, 9}) check.on(n);
+  for (const uint64_t n : {1u, 4u, 5u, 9u}) check.on(n);
   EXPECT_EQ(check.reordered(), 0u);
   check.on(8);
   EXPECT_EQ(check.reordered(), 1u);
