@@ -14,10 +14,11 @@ Engine::Engine(WorkerIndex self, WorkerIndex workers, MessagePool& pool, Outbox&
       outbox_(outbox),
       board_(board),
       limits_(limits),
-      home_{self, pool, pool.arena(), outbox, limits.handover_window, {}, {}, 0} {
+      home_{self, pool, pool.arena(), outbox, limits.handover_window, limits.ready_while_served, {}, {}, 0} {
   CHECK(self < workers && workers <= workers_max && pool.self() == self);
   pool.raise_reserve(reserve_bytes(workers, limits));
-  CHECK(limits.deliveries_per_visit != 0 && limits.handover_window != 0 && limits.remains_per_dispatch != 0);
+  CHECK(limits.deliveries_per_visit != 0 && limits.ready_while_served != 0 && limits.handover_window != 0 &&
+        limits.remains_per_dispatch != 0);
 }
 
 // Whatever is queued goes back to the pool; what stands in the outbox is the worker's.
@@ -44,6 +45,8 @@ Room Engine::room_for(std::span<QueueRecord* const> targets) {
   for (const QueueRecord* target : targets) {
     if (target->home == self_) [[likely]] {
       entries++;
+      if (target->local->behind()) [[unlikely]]
+        return {Shortage::queue, self_};
       continue;
     }
     if (board_.workers[target->home].pressed.value() != 0) return {Shortage::memory, target->home};

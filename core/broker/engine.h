@@ -51,6 +51,7 @@ struct PressureBoard {
 
 struct EngineLimits {
   uint32_t deliveries_per_visit = 32;         // of one queue, before the next one has its turn
+  uint32_t ready_while_served = 1024;         // messages of a queue, see Queue::behind
   uint32_t handover_window = 256;             // deliveries on their way to one consumer on another worker
   uint32_t operations_backlog_max = 4096;     // to one peer, waiting in the outbox: no more publishes for it above
   uint32_t operations_under_way_max = 16384;  // to one peer: the backlog, the mailbox, and a turn's overshoot
@@ -93,6 +94,7 @@ enum class Shortage : uint8_t {
   none,
   memory,      // that worker's message memory passed its high mark
   operations,  // more of them wait for that worker than it takes in
+  queue,       // one there has consumers that take, and holds more than it should (see Queue::behind)
 };
 struct Room {
   Shortage shortage = Shortage::none;

@@ -1,5 +1,6 @@
 #include "core/broker/queue.h"
 
+#include <algorithm>
 #include <new>
 
 #include "core/base/check.h"
@@ -72,6 +73,10 @@ uint32_t Queue::deliver(uint32_t most) {
   counters_.delivered.add(done);
   counters_.unacknowledged.add(held);
   if (again) counters_.redelivered.add(again);
+  if (rota_.next())
+    ceiling_ = std::max(home_.ready_while_served, std::min(ceiling_, ready_ + done / 2));
+  else
+    ceiling_ = UINT32_MAX;
   activate();
   return done;
 }
@@ -222,7 +227,7 @@ bool Queue::unsubscribe(const ConsumerAddress& consumer) {
 
 // What it holds stays unacknowledged: it keeps its slot until the last of that is settled.
 void Queue::remove_subscription(Subscription& subscription) {
-  if (subscription.in_rota) rota_.remove(subscription);
+  if (subscription.in_rota) leave_rota(subscription);
   rota_.leave(subscription);
   home_.subscriptions.forget(subscription);
   subscription.gone = true;
@@ -268,7 +273,12 @@ void Queue::refresh(Subscription& subscription) {
   if (able)
     rota_.insert(subscription);
   else
-    rota_.remove(subscription);
+    leave_rota(subscription);
+}
+
+void Queue::leave_rota(Subscription& subscription) {
+  rota_.remove(subscription);
+  if (!rota_.any()) ceiling_ = UINT32_MAX;
 }
 
 // ---- the end --------------------------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ struct QueueHome {
   base::Arena& arena;
   Outbox& outbox;
   uint32_t handover_window;
+  uint32_t ready_while_served;
   SubscriptionTable subscriptions;
   ActiveQueues active;
   uint32_t last_generation = 0;  // of unacknowledged entries
@@ -73,6 +74,11 @@ class Queue {
   const QueueRecord& record() const { return record_; }
   uint32_t ready() const { return ready_; }
   uint32_t consumers() const { return static_cast<uint32_t>(subscriptions_.size()); }
+  // Its publishers should wait a little: consumers take what they are given, it is this worker that is late, and what
+  // lies in the queue only leaves the cache. A queue that is served holds `ready_while_served` messages; if it held
+  // more when they began to take, half of what is delivered may follow until it does not. A queue whose consumers are
+  // slow, or that has none, grows as it likes.
+  bool behind() const { return ready_ >= ceiling_ && rota_.any(); }
 
   // Takes one reference. False when there is no memory for the entry: the reference is still the caller's.
   bool enqueue(Message* message);
@@ -110,6 +116,7 @@ class Queue {
   void free_entry(QueueEntry* entry);
   void hand_over(QueueEntry* entry, Subscription& to);
   void refresh(Subscription& subscription);  // in or out of the rota, as it is able or not
+  void leave_rota(Subscription& subscription);
   void activate() {
     if (!active_ && has_ready() && rota_.next()) home_.active.push(*this);
   }
@@ -122,6 +129,7 @@ class Queue {
   ReturnedHeap returned_;
   UnackedList unacked_;
   uint32_t ready_ = 0;
+  uint32_t ceiling_ = UINT32_MAX;  // of `ready_` while anybody is able, see `behind`
   bool active_ = false;
   bool has_exclusive_ = false;
   uint64_t next_position_ = 0;

@@ -66,6 +66,11 @@ class Rota {
     while (best_ && !best_->first) best_ = best_->lower;
     return best_ ? best_->first : nullptr;
   }
+  bool any() const {
+    for (const PriorityClass* one = best_; one; one = one->lower)
+      if (one->first) return true;
+    return false;
+  }
   // It had its turn and is able to have another.
   void rotate(Subscription& subscription) {
     PriorityClass& its = *subscription.priority_class;

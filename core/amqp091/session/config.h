@@ -48,6 +48,7 @@ struct Config {
   // ---- one turn -----------------------------------------------------------------------------------------------------
   size_t input_bytes_per_turn = 256 * 1024;  // of one connection
   size_t frames_per_turn = 4096;             // of one connection
+  size_t resumed_per_turn = 64;              // publishers that wait for room, tried again
   size_t settle_per_turn = 4096;             // deliveries a closing channel gives back
   uint32_t timers_per_turn = 256;
 

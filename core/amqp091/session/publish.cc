@@ -310,6 +310,8 @@ static void tell_blocked(Connection& connection) {
   Shared& shared = *connection.shared;
   if (connection.told_blocked || !connection.can_blocked) return;
   if (connection.stall.what == Stall::For::own_reading) return;  // he would not read it
+  // That is pace, not shortage: it goes on as fast as the queue is emptied.
+  if (connection.stall.what == Stall::For::broker && connection.stall.room.shortage == broker::Shortage::queue) return;
   if (shared.now - connection.stalled_since < shared.config.blocked_after) return;
   connection.told_blocked = true;
   connection.output.method(0, wire::connection::Blocked{.reason = reason_of(connection.stall)});

@@ -311,7 +311,8 @@ void Sessions::on_turn(base::Time now) {
   Shared& shared = *shared_;
   shared.now = now;
   shared.settling.walk([](Connection& c) -> bool& { return c.settling_listed; }, settle_more);
-  shared.stalled.walk([](Connection& c) -> bool& { return c.stalled_listed; }, resume_publisher);
+  shared.stalled.walk_in_turn(
+      shared.config.resumed_per_turn, [](Connection& c) -> bool& { return c.stalled_listed; }, resume_publisher);
   shared.more_input.walk([](Connection& c) -> bool& { return c.more_input_listed; },
                          [](Connection& connection) {
                            read_input(connection);

@@ -2,6 +2,7 @@
 // Owned by Sessions.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -60,6 +61,27 @@ class WorkList {
       walking_[i] = nullptr;
       flag(*thing) = false;
       visit(*thing);
+    }
+    walking_.clear();
+  }
+  // As `walk`, for things that compete: at most `most` of them, those that waited longest first. When all have been
+  // visited and wait again, another is first next time.
+  template <class Flag, class Visit>
+  void walk_in_turn(size_t most, Flag&& flag, Visit&& visit) {
+    walking_.swap(waiting_);
+    size_t at = 0;
+    for (; at < walking_.size() && most != 0; at++) {
+      Thing* thing = walking_[at];
+      if (thing == nullptr) continue;
+      walking_[at] = nullptr;
+      flag(*thing) = false;
+      visit(*thing);
+      most--;
+    }
+    if (at == walking_.size()) {
+      if (waiting_.size() > 1) std::rotate(waiting_.begin(), waiting_.begin() + 1, waiting_.end());
+    } else {
+      waiting_.insert(waiting_.begin(), walking_.begin() + static_cast<std::ptrdiff_t>(at), walking_.end());
     }
     walking_.clear();
   }

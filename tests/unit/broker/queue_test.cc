@@ -416,6 +416,40 @@ TEST_F(QueueTest, TopologyEpochRisesWithEveryChange) {
   EXPECT_GT(worker.engine->topology_epoch(), before);
 }
 
+TEST_F(QueueTest, PublishersOfAServedQueueWaitWhenTheWorkerIsLate) {
+  QueueRecord* target = worker.engine->find_queue(id);
+  const uint32_t served = EngineLimits{}.ready_while_served;
+  const auto publish_while_allowed = [&] {
+    uint32_t count = 0;
+    while (count < 3 * served && worker.engine->room_for({&target, 1})) {
+      worker.engine->publish({&target, 1}, worker.message("x"), channel(), 0);
+      count++;
+    }
+    return count;
+  };
+  EXPECT_EQ(publish_while_allowed(), 3 * served) << "nobody consumes: it grows as it likes";
+  subscribe(1, 0, 0, true);
+  dispatch(32);
+  EXPECT_EQ(publish_while_allowed(), 16u) << "half of what was delivered";
+  EXPECT_EQ(worker.engine->room_for({&target, 1}).shortage, Shortage::queue);
+  uint32_t rounds = 0;
+  for (; counters->ready.value() > served; rounds++) {
+    dispatch(32);
+    publish_while_allowed();
+  }
+  EXPECT_LE(rounds, 2 * 2 * served / 32);
+  dispatch(32);
+  EXPECT_EQ(publish_while_allowed(), 32u) << "as many as were delivered, once it is short";
+  // Consumers that take nothing hold nobody up.
+  worker.engine->pause({id, consumer(1), true});
+  EXPECT_EQ(publish_while_allowed(), 3 * served);
+  worker.engine->pause({id, consumer(1), false});
+  dispatch(32);
+  EXPECT_EQ(publish_while_allowed(), 16u);
+  unsubscribe(1);
+  EXPECT_EQ(publish_while_allowed(), 3 * served);
+}
+
 TEST_F(QueueTest, ExhaustionIsBackPressureAndNothingAcceptedIsLost) {
   QueueRecord* target = worker.engine->find_queue(id);
   const std::string body(300, 'x');
