@@ -150,7 +150,8 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
   std::vector<std::unique_ptr<MeshLink>> links;
   std::vector<control::WorkerLink*> link_pointers;
   for (size_t index = 0; index < datapath.size(); index++) {
-    links.push_back(std::make_unique<MeshLink>(datapath.mesh().control(static_cast<worker::WorkerIndex>(index))));
+    links.push_back(std::make_unique<MeshLink>(datapath.mesh().control(static_cast<worker::WorkerIndex>(index)),
+                                               datapath.doorbell(index)));
     link_pointers.push_back(links.back().get());
   }
   control::Plane plane(store, link_pointers,
@@ -161,7 +162,10 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
   control::ControlSocket socket(socket_path, commands);
 
   if (auto started = port.start(); !started) return started;
-  datapath.start();
+  datapath.start(port);
+  if (!datapath.hears_packets())
+    spdlog::warn("port {} ({}) wakes nobody: idle workers sleep 100 us at a time, not until there is work", port.name(),
+                 port.driver());
   spdlog::info("talariad {} serves AMQP 0-9-1 at {}:{}, control socket {}", base::version,
                net::to_text(settings.address), settings.amqp_port, settings.control_socket);
 

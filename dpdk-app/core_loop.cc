@@ -1,11 +1,12 @@
 #include "dpdk-app/core_loop.h"
 
 #include <rte_pause.h>
+#include <rte_ring.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <time.h>
 
-#include "dpdk-app/idle.h"
+#include <algorithm>
 
 namespace talaria::app {
 namespace {
@@ -15,7 +16,22 @@ void sleep_for(base::Duration duration) {
   nanosleep(&time, nullptr);
 }
 
+void wake_those_with_mail(const std::vector<Colleague>& colleagues) {
+  for (const Colleague& colleague : colleagues)
+    if (colleague.bell->listens() && colleague.has_mail()) colleague.bell->ring();
+}
+
 }  // namespace
+
+bool Colleague::has_mail() const {
+  return lane->operations.waiting() != 0 || lane->events.waiting() != 0 || lane->releases.waiting() != 0 ||
+         lane->neighbors.waiting() != 0 || (packets != nullptr && rte_ring_empty(packets) == 0);
+}
+
+base::Time CoreLoop::next_deadline() const {
+  if (trunk != nullptr && trunk->has_unsent()) return base::Time{};
+  return worker->next_deadline();
+}
 
 void CoreLoop::run() {
   sigset_t all;
@@ -24,7 +40,7 @@ void CoreLoop::run() {
   // Sleeps end when they should, not 50 us later. Best effort: the loop is right either way.
   prctl(PR_SET_TIMERSLACK, 1UL);
 
-  IdlePolicy idle(may_sleep);
+  IdlePolicy policy(idle);
   worker::WorkerCounters& counters = worker->counters();
   uint64_t carried = 0;
   base::Time now = clock.now();
@@ -34,6 +50,7 @@ void CoreLoop::run() {
       carried = trunk->carried();
       busy = true;
     }
+    wake_those_with_mail(colleagues);
     // One reading a turn: the end of this turn is the beginning of the next, but for sleeps.
     const base::Time end = clock.now();
     const auto length = static_cast<uint64_t>((end - now).count());
@@ -42,18 +59,20 @@ void CoreLoop::run() {
     now = end;
     if (busy) {
       counters.busy_ns.add(length);
-      idle.on_busy();
+      if (policy.on_busy()) sleeper->disarm();
       continue;
     }
-    switch (idle.on_idle()) {
+    switch (policy.on_idle()) {
       case IdleStep::nothing: break;
       case IdleStep::pause: rte_pause(); break;
+      case IdleStep::arm: sleeper->arm(); break;
       case IdleStep::sleep:
-        if (const auto duration = IdlePolicy::sleep_for(now, worker->next_deadline()); duration > 0ns) {
-          sleep_for(duration);
+        if (const auto duration = policy.sleep_for(now, next_deadline()); duration > 0ns) {
+          sleeper != nullptr ? sleeper->sleep(duration) : sleep_for(duration);
           now = clock.now();
           counters.asleep_ns.add(static_cast<uint64_t>((now - end).count()));
         }
+        if (sleeper != nullptr) sleeper->disarm();
         break;
     }
   }

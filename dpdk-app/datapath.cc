@@ -9,6 +9,7 @@
 #include "core/base/check.h"
 #include "core/base/version.h"
 #include "dpdk-app/eal.h"
+#include "dpdk-app/realtime.h"
 
 namespace talaria::app {
 namespace {
@@ -63,11 +64,14 @@ size_t worker_overhead_mib(const worker::WorkerConfig& config) {
 }
 
 Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated,
-                   const Port& port, const Secrets& secrets, const TscClock& clock)
+                   const std::vector<bool>& fifo, const Port& port, const Secrets& secrets, const TscClock& clock)
     : mesh_(settings.workers) {
   for (worker::WorkerIndex index = 0; index < settings.workers; index++) {
     const auto node = static_cast<int>(rte_lcore_to_socket_id(lcore_of(index)));
-    auto core = std::make_unique<Core>(settings.huge_pages, node);
+    const bool realtime = settings.profile == Profile::realtime;
+    auto core = std::make_unique<Core>(settings.huge_pages, node, realtime);
+    core->touch_memory = realtime;
+    core->wants_fifo = fifo[index];
     core->mesh = &mesh_;
     core->config = worker_config(settings, index);
     core->config.key = secrets.worker;
@@ -77,7 +81,9 @@ Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::ve
         plan.alone(index) && std::find(isolated.begin(), isolated.end(), plan.workers[index]) != isolated.end();
     core->loop.clock = clock;
     core->config.clock = core->loop.clock.reader();
-    core->loop.may_sleep = settings.idle == IdleMode::adaptive || (settings.idle == IdleMode::automatic && !own_core);
+    const IdleMode mode = idle_mode(settings);
+    if (mode == IdleMode::adaptive || (mode == IdleMode::automatic && !own_core)) core->loop.idle = adaptive_rules;
+    if (mode == IdleMode::wait) core->bell = std::make_unique<Doorbell>();
     cores_.push_back(std::move(core));
   }
   make_devices(port, secrets.spread);
@@ -120,9 +126,43 @@ void Datapath::Core::furnish() {
   config.message_memory = messages->span();
   worker = std::make_unique<worker::Worker>(config, *device, *mesh);
   loop.worker = worker.get();
+  if (touch_memory) touch_stack();
+  if (wants_fifo) fifo_error = become_fifo();
 }
 
-void Datapath::start() {
+int Datapath::fifo_error() const {
+  for (const auto& core : cores_)
+    if (core->fifo_error != 0) return core->fifo_error;
+  return 0;
+}
+
+// A worker without a port's queue of its own hears of packets from worker 0, by its bell.
+void Datapath::make_sleepers(const Port& port) {
+  const bool shared = port.agreement().queues != cores_.size();
+  for (size_t index = 0; index < cores_.size(); index++) {
+    Core& core = *cores_[index];
+    if (core.bell == nullptr) continue;
+    const bool has_queue = index == 0 || !shared;
+    PacketSignal signal = has_queue ? PacketSignal::find(port, static_cast<uint16_t>(index)) : PacketSignal();
+    core.loop.idle = signal.exists() || !has_queue ? wait_rules : wait_unheard_rules;
+    core.sleeper = std::make_unique<Sleeper>(*core.bell, std::move(signal));
+    core.loop.sleeper = core.sleeper.get();
+    for (size_t other = 0; other < cores_.size(); other++) {
+      if (other == index) continue;
+      const SpreadLane* to = index == 0 ? cores_[other]->lane.get() : nullptr;
+      const SpreadLane* from = other == 0 ? core.lane.get() : nullptr;
+      core.loop.colleagues.push_back(
+          {.bell = cores_[other]->bell.get(),
+           .lane = &mesh_.lane(static_cast<worker::WorkerIndex>(index), static_cast<worker::WorkerIndex>(other)),
+           .packets = to != nullptr     ? to->to_branch
+                      : from != nullptr ? from->to_trunk
+                                        : nullptr});
+    }
+  }
+}
+
+void Datapath::start(const Port& port) {
+  make_sleepers(port);
   for (size_t index = 0; index < cores_.size(); index++) {
     auto run = [](void* loop) {
       static_cast<CoreLoop*>(loop)->run();
@@ -143,7 +183,13 @@ bool Datapath::join(base::Duration patience) {
     }
     rte_eal_wait_lcore(lcore_of(index));
   }
+  for (auto& core : cores_) core->sleeper.reset();  // while the port still runs
   return true;
+}
+
+bool Datapath::hears_packets() const {
+  return std::all_of(cores_.begin(), cores_.end(),
+                     [](const auto& core) { return core->loop.idle.sleep_max != wait_unheard_rules.sleep_max; });
 }
 
 // Workers give their packets back to devices, devices theirs to rings and pools.

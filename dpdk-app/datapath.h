@@ -33,13 +33,18 @@ struct Secrets {
 class Datapath {
  public:
   // Each worker is made on its own lcore, so that its memory lies near. `isolated` says which processors are.
-  Datapath(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated, const Port& port,
-           const Secrets& secrets, const TscClock& clock);
+  // `fifo`: which workers run under SCHED_FIFO.
+  Datapath(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated,
+           const std::vector<bool>& fifo, const Port& port, const Secrets& secrets, const TscClock& clock);
   // Workers were taken apart, or never started.
   ~Datapath();
   Datapath(const Datapath&) = delete;
 
-  void start();
+  // The first errno of a worker that was to run under SCHED_FIFO and may not; 0: all do. They work without it.
+  int fifo_error() const;
+
+  // The port runs.
+  void start(const Port& port);
   // Waits for loops whose worker took a Stop command. False: one still runs after `patience`.
   bool join(base::Duration patience);
   // After that; while the control plane, whose counters the queues write to, is still there.
@@ -51,7 +56,10 @@ class Datapath {
   // What went through the queue pair (or the ring) of this worker.
   const DeviceCounters& device_counters(size_t index) const { return *cores_[index]->counters; }
   const base::FineHistogram& turn_lengths(size_t index) const { return cores_[index]->loop.turn_lengths; }
-  bool may_sleep(size_t index) const { return cores_[index]->loop.may_sleep; }
+  // False: a worker sleeps, and the port does not wake it.
+  bool hears_packets() const;
+  // Of a worker that sleeps until it is woken; null: it is not.
+  Doorbell* doorbell(size_t index) const { return cores_[index]->bell.get(); }
 
  private:
   struct Core {
@@ -62,14 +70,20 @@ class Datapath {
     worker::WorkerConfig config;
     std::unique_ptr<Pages> messages;
     std::unique_ptr<worker::Worker> worker;
+    std::unique_ptr<Doorbell> bell;
+    std::unique_ptr<Sleeper> sleeper;
     CoreLoop loop;
     worker::Mesh* mesh = nullptr;
     size_t message_bytes = 0;
+    bool touch_memory = false;
+    bool wants_fifo = false;
+    int fifo_error = 0;
 
-    Core(bool huge_pages, int numa_node) : page_memory(huge_pages, numa_node) {}
+    Core(bool huge_pages, int numa_node, bool touch) : page_memory(huge_pages, numa_node, touch) {}
     void furnish();  // on its lcore
   };
   void make_devices(const Port& port, base::HashKey spread_key);
+  void make_sleepers(const Port& port);
 
   worker::Mesh mesh_;
   std::vector<std::unique_ptr<Core>> cores_;

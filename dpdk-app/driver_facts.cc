@@ -13,7 +13,7 @@ struct Entry {
   DriverFacts facts;
 };
 
-constexpr DriverFacts physical{.checksums_work = true, .rss_works = true};
+constexpr DriverFacts physical{.checksums_work = true, .rss_works = true, .signal = SignalKind::interrupt};
 
 constexpr std::array entries = {
     // Physical ports, and the virtual functions of them: mature, and widely run with both.
@@ -29,7 +29,7 @@ constexpr std::array entries = {
     Entry{"net_ena", physical},
     Entry{"net_vmxnet3", physical},
     // Virtual ports.
-    Entry{"net_tap", {.address_is_the_peers = true}},
+    Entry{"net_tap", {.address_is_the_peers = true, .signal = SignalKind::device}},
     // A fill ring; 256 bytes before each frame are the kernel's; a buffer with all its headers may not be larger than a
     // page (4096 - 384, and 64 are a pool's to round up).
     Entry{"net_af_xdp",
@@ -37,13 +37,15 @@ constexpr std::array entries = {
            .extra_buffers = 4096,
            .buffer_granularity = 64,
            .buffer_bytes_max = 3712,
-           .buffer_overhead = 256}},
+           .buffer_overhead = 256,
+           .signal = SignalKind::socket}},
     // Its ring's slots are whole pages with a header (complete_vdev), and a buffer must take a whole slot.
     Entry{"net_af_packet",
           {.frame_limit_is_kernels = true,
            .buffer_granularity = 4096,
            .buffer_bytes_max = 60 * 1024,
-           .buffer_overhead = 128}},
+           .buffer_overhead = 128,
+           .signal = SignalKind::socket}},
 };
 
 constexpr uint32_t buffer_bytes_min = 2048;  // what every driver takes for granted

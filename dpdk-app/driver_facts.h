@@ -9,6 +9,9 @@
 
 namespace talaria::app {
 
+// By what a worker that sleeps hears of a packet (packet_signal.h).
+enum class SignalKind : uint8_t { none, device, socket, interrupt };
+
 struct DriverFacts {
   // The verdicts of received checksums are right, and offloaded checksums leave right. (net_tap 22.11 offers both; what
   // it sends is wrong for frames in odd pieces.)
@@ -29,6 +32,7 @@ struct DriverFacts {
   uint32_t buffer_bytes_max = 63 * 1024;
   // What a frame takes in its buffer beyond its own bytes.
   uint32_t buffer_overhead = 0;
+  SignalKind signal = SignalKind::none;
 };
 
 DriverFacts facts_of(std::string_view driver);

@@ -178,7 +178,9 @@ std::vector<ReportLine> host_report(const HostFacts& facts, const Settings& sett
   for (const auto& [processor, governor] : facts.governors)
     if (governor != "performance" && (contains(plan.workers, processor)))
       lines.push_back({true, "core " + std::to_string(processor) + " has the frequency governor '" + governor +
-                                 "': it slows down when it may, and speeds up late"});
+                                 "': it slows down when it may, and speeds up late: write performance into "
+                                 "/sys/devices/system/cpu/cpu" +
+                                 std::to_string(processor) + "/cpufreq/scaling_governor"});
   if (!facts.invariant_clock)
     lines.push_back({true, "the processor's time-stamp counter is not invariant: timers and latencies are unreliable"});
   return lines;

@@ -10,16 +10,22 @@
 #include <spdlog/spdlog.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+
+#include <algorithm>
+#include <optional>
 
 #include "dpdk-app/control_thread.h"
 #include "dpdk-app/datapath.h"
 #include "dpdk-app/dpdk_log.h"
 #include "dpdk-app/eal.h"
+#include "dpdk-app/host_checks.h"
 #include "dpdk-app/host_report.h"
 #include "dpdk-app/log.h"
 #include "dpdk-app/options.h"
+#include "dpdk-app/realtime.h"
 #include "dpdk-app/statistics.h"
 
 namespace talaria::app {
@@ -48,10 +54,58 @@ std::expected<Eal, Failure> start_eal(const std::vector<std::string>& arguments)
   return eal;
 }
 
+// ---- the profile `realtime` -----------------------------------------------------------------------------------------
+
+void look_host_over(const CorePlan& plan, const std::vector<bool>& fifo, const SleepStatesOut& sleep_states) {
+  if (sleep_states.held())
+    spdlog::info("realtime: /dev/cpu_dma_latency is held at 0: no processor sleeps deeply while the broker runs");
+  else
+    spdlog::warn("realtime: /dev/cpu_dma_latency cannot be held ({}): processors may sleep deeply",
+                 sleep_states.reason());
+  const bool any_fifo = std::find(fifo.begin(), fifo.end(), true) != fifo.end();
+  for (const std::string& line : host_checks("", {.workers = plan.workers,
+                                                 .control = plan.control,
+                                                 .fifo = any_fifo,
+                                                 .sleep_states_out = sleep_states.held()}))
+    spdlog::warn("realtime: {}", line);
+}
+
+// `furnishing`: what making the workers took, with their memory touched.
+std::expected<void, Failure> lock_all(base::Duration furnishing) {
+  touch_stack();
+  auto locked = lock_memory();
+  if (!locked) return std::unexpected(locked.error());
+  using Milliseconds = std::chrono::duration<double, std::milli>;
+  spdlog::info(
+      "realtime: {} MiB of memory are locked: the workers' were touched in {:.0f} ms, the rest in {:.0f} ms with "
+      "{} page faults",
+      locked->mib, Milliseconds(furnishing).count(), Milliseconds(locked->took).count(), locked->page_faults);
+  return {};
+}
+
+void report_fifo(const Datapath& datapath, const Settings& settings, const std::vector<bool>& fifo) {
+  if (const int error = datapath.fifo_error(); error != 0)
+    spdlog::warn("realtime: the kernel refuses SCHED_FIFO ({}): LimitRTPRIO=1, or CAP_SYS_NICE", strerror(error));
+  for (size_t worker = 0; worker < fifo.size(); worker++) {
+    if (fifo[worker] && datapath.fifo_error() == 0) spdlog::info("realtime: worker {} runs under SCHED_FIFO", worker);
+    if (!fifo[worker] && settings.fifo != FifoMode::never)
+      spdlog::warn(
+          "realtime: worker {} runs without SCHED_FIFO, its core is not isolated or not its own: a thread that "
+          "never sleeps would starve the kernel there (--fifo always takes a core that is its own)",
+          worker);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
 std::expected<void, Failure> run(const Settings& settings, TscClock clock) {
   const HostFacts host = read_host_facts();
   auto plan = plan_cores(settings, {host.usable, host.isolated});
   if (!plan) return std::unexpected(Failure{exit_settings, "--" + plan.error().setting + ": " + plan.error().reason});
+  auto fifo = plan_fifo(settings, *plan, host.isolated);
+  if (!fifo) return std::unexpected(Failure{exit_settings, "--" + fifo.error().setting + ": " + fifo.error().reason});
+  const bool realtime = settings.profile == Profile::realtime;
+  if (realtime) keep_heap();
 
   const worker::WorkerConfig example = worker_config(settings, 0);
   const PacketNeeds needs = packet_needs(example);
@@ -80,8 +134,17 @@ std::expected<void, Failure> run(const Settings& settings, TscClock clock) {
   for (const ReportLine& line : host_report(host, settings, *plan, port_facts))
     spdlog::log(line.warning ? spdlog::level::warn : spdlog::level::info, line.text);
 
+  std::optional<SleepStatesOut> sleep_states;
+  if (realtime) sleep_states.emplace();
+  if (realtime) look_host_over(*plan, *fifo, *sleep_states);
+
   clock.calibrate();
-  Datapath datapath(settings, *plan, host.isolated, **port, *secrets, clock);
+  const base::Time before = clock.now();
+  Datapath datapath(settings, *plan, host.isolated, *fifo, **port, *secrets, clock);
+  if (realtime) {
+    if (auto locked = lock_all(clock.now() - before); !locked) return locked;
+    report_fifo(datapath, settings, *fifo);
+  }
   const Statistics statistics(settings, *plan, host.isolated, **port, datapath);
   return run_control_thread(settings, **store, datapath, **port, statistics, clock);
 }

@@ -43,6 +43,8 @@ void* PageMemory::do_allocate(size_t bytes, size_t alignment) {
   void* memory = huge_pages_ ? rte_malloc_socket("talaria", bytes, static_cast<unsigned>(alignment), numa_node_)
                              : map_aligned(whole_pages(bytes), alignment);
   if (memory == nullptr) out_of_memory(bytes);
+  if (touch_ && !huge_pages_)
+    for (size_t at = 0; at < bytes; at += page_bytes) static_cast<volatile uint8_t*>(memory)[at] = 0;
   return memory;
 }
 

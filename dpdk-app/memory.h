@@ -14,7 +14,9 @@ namespace talaria::app {
 // (memory was counted before: see missing_memory). Any thread.
 class PageMemory final : public std::pmr::memory_resource {
  public:
-  PageMemory(bool huge_pages, int numa_node) : huge_pages_(huge_pages), numa_node_(numa_node) {}
+  // `touch`: every page is there, and near the calling thread, when it is handed out. (Huge pages of DPDK always are.)
+  PageMemory(bool huge_pages, int numa_node, bool touch = false)
+      : huge_pages_(huge_pages), touch_(touch), numa_node_(numa_node) {}
 
  private:
   static constexpr size_t own_pages_from = size_t{64} << 10;
@@ -24,6 +26,7 @@ class PageMemory final : public std::pmr::memory_resource {
   bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
   bool huge_pages_;
+  bool touch_;
   int numa_node_;
 };
 

@@ -104,7 +104,22 @@ Checked<net::Ipv4Address> parse_address(std::string_view text) {
 Checked<IdleMode> parse_idle_mode(std::string_view text) {
   if (text == "spin") return IdleMode::spin;
   if (text == "adaptive") return IdleMode::adaptive;
-  return std::unexpected("'" + std::string(text) + "' is neither spin nor adaptive");
+  if (text == "wait") return IdleMode::wait;
+  return std::unexpected("'" + std::string(text) + "' is none of spin, adaptive, wait");
+}
+
+Checked<Profile> parse_profile(std::string_view text) {
+  if (text == "standard") return Profile::standard;
+  if (text == "realtime") return Profile::realtime;
+  if (text == "green") return Profile::green;
+  return std::unexpected("'" + std::string(text) + "' is none of standard, realtime, green");
+}
+
+Checked<FifoMode> parse_fifo_mode(std::string_view text) {
+  if (text == "isolated") return FifoMode::isolated;
+  if (text == "always") return FifoMode::always;
+  if (text == "never") return FifoMode::never;
+  return std::unexpected("'" + std::string(text) + "' is none of isolated, always, never");
 }
 
 constexpr const char* footer = R"(
@@ -195,10 +210,25 @@ void CommandLine::declare(std::string_view configuration_file) {
       ->type_name("N")
       ->group("Cores and memory");
   app.add_option_function<std::string>(
+         "--profile", checked("--profile", parse_profile, [this](Profile value) { settings.profile = value; }),
+         "standard; realtime: workers spin, memory is locked and touched, SCHED_FIFO on isolated cores, the "
+         "processors' "
+         "sleep states are kept out, and what the host does wrong is said; green: idle workers sleep until there is "
+         "work (--idle wait)")
+      ->type_name("standard|realtime|green")
+      ->group("Cores and memory");
+  app.add_option_function<std::string>(
+         "--fifo", checked("--fifo", parse_fifo_mode, [this](FifoMode value) { settings.fifo = value; }),
+         "With --profile realtime: which workers run under SCHED_FIFO; isolated: those on an isolated core of their "
+         "own "
+         "(default)")
+      ->type_name("isolated|always|never")
+      ->group("Cores and memory");
+  app.add_option_function<std::string>(
          "--idle", checked("--idle", parse_idle_mode, [this](IdleMode value) { settings.idle = value; }),
-         "An idle worker spins, or (adaptive) pauses and then sleeps up to 50 us at a time (default: spin on an "
-         "isolated core of its own, adaptive elsewhere)")
-      ->type_name("spin|adaptive")
+         "An idle worker spins, or (adaptive) pauses and then sleeps up to 50 us at a time, or (wait) until there is "
+         "work (default: spin on an isolated core of its own, adaptive elsewhere)")
+      ->type_name("spin|adaptive|wait")
       ->group("Cores and memory");
   app.add_option("--memory-mib", settings.memory_mib, "Memory of each worker for messages")
       ->check(between(memory_mib_min, memory_mib_max))

@@ -162,6 +162,10 @@ std::expected<void, Failure> Port::configure(const Settings& settings) {
     configuration.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
     configuration.rx_adv_conf.rss_conf.rss_hf = agreement_.rss_types;
   }
+  // Costs vectors of a card, and nothing per packet while they are off.
+  const SignalKind signal = facts_of(driver_).signal;
+  const bool signalled = signal == SignalKind::device || signal == SignalKind::interrupt;
+  configuration.intr_conf.rxq = signalled && idle_mode(settings) == IdleMode::wait ? 1 : 0;
   if (int error = rte_eth_dev_configure(id_, agreement_.queues, agreement_.queues, &configuration); error != 0)
     return refuse(name_ + " refuses its configuration" + wrong(error));
 

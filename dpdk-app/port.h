@@ -62,6 +62,7 @@ class Port {
   const std::string& name() const { return name_; }
   const std::string& driver() const { return driver_; }
   int numa_node() const { return numa_node_; }  // -1: none
+  uint32_t interface_index() const { return interface_index_; }
   const Agreement& agreement() const { return agreement_; }
   const net::Capabilities& capabilities() const { return capabilities_; }
   rte_mempool* transmit_pool(size_t worker) const { return transmit_pools_[worker]; }

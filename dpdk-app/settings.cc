@@ -146,6 +146,15 @@ Checked<std::vector<std::string>> parse_eal_arguments(std::string_view text) {
   return arguments;
 }
 
+IdleMode idle_mode(const Settings& settings) {
+  switch (settings.profile) {
+    case Profile::standard: return settings.idle;
+    case Profile::realtime: return IdleMode::spin;
+    case Profile::green: return IdleMode::wait;
+  }
+  return settings.idle;
+}
+
 std::optional<Refusal> find_contradiction(const Settings& settings) {
   if (settings.vdev.empty() && settings.pci_port.empty())
     return Refusal{"vdev", "there is no port: --port names a PCI one, --vdev a virtual one"};
@@ -175,6 +184,13 @@ std::optional<Refusal> find_contradiction(const Settings& settings) {
   if (const size_t least = ((8 * kept) >> 20) + 1; settings.memory_mib < least)
     return Refusal{"memory-mib", "with " + std::to_string(settings.workers) + " workers each needs " +
                                      std::to_string(least) + " MiB at least"};
+
+  if (settings.idle != IdleMode::automatic && settings.idle != idle_mode(settings))
+    return Refusal{"idle", settings.profile == Profile::realtime
+                               ? "with --profile realtime workers spin, and never sleep"
+                               : "with --profile green workers wait: they sleep until there is work"};
+  if (settings.fifo && settings.profile != Profile::realtime)
+    return Refusal{"fifo", "it belongs to --profile realtime"};
 
   const std::pair<const char*, uint32_t> tcp_memories[] = {{"send-memory-mib", settings.send_memory_mib},
                                                            {"receive-memory-mib", settings.receive_memory_mib}};
@@ -229,6 +245,21 @@ std::expected<CorePlan, Refusal> plan_cores(const Settings& settings, const Proc
   for (size_t worker = 0; worker < settings.workers; worker++)
     plan.workers.push_back(candidates[worker % candidates.size()]);
   return plan;
+}
+
+std::expected<std::vector<bool>, Refusal> plan_fifo(const Settings& settings, const CorePlan& plan,
+                                                    const std::vector<unsigned>& isolated) {
+  std::vector<bool> fifo(plan.workers.size(), false);
+  const FifoMode mode = settings.fifo.value_or(FifoMode::isolated);
+  if (settings.profile != Profile::realtime || mode == FifoMode::never) return fifo;
+  for (size_t worker = 0; worker < fifo.size(); worker++) {
+    fifo[worker] = plan.alone(worker) && (mode == FifoMode::always || contains(isolated, plan.workers[worker]));
+    if (mode == FifoMode::always && !fifo[worker])
+      return std::unexpected(Refusal{"fifo", "worker " + std::to_string(worker) + " shares core " +
+                                                 std::to_string(plan.workers[worker]) +
+                                                 " with another thread of the broker, which would never run"});
+  }
+  return fifo;
 }
 
 }  // namespace talaria::app

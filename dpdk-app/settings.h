@@ -18,6 +18,21 @@ enum class IdleMode : uint8_t {
   automatic,  // spin on a core of its own, adaptive otherwise
   spin,
   adaptive,
+  wait,  // sleeps until a packet, a colleague or a deadline
+};
+
+// A named set of what follows, for a purpose.
+enum class Profile : uint8_t {
+  standard,  // each setting as it stands
+  realtime,  // spins; memory locked and touched; SCHED_FIFO; the processors' sleep states kept out; looks the host over
+  green,     // waits
+};
+
+// Which workers get the real-time scheduling class of the kernel. Only with the profile realtime.
+enum class FifoMode : uint8_t {
+  isolated,  // on an isolated core of their own
+  always,
+  never,
 };
 
 struct Settings {
@@ -34,7 +49,9 @@ struct Settings {
   uint16_t workers = 1;
   std::vector<unsigned> cores;  // of the workers, in order; empty: chosen by plan_cores
   std::optional<unsigned> control_core;
+  Profile profile = Profile::standard;
   IdleMode idle = IdleMode::automatic;
+  std::optional<FifoMode> fifo;  // not said: isolated with the profile realtime
   bool huge_pages = true;
   uint32_t memory_mib = 512;         // of each worker, as the next ones: for messages
   uint32_t send_memory_mib = 16;     // what was written to connections and is not yet acknowledged
@@ -89,6 +106,9 @@ std::string_view vdev_name(std::string_view vdev);
 // Splits as a shell would, with single and double quotes; refuses EAL arguments that Talaria sets itself.
 Checked<std::vector<std::string>> parse_eal_arguments(std::string_view text);
 
+// What the profile makes of the idle mode.
+IdleMode idle_mode(const Settings& settings);
+
 // What contradicts what, in settings that are fine one by one.
 std::optional<Refusal> find_contradiction(const Settings& settings);
 
@@ -108,5 +128,10 @@ struct CorePlan {
 // Chooses what the settings leave open: isolated processors for workers first, one that is not isolated for the
 // control thread; with fewer processors than threads, threads share. Refuses processors that are not usable.
 std::expected<CorePlan, Refusal> plan_cores(const Settings& settings, const Processors& processors);
+
+// Which workers run under SCHED_FIFO. A thread of that class that never sleeps lets nothing else run on its core: one
+// that shares it with another thread of the broker would never let that one start, and is refused.
+std::expected<std::vector<bool>, Refusal> plan_fifo(const Settings& settings, const CorePlan& plan,
+                                                    const std::vector<unsigned>& isolated);
 
 }  // namespace talaria::app

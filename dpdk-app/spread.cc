@@ -137,6 +137,10 @@ void SpreadTrunk::send_for(Branch& branch) {
   port_.counters().carried.add(sent);
 }
 
+bool SpreadTrunk::has_unsent() const {
+  return std::any_of(branches_.begin(), branches_.end(), [](const Branch& branch) { return branch.unsent_count != 0; });
+}
+
 void SpreadTrunk::hand_over(Branch& branch) {
   if (branch.arrived_count == 0) return;
   const size_t taken = rte_ring_enqueue_burst(branch.lane->to_branch, reinterpret_cast<void**>(branch.arrived.data()),

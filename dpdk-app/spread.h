@@ -82,6 +82,8 @@ class SpreadTrunk final : public net::Device {
   const DeviceCounters& counters() const { return port_.counters(); }
   // Packets carried for other workers, both ways: work of this core that its own worker does not see.
   uint64_t carried() const { return port_.counters().carried.value(); }
+  // The port refused what a branch wants sent: it is offered again next turn.
+  bool has_unsent() const;
 
  private:
   struct Branch {

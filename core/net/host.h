@@ -171,6 +171,8 @@ class Host {
   size_t transmit_room() const;
   // Hands everything queued to the device, as far as it takes it.
   void flush();
+  // The device took not all: flush() has to be called again.
+  bool transmit_waiting() const { return transmit_head_ != transmit_tail_; }
   // Gives back a packet that was allocated or received.
   void release(Packet& packet);
 

@@ -68,7 +68,8 @@ bool Worker::poll(base::Time now) {
 
 base::Time Worker::next_deadline() const {
   const bool connections_wait = stack_.has_events() || stack_.has_released();
-  if (left_over_ || sessions_.has_work() || stack_.has_output() || connections_wait || !engine_.idle())
+  if (left_over_ || sessions_.has_work() || stack_.has_output() || connections_wait || !engine_.idle() ||
+      host_.transmit_waiting())
     return base::Time{};
   return std::min({stack_.next_deadline(), host_.next_deadline(), sessions_.next_deadline()});
 }

@@ -1,12 +1,15 @@
 // The clock, the idle policy, and who gets which frame.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
 #include <set>
 
 #include "core/net/ethernet.h"
 #include "core/net/ipv4.h"
+#include "dpdk-app/core_loop.h"
 #include "dpdk-app/idle.h"
+#include "dpdk-app/sleeper.h"
 #include "dpdk-app/spread.h"
 #include "dpdk-app/tsc_clock.h"
 
@@ -15,6 +18,7 @@ namespace {
 
 using base::operator""ns;
 using base::operator""us;
+using base::operator""ms;
 using base::operator""s;
 
 TEST(TscClock, ScalesWithoutOverflowForYears) {
@@ -48,28 +52,158 @@ TEST(TscClock, AgreesWithTheKernels) {
 }
 
 TEST(Idle, SpinningNeverStops) {
-  IdlePolicy idle(false);
+  IdlePolicy idle(spin_rules);
   for (int turn = 0; turn < 10'000; turn++) ASSERT_EQ(idle.on_idle(), IdleStep::nothing);
 }
 
 TEST(Idle, AdaptiveSpinsThenPausesThenSleepsUntilThereIsWork) {
-  IdlePolicy idle(true);
-  std::array<uint32_t, 3> steps{};
+  IdlePolicy idle(adaptive_rules);
+  std::array<uint32_t, 4> steps{};
   for (uint32_t turn = 0; turn < 1000; turn++) steps[static_cast<size_t>(idle.on_idle())]++;
   EXPECT_EQ(steps[0], IdlePolicy::turns_before_pause - 1);
   EXPECT_EQ(steps[1], IdlePolicy::turns_before_sleep - IdlePolicy::turns_before_pause);
-  EXPECT_EQ(steps[2], 1000 - IdlePolicy::turns_before_sleep + 1);
-  idle.on_busy();
+  EXPECT_EQ(steps[2], 0u) << "nobody wakes it";
+  EXPECT_EQ(steps[3], 1000 - IdlePolicy::turns_before_sleep + 1);
+  EXPECT_FALSE(idle.on_busy());
   EXPECT_EQ(idle.on_idle(), IdleStep::nothing);
 }
 
 TEST(Idle, SleepsEndBeforeTheDeadline) {
   const base::Time now{100s};
-  EXPECT_EQ(IdlePolicy::sleep_for(now, base::never), IdlePolicy::sleep_max);
-  EXPECT_EQ(IdlePolicy::sleep_for(now, now + 20us), 20us);
-  EXPECT_EQ(IdlePolicy::sleep_for(now, now + 1us), 0ns) << "not worth it";
-  EXPECT_EQ(IdlePolicy::sleep_for(now, now), 0ns);
-  EXPECT_EQ(IdlePolicy::sleep_for(now, base::Time{}), 0ns) << "work is left over";
+  for (const IdleRules& rules : {adaptive_rules, wait_rules, wait_unheard_rules}) {
+    const IdlePolicy idle(rules);
+    EXPECT_EQ(idle.sleep_for(now, base::never), rules.sleep_max);
+    EXPECT_EQ(idle.sleep_for(now, now + 20us), 20us);
+    EXPECT_EQ(idle.sleep_for(now, now + 1us), 0ns) << "not worth it";
+    EXPECT_EQ(idle.sleep_for(now, now), 0ns);
+    EXPECT_EQ(idle.sleep_for(now, base::Time{}), 0ns) << "work is left over";
+  }
+  EXPECT_LT(wait_unheard_rules.sleep_max, 200us) << "the first message is answered within that";
+}
+
+TEST(Idle, AWaitingWorkerLooksOnceMoreBetweenArmingAndSleeping) {
+  IdlePolicy idle(wait_rules);
+  for (uint32_t turn = 0; turn + 1 < IdlePolicy::turns_before_sleep; turn++) {
+    const IdleStep step = idle.on_idle();
+    ASSERT_TRUE(step == IdleStep::nothing || step == IdleStep::pause) << turn;
+  }
+  EXPECT_EQ(idle.on_idle(), IdleStep::arm);
+  EXPECT_EQ(idle.on_idle(), IdleStep::sleep);
+  EXPECT_EQ(idle.on_idle(), IdleStep::arm) << "woken for nothing: asleep again at once";
+  EXPECT_EQ(idle.on_idle(), IdleStep::sleep);
+  EXPECT_FALSE(idle.on_busy());
+  for (uint32_t turn = 0; turn + 1 < IdlePolicy::turns_before_sleep; turn++) idle.on_idle();
+  EXPECT_EQ(idle.on_idle(), IdleStep::arm);
+  EXPECT_TRUE(idle.on_busy()) << "what was armed is off";
+  EXPECT_EQ(idle.on_idle(), IdleStep::nothing) << "and the worker awake";
+}
+
+// A worker of nothing but arrivals under a clock of its own: how much of the time it sleeps, and how late it is.
+struct SimulatedDay {
+  base::Duration asleep{}, latest{};
+  int late = 0;
+
+  SimulatedDay(IdleRules rules, base::Duration between, base::Duration length) {
+    constexpr base::Duration turn = 200ns;
+    IdlePolicy idle(rules);
+    base::Time now{1s};
+    const base::Time end = now + length;
+    base::Time arrival = now + between;
+    bool armed = false;
+    while (now < end) {
+      now += turn;
+      if (arrival <= now) {
+        latest = std::max(latest, base::Duration(now - arrival));
+        arrival += between;
+        idle.on_busy();
+        armed = false;
+        continue;
+      }
+      const IdleStep step = idle.on_idle();
+      if (step == IdleStep::arm) armed = true;
+      if (step != IdleStep::sleep) continue;
+      EXPECT_EQ(armed, rules.is_woken) << "a sleep that nothing ends was not armed, or the other way round";
+      base::Time until = now + idle.sleep_for(now, base::never);
+      if (armed) until = std::min(until, std::max(arrival, now));
+      asleep += until - now;
+      now = until;
+      armed = false;
+    }
+  }
+};
+
+TEST(Idle, EachModeSleepsAndIsLateAsFarAsItMay) {
+  const SimulatedDay spinning(spin_rules, 10ms, 1s);
+  EXPECT_EQ(spinning.asleep, 0ns);
+  EXPECT_LE(spinning.latest, 200ns);
+  const SimulatedDay adaptive(adaptive_rules, 10ms, 1s);
+  EXPECT_GT(adaptive.asleep, 900ms);
+  EXPECT_LE(adaptive.latest, adaptive_rules.sleep_max + 200ns);
+  const SimulatedDay waiting(wait_rules, 10ms, 1s);
+  EXPECT_GT(waiting.asleep, 980ms);
+  EXPECT_LE(waiting.latest, 200ns);
+  const SimulatedDay loaded(wait_rules, 50us, 1s);
+  EXPECT_EQ(loaded.asleep, 0ns) << "packets that follow closely find it awake";
+}
+
+// ---- sleeper --------------------------------------------------------------------------------------------------------
+
+base::Duration time_of(const auto& action) {
+  const auto begin = std::chrono::steady_clock::now();
+  action();
+  return std::chrono::steady_clock::now() - begin;
+}
+
+TEST(Sleeper, ARingBeforeTheSleepEndsItAtOnce) {
+  Doorbell bell;
+  Sleeper sleeper(bell, {});
+  EXPECT_FALSE(bell.listens());
+  bell.ring();
+  sleeper.arm();
+  EXPECT_TRUE(bell.listens());
+  EXPECT_GE(time_of([&] { sleeper.sleep(20ms); }), 20ms) << "nobody listened to the first ring";
+  bell.ring_if_listening();
+  EXPECT_FALSE(bell.listens()) << "once is enough";
+  EXPECT_LT(time_of([&] { sleeper.sleep(10s); }), 5s);
+  EXPECT_GE(time_of([&] { sleeper.sleep(20ms); }), 20ms) << "the ring was taken";
+  sleeper.arm();
+  sleeper.disarm();
+  EXPECT_FALSE(bell.listens());
+}
+
+TEST(Sleeper, APacketEndsTheSleep) {
+  Doorbell bell;
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  Sleeper sleeper(bell, PacketSignal::of_descriptor(ends[0]));
+  EXPECT_TRUE(sleeper.hears_packets());
+  sleeper.arm();
+  EXPECT_GE(time_of([&] { sleeper.sleep(20ms); }), 20ms);
+  ASSERT_EQ(write(ends[1], "x", 1), 1);
+  EXPECT_LT(time_of([&] { sleeper.sleep(10s); }), 5s);
+  // The other end is gone and nothing waits: an error that stays. The sleep is short, and still a sleep.
+  char byte;
+  ASSERT_EQ(read(ends[0], &byte, 1), 1);
+  close(ends[1]);
+  const auto deaf = time_of([&] { sleeper.sleep(10s); });
+  EXPECT_GE(deaf, 100us);
+  EXPECT_LT(deaf, 5s);
+  close(ends[0]);
+}
+
+TEST(Sleeper, AColleagueHasMailUntilItIsTaken) {
+  Doorbell bell;
+  worker::Lane lane(256);
+  rte_ring* none = nullptr;
+  const Colleague colleague{.bell = &bell, .lane = &lane, .packets = none};
+  EXPECT_FALSE(colleague.has_mail());
+  lane.releases.push(nullptr);
+  EXPECT_TRUE(colleague.has_mail());
+  broker::Message* message = nullptr;
+  EXPECT_TRUE(lane.releases.pop(message));
+  EXPECT_FALSE(colleague.has_mail());
+  lane.neighbors.push(net::LearnedNeighbor{});
+  EXPECT_TRUE(colleague.has_mail()) << "a packet may wait for an address";
 }
 
 // ---- spread ---------------------------------------------------------------------------------------------------------

@@ -138,7 +138,7 @@ TEST_F(Options, RefusalNamesTheOption) {
   EXPECT_TRUE(refused({"--send-memory-mib", "70000"}, "--send-memory-mib: '70000' is no number from 1 to 65536"));
   EXPECT_TRUE(refused({"--receive-memory-mib", "1.5"}, "--receive-memory-mib: '1.5' is no number"));
   EXPECT_TRUE(refused({"--workers", "70000"}, "--workers: '70000' is no number from 1 to 64"));
-  EXPECT_TRUE(refused({"--idle", "nap"}, "--idle: 'nap' is neither"));
+  EXPECT_TRUE(refused({"--idle", "nap"}, "--idle: 'nap' is none of spin, adaptive, wait"));
   EXPECT_TRUE(refused({"--log-level", "loud"}, "--log-level: 'loud' is none of"));
   EXPECT_TRUE(refused({"--eal", "-l 1"}, "--eal: -l follows from --cores"));
   EXPECT_TRUE(refused({"--speed"}, "--speed"));
@@ -186,6 +186,21 @@ TEST_F(Options, HelpAndVersionEndWell) {
   auto version = read({"--version"});
   ASSERT_FALSE(version);
   EXPECT_EQ(version.error().status, 0);
+}
+
+TEST_F(Options, AProfileThatIsContradictedIsRefusedWithItsPlace) {
+  write_file(minimal_ + "profile = green\nidle = spin\n");
+  EXPECT_TRUE(refused({}, file_ + " line 4: idle: with --profile green workers wait"));
+  EXPECT_TRUE(refused({"--idle", "adaptive"}, "--idle: with --profile green workers wait"));
+  write_file(minimal_ + "profile = realtime\nfifo = always\n");
+  auto settings = read({});
+  ASSERT_TRUE(settings) << settings.error().text;
+  EXPECT_EQ(settings->profile, Profile::realtime);
+  EXPECT_EQ(settings->fifo, FifoMode::always);
+  EXPECT_TRUE(refused({"--profile", "green"}, file_ + " line 4: fifo: it belongs to --profile realtime"));
+  EXPECT_TRUE(refused({"--profile", "fast"}, "--profile: 'fast' is none of standard, realtime, green"));
+  EXPECT_TRUE(refused({"--idle", "wait"}, "--idle: with --profile realtime workers spin"));
+  EXPECT_TRUE(refused({"--fifo", "sometimes"}, "--fifo: 'sometimes' is none of isolated, always, never"));
 }
 
 }  // namespace

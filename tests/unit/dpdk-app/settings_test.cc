@@ -109,6 +109,63 @@ TEST(Settings, ContradictionsAreFound) {
   EXPECT_EQ(refused_setting(settings), "control-socket");
 }
 
+TEST(Settings, AProfileIsNotContradicted) {
+  Settings settings = valid();
+  EXPECT_EQ(idle_mode(settings), IdleMode::automatic);
+  settings.idle = IdleMode::wait;
+  EXPECT_EQ(refused_setting(settings), "") << "also without a profile";
+  EXPECT_EQ(idle_mode(settings), IdleMode::wait);
+
+  settings.profile = Profile::realtime;
+  EXPECT_EQ(refused_setting(settings), "idle");
+  settings.idle = IdleMode::adaptive;
+  EXPECT_EQ(refused_setting(settings), "idle");
+  settings.idle = IdleMode::spin;
+  EXPECT_EQ(refused_setting(settings), "") << "said twice";
+  settings.idle = IdleMode::automatic;
+  EXPECT_EQ(refused_setting(settings), "");
+  EXPECT_EQ(idle_mode(settings), IdleMode::spin);
+
+  settings.profile = Profile::green;
+  EXPECT_EQ(refused_setting(settings), "");
+  EXPECT_EQ(idle_mode(settings), IdleMode::wait);
+  for (IdleMode mode : {IdleMode::spin, IdleMode::adaptive}) {
+    settings.idle = mode;
+    EXPECT_EQ(refused_setting(settings), "idle");
+  }
+  settings.idle = IdleMode::wait;
+  EXPECT_EQ(refused_setting(settings), "");
+
+  for (Profile profile : {Profile::standard, Profile::green}) {
+    settings = valid();
+    settings.profile = profile;
+    settings.fifo = FifoMode::never;
+    EXPECT_EQ(refused_setting(settings), "fifo") << "means nothing there";
+  }
+  settings.profile = Profile::realtime;
+  EXPECT_EQ(refused_setting(settings), "");
+}
+
+TEST(Settings, SchedFifoIsForIsolatedCoresOfTheirOwn) {
+  const CorePlan plan{.control = 0, .workers = {1, 2, 3, 3}};
+  const std::vector<unsigned> isolated{2, 3};
+  Settings settings = valid();
+  settings.workers = 4;
+  const std::vector<bool> none(4, false);
+  EXPECT_EQ(plan_fifo(settings, plan, isolated), none) << "standard";
+  settings.profile = Profile::realtime;
+  EXPECT_EQ(plan_fifo(settings, plan, isolated), (std::vector<bool>{false, true, false, false}));
+  settings.fifo = FifoMode::never;
+  EXPECT_EQ(plan_fifo(settings, plan, isolated), none);
+  settings.fifo = FifoMode::always;
+  auto fifo = plan_fifo(settings, plan, isolated);
+  ASSERT_FALSE(fifo) << "workers 2 and 3 would starve one another";
+  EXPECT_EQ(fifo.error().setting, "fifo");
+  EXPECT_NE(fifo.error().reason.find("worker 2 shares core 3"), std::string::npos);
+  EXPECT_EQ(plan_fifo(settings, {.control = 0, .workers = {1, 2}}, isolated), (std::vector<bool>{true, true}));
+  EXPECT_FALSE(plan_fifo(settings, {.control = 1, .workers = {1}}, isolated)) << "the control thread";
+}
+
 TEST(Settings, WorkersNeedMemoryForWhatIsUnderWay) {
   Settings settings = valid();
   settings.memory_mib = memory_mib_min;
