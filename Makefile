@@ -119,6 +119,10 @@ BENCH_OPTIONS ?=
 bench: $(B)/bin/bench ## benchmarks of each layer and of the whole walk; BENCH_OPTIONS=--benchmark_filter=Queue
 	@$(B)/bin/bench $(BENCH_OPTIONS)
 
+.PHONY: bench-check
+bench-check: $(B)/bin/bench ## has the walk become slower than tests/bench/reference.json says, by this machine's own measure
+	@scripts/run-tests --suite bench-check --closing-line 'walk: scripts/bench-check --bench $(B)/bin/bench'
+
 LOAD_OPTIONS ?=
 
 .PHONY: load
@@ -188,7 +192,7 @@ fuzz-run: $(foreach f,$(or $(TARGET),$(FUZZERS)),$(B)/tests/fuzz_$(f))
 
 # ---- all tests ------------------------------------------------------------------------------------------------------
 # Each suite is a target of its own that leaves its sums in build/test-results; scripts/test-all adds them up.
-SUITES := unit $(if $(wildcard tests/sim/*.cc),sim) $(if $(FUZZERS),fuzz-replay) scripts interop
+SUITES := unit $(if $(wildcard tests/sim/*.cc),sim) $(if $(FUZZERS),fuzz-replay) bench-check scripts interop
 
 .PHONY: test
 test: deps-tests ## everything: builds, installs what is missing, ends with `N passed, N failed, N skipped`

@@ -1,13 +1,17 @@
 // `make bench`: the layers one by one, then the whole walk, closed by a table of what each of its steps takes.
+// `bench --run-walk SCENARIO TURNS` only runs one, see run_walk.
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <string_view>
 
 #include "tests/bench/cycles.h"
 #include "tests/bench/walk.h"
 
 int main(int argc, char** argv) {
   using namespace talaria::bench;
+  if (argc == 4 && std::string_view(argv[1]) == "--run-walk") return run_walk(argv[2], std::atoi(argv[3])) ? 0 : 2;
   std::printf("%s, TSC %.3f GHz; `cycles` are of the TSC, per item\n", cpu_model().c_str(), tsc_hz() / 1e9);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

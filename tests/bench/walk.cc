@@ -58,7 +58,7 @@ void WalkSums::add(const WalkSums& other) {
 
 // ---- a walk ---------------------------------------------------------------------------------------------------------
 
-Walk::Walk(const Scenario& scenario, bool by_steps)
+Walk::Walk(const Scenario& scenario, bool by_steps, int warm_up)
     : memory_(size_t{64} << 20),
       mesh_(1),
       control_(mesh_),
@@ -70,7 +70,7 @@ Walk::Walk(const Scenario& scenario, bool by_steps)
   WalkSums ignored;
   for (int i = 0; i < 200'000 && !load_.ready(); i++) turn(ignored, false);
   CHECK(load_.ready());
-  for (int i = 0; i < 3000; i++) turn(ignored, true);
+  for (int i = 0; i < warm_up; i++) turn(ignored, true);
 }
 
 // Nothing is lost on the way: what was published is delivered in the end.
@@ -114,6 +114,24 @@ WalkSums Walk::measure() {
     if (preemptions() == disturbed) return sums;
     dropped++;
   }
+}
+
+uint64_t Walk::run(int turns) {
+  WalkSums ignored;
+  while (load_.delivered() < 2000) turn(ignored, true);  // a delayed acknowledgement may be waited for first
+  for (int i = 0; i < turns; i++) turn(ignored, true);
+  return load_.delivered();
+}
+
+bool run_walk(std::string_view name, int turns) {
+  for (const Scenario& scenario : scenarios) {
+    if (scenario.name != name) continue;
+    Walk walk(scenario, false, 0);
+    std::printf("%lu\n", walk.run(turns));
+    std::fflush(stdout);
+    return true;
+  }
+  return false;
 }
 
 // ---- benchmarks -----------------------------------------------------------------------------------------------------

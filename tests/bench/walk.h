@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "core/worker/worker.h"
@@ -39,11 +40,14 @@ struct WalkSums {
 // One broker and its load: made once, measured batch after batch.
 class Walk {
  public:
-  Walk(const Scenario& scenario, bool by_steps);
+  // `warm_up`: turns before it is fit to be measured.
+  Walk(const Scenario& scenario, bool by_steps, int warm_up = 3000);
   ~Walk();
 
   // One batch of turns that nobody disturbed.
   WalkSums measure();
+  // So many turns once messages flow, whatever happens meanwhile; says how many were delivered since it was made.
+  uint64_t run(int turns);
 
  private:
   void turn(WalkSums& into, bool publishing);
@@ -58,6 +62,10 @@ class Walk {
   base::Time now_{std::chrono::seconds(1)};
   tests::Load load_;
 };
+
+// Runs a scenario for so many turns and prints the messages delivered: for a tool that counts what the broker does in
+// them (scripts/bench-check). False when there is no scenario of that name.
+bool run_walk(std::string_view scenario, int turns);
 
 // What was measured so far, on standard output.
 void print_walks();
