@@ -60,7 +60,15 @@ struct Consumer {
   std::string queue_name;
 
   std::string_view tag() const { return frames.consumer_tag(); }
+  // The tag, for a delivery that may be written when the consumer is gone.
+  const std::shared_ptr<const std::string>& kept_tag() {
+    if (!kept_tag_) kept_tag_ = std::make_shared<const std::string>(tag());
+    return kept_tag_;
+  }
   broker::ConsumerAddress address() const;
+
+ private:
+  std::shared_ptr<const std::string> kept_tag_;
 };
 
 // The exchanges a channel published to last, and that its user may: one comparison for the one used last.

@@ -280,10 +280,12 @@ void drop_backlog(Connection& connection) {
   Shared& shared = *connection.shared;
   std::unique_ptr<Backlog> backlog = connection.output.take_backlog();
   if (!backlog) return;
-  for (BacklogItem& item : *backlog) {
-    if (auto* content = std::get_if<HeldContent>(&item)) shared.pool.release(content->message);
-    if (auto* held = std::get_if<HeldDelivery>(&item)) shared.pool.release(held->deliver.message);
+  while (!backlog->empty()) {
+    const BacklogItem item = backlog->pop_front();
+    if (const auto* content = std::get_if<HeldContent>(&item)) shared.pool.release(content->message);
+    if (const auto* held = std::get_if<HeldDelivery>(&item)) shared.pool.release(held->deliver.message);
   }
+  shared.backlogs.give(std::move(backlog));
 }
 
 }  // namespace talaria::amqp091::session

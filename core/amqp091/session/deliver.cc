@@ -139,7 +139,7 @@ void note_passed(Consumer& consumer) {
   consumer.channel.connection.shared->passed.add(consumer, consumer.passed_listed);
 }
 
-void write_or_hold(Connection& connection, const Consumer& consumer, const broker::Deliver& delivery, uint64_t tag) {
+void write_or_hold(Connection& connection, Consumer& consumer, const broker::Deliver& delivery, uint64_t tag) {
   Shared& shared = *connection.shared;
   broker::Message& message = *delivery.message;
   if (encode(connection, consumer, message, tag, delivery.redelivered)) [[likely]] {
@@ -151,7 +151,7 @@ void write_or_hold(Connection& connection, const Consumer& consumer, const broke
     write_delivery(connection, consumer.channel.number, consumer.tag(), message, tag, delivery.redelivered);
     shared.pool.release(&message);
   } else {
-    connection.output.hold(HeldDelivery{delivery, tag, std::string(consumer.tag())});
+    connection.output.hold(HeldDelivery{delivery, tag, consumer.kept_tag()});
   }
 }
 
@@ -279,14 +279,13 @@ void flush_backlog(Connection& connection) {
       Channel* channel = connection.channel(address.channel);
       // On a channel that ended meanwhile nothing is said; the message has gone back to its queue.
       if (channel != nullptr && channel->incarnation == address.incarnation)
-        write_delivery(connection, address.channel, held.consumer_tag, *held.deliver.message, held.tag,
+        write_delivery(connection, address.channel, *held.consumer_tag, *held.deliver.message, held.tag,
                        held.deliver.redelivered);
       shared.pool.release(held.deliver.message);
     }
   };
   while (!waiting->empty() && output.flowing() && output.room() != 0) {
-    BacklogItem item = std::move(waiting->front());
-    waiting->pop_front();
+    BacklogItem item = waiting->pop_front();
     std::visit(write_on, item);
   }
   output.put_back(std::move(waiting));

@@ -46,7 +46,7 @@ void Output::write(Bytes bytes) {
 }
 
 void Output::hold(BacklogItem&& item) {
-  if (!backlog_) backlog_ = std::make_unique<Backlog>();
+  if (!backlog_) backlog_ = connection_->shared->backlogs.take();
   backlog_->push_back(std::move(item));
   become_full();
 }
@@ -73,10 +73,14 @@ void Output::write_held(HeldBytes&& held) {
 }
 
 void Output::put_back(std::unique_ptr<Backlog> rest) {
-  if (rest->empty()) return;
-  if (backlog_)
-    for (; !backlog_->empty(); backlog_->pop_back()) rest->push_front(std::move(backlog_->back()));
-  backlog_ = std::move(rest);
+  BacklogStore& store = connection_->shared->backlogs;
+  if (rest->empty()) return store.give(std::move(rest));
+  if (backlog_) {
+    backlog_->append(*rest);
+    store.give(std::move(rest));
+  } else {
+    backlog_ = std::move(rest);
+  }
   become_full();
 }
 

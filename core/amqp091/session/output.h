@@ -17,19 +17,17 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
+#include "core/amqp091/session/backlog.h"
 #include "core/amqp091/wire/method.h"
 #include "core/base/bytes.h"
 #include "core/base/check.h"
 #include "core/base/counters.h"
 #include "core/broker/message.h"
-#include "core/broker/operations.h"
 #include "core/tcp/stack.h"
 
 namespace talaria::amqp091::session {
@@ -38,29 +36,6 @@ using base::Bytes;
 using base::MutableBytes;
 
 struct Connection;
-
-// Octets; those before `sent` are with TCP already.
-struct HeldBytes {
-  std::vector<uint8_t> bytes;
-  size_t sent = 0;
-};
-// A body whose header frame is written, and how far its own frames are; holds one reference to the message.
-struct HeldContent {
-  broker::Message* message = nullptr;
-  broker::PayloadCursor left;
-  uint32_t frame_left = 0;  // octets to come of the body frame that was begun
-  uint16_t channel = 0;
-  bool end_due = false;  // the octet that ends the frame
-};
-// A delivery that has its tag but is not encoded yet; holds one reference to the message. (Its consumer may be gone
-// when it is.)
-struct HeldDelivery {
-  broker::Deliver deliver;
-  uint64_t tag = 0;
-  std::string consumer_tag;
-};
-using BacklogItem = std::variant<HeldBytes, HeldContent, HeldDelivery>;
-using Backlog = std::deque<BacklogItem>;
 
 class Output {
  public:
@@ -114,8 +89,8 @@ class Output {
   bool offer_shared(Bytes bytes, broker::Message& message);
 
   // ---- the backlog ----
-  // Takes it all out, for whoever writes it (again); what is left of it then is to be put in front of what was held
-  // meanwhile.
+  // Takes it all out, for whoever writes it (again); what is left of it then comes behind what was held meanwhile,
+  // which is the front of it that did not go out whole.
   std::unique_ptr<Backlog> take_backlog() { return std::move(backlog_); }
   void put_back(std::unique_ptr<Backlog> rest);
   void write_held(HeldBytes&& held);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/amqp091/session/backlog.h"
 #include "core/amqp091/session/config.h"
 #include "core/amqp091/session/counters.h"
 #include "core/amqp091/session/info.h"
@@ -108,6 +109,7 @@ struct Shared {
   base::Time now{};  // of the call that is running
   Latency latency;
   SessionCounters counters;
+  BacklogStore backlogs;
 
   // Slots. A session's slot stays taken until everything it held has been given back.
   std::unique_ptr<Connection[]> connections;
