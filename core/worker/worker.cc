@@ -12,6 +12,8 @@ constexpr uint32_t deliveries_per_round = 128;
 // Reports that wait for room in the mailbox: above that requests wait with their sessions, which bound them, and
 // commands, each of which may want a report of its own, in their mailbox.
 constexpr size_t reports_max = 256;
+// When a port that took not all is tried again: nothing tells when it has room.
+constexpr base::Duration transmit_retry = std::chrono::microseconds(20);
 // Events may lead to more events (an answer lets a connection go on, whose next method asks a queue again).
 constexpr int event_rounds_max = 64;
 
@@ -52,6 +54,7 @@ Worker::~Worker() {
 
 // The walk. Steps 1 to 12 are those of docs/ARCHITECTURE.md.
 bool Worker::poll(base::Time now) {
+  polled_ = now;
   left_over_ = false;
   bool busy = take_commands(now);
   busy |= take_peer_messages(now);
@@ -68,10 +71,10 @@ bool Worker::poll(base::Time now) {
 
 base::Time Worker::next_deadline() const {
   const bool connections_wait = stack_.has_events() || stack_.has_released();
-  if (left_over_ || sessions_.has_work() || stack_.has_output() || connections_wait || !engine_.idle() ||
-      host_.transmit_waiting())
+  if (left_over_ || sessions_.has_work() || stack_.has_output() || connections_wait || !engine_.idle())
     return base::Time{};
-  return std::min({stack_.next_deadline(), host_.next_deadline(), sessions_.next_deadline()});
+  const base::Time next = std::min({stack_.next_deadline(), host_.next_deadline(), sessions_.next_deadline()});
+  return host_.transmit_waiting() ? std::min(next, polled_ + transmit_retry) : next;
 }
 
 // ---- mailboxes in

@@ -120,6 +120,7 @@ class Worker {
   uint64_t applied_reported_ = 0;
   bool draining_ = false;
   bool drained_ = false;
+  base::Time polled_{};     // the last poll's time
   bool left_over_ = false;  // a bound cut this turn short
   bool stopped_ = false;
 };
