@@ -28,7 +28,7 @@ base::MutableBytes SendMemory::reserve(SendTail& tail, size_t n) {
     chunk_slices_[chunk] = 0;
     tail = {chunk, 0};
   }
-  return {chunks_[tail.chunk].data() + tail.used, n};
+  return {chunks_[tail.chunk].data() + tail.used, send_chunk_bytes - tail.used};
 }
 
 void SendMemory::commit(SendQueue& queue, SendTail& tail, Sequence end, size_t n) {
@@ -55,7 +55,7 @@ bool SendMemory::append(SendQueue& queue, SendTail& tail, Sequence end, base::By
     room = tail.chunk == none ? 0 : send_chunk_bytes - tail.used;
     size_t n = std::min(bytes.size(), room > 0 ? room : send_chunk_bytes);
     base::MutableBytes to = reserve(tail, n);
-    CHECK(to.size() == n);
+    CHECK(to.size() >= n);
     std::memcpy(to.data(), bytes.data(), n);
     commit(queue, tail, end, n);
     end += static_cast<uint32_t>(n);

@@ -45,7 +45,8 @@ class SendMemory {
  public:
   SendMemory(size_t chunks, size_t shared_slices, std::pmr::memory_resource* memory);
 
-  // n contiguous bytes at the tail, 1 <= n <= send_chunk_bytes; empty if there is no chunk. Nothing is queued yet.
+  // At least n contiguous bytes at the tail, all that its chunk has left; 1 <= n <= send_chunk_bytes; empty if there is
+  // no chunk. Nothing is queued yet.
   base::MutableBytes reserve(SendTail& tail, size_t n);
   // The first n reserved bytes are in the queue, as the sequence numbers from `end` on.
   void commit(SendQueue& queue, SendTail& tail, Sequence end, size_t n);

@@ -182,7 +182,7 @@ base::MutableBytes Stack::reserve(ConnectionId id, size_t n) {
   }
   base::MutableBytes bytes = send_memory_.reserve(connection->tail, n);
   if (bytes.empty()) refuse_write(*connection);
-  return bytes;
+  return bytes.first(std::min<size_t>(bytes.size(), config_.send_queue_max - connection->queued()));
 }
 
 void Stack::commit(ConnectionId id, size_t n) {

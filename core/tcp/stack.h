@@ -105,9 +105,9 @@ class Stack {
   size_t unread(ConnectionId id) const;
 
   // ---- writing ------------------------------------------------------------------------------------------------------
-  // n <= reserve_max contiguous bytes at the tail of the send queue, to be filled and then `commit`ted before any other
-  // call for this connection. Empty when there is no memory (counted) or the connection does not send any more; nothing
-  // is half-written then.
+  // At least n <= reserve_max contiguous bytes at the tail of the send queue, and what else may follow them there, to
+  // be filled from the front and then `commit`ted before any other call for this connection. Empty when there is no
+  // memory (counted) or the connection does not send any more; nothing is half-written then.
   base::MutableBytes reserve(ConnectionId id, size_t n);
   // The first n reserved bytes are part of the stream; they leave at the next output.
   void commit(ConnectionId id, size_t n);

@@ -231,6 +231,7 @@ static void update_all_pauses(Connection& connection) {
 
 void pause_if_full(Connection& connection) {
   Output& output = connection.output;
+  output.settle();
   if (connection.paused || output.stopped()) return;
   if (output.near_full()) output.measure();
   if (!output.full()) return;

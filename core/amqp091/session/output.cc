@@ -23,6 +23,7 @@ void Output::become_full() {
 // at others' expense. While memory is plentiful (the watermark is what bounds this connection, so twice as much is
 // free) by half the watermark, otherwise by half of the room, which leaves a quarter of what was free.
 void Output::measure() {
+  settle();
   if (full_ || stopped()) return;
   const size_t room = stack_->send_room(id_);
   if (room == 0) return become_full();
@@ -34,6 +35,7 @@ void Output::measure() {
 
 void Output::write(Bytes bytes) {
   if (stopped() || bytes.empty()) return;
+  settle();
   note_written(bytes.size());
   if (flowing() && stack_->send(id_, bytes)) return measure();
   // Neighbouring pieces become one.
@@ -46,24 +48,28 @@ void Output::write(Bytes bytes) {
 }
 
 void Output::hold(BacklogItem&& item) {
+  settle();
   if (!backlog_) backlog_ = connection_->shared->backlogs.take();
   backlog_->push_back(std::move(item));
   become_full();
 }
 
 bool Output::offer(Bytes bytes) {
+  settle();
   if (!flowing() || !stack_->send(id_, bytes)) return false;
   note_written(bytes.size());
   return true;
 }
 
 bool Output::offer_shared(Bytes bytes, broker::Message& message) {
+  settle();
   if (!flowing() || !stack_->send_shared(id_, bytes, &message)) return false;
   note_written(bytes.size());
   return true;
 }
 
 void Output::write_held(HeldBytes&& held) {
+  settle();
   while (held.sent != held.bytes.size()) {
     Bytes piece = Bytes(held.bytes).subspan(held.sent);
     piece = piece.first(std::min(piece.size(), tcp::reserve_max));

@@ -16,6 +16,7 @@
 // list and one piece of a body. Owned by its connection.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -44,6 +45,8 @@ class Output {
   void stop() {
     id_ = {};
     room_ = 0;
+    open_ = {};
+    unsettled_ = 0;
   }
   bool stopped() const { return !id_; }
 
@@ -51,25 +54,41 @@ class Output {
   // Nothing waits here: what is written now goes straight into TCP.
   bool flowing() const { return backlog_ == nullptr; }
   // Octets until TCP's queue is as long as it may be. (Asks TCP; may not be 0 while `full` still stands.)
-  size_t room() const { return stack_->send_room(id_); }
+  size_t room() {
+    settle();
+    return stack_->send_room(id_);
+  }
 
   // ---- hot ----
   // Before a run of what may be written the hot way: how much that is.
   void measure();
   // The watermark is passed, or nearly: `measure` knows.
   bool near_full() const { return room_ <= slack_; }
-  // n <= tcp::reserve_max; empty when it has to go the other way.
+  // n <= tcp::reserve_max; empty when it has to go the other way. What is committed of several such pieces, one behind
+  // the other in TCP's memory, is handed to TCP at once: by `settle` at the end of a run, before the connection is
+  // left.
   MutableBytes reserve(size_t n) {
     if (n > room_) [[unlikely]]
       return {};
-    return stack_->reserve(id_, n);
+    if (n > open_.size()) {
+      settle();
+      open_ = stack_->reserve(id_, n);
+    }
+    return open_.first(std::min(n, open_.size()));
   }
   void commit(size_t n) {
-    stack_->commit(id_, n);
+    open_ = open_.subspan(n);
+    unsettled_ += n;
     room_ -= n;
-    octets_->add(n);
-    wrote_ = true;
   }
+  void settle() {
+    open_ = {};
+    if (unsettled_ == 0) return;
+    const size_t n = std::exchange(unsettled_, 0);
+    stack_->commit(id_, n);
+    note_written(n);
+  }
+  bool settled() const { return unsettled_ == 0 && open_.empty(); }
 
   // ---- never refused ----
   void write(Bytes bytes);
@@ -114,8 +133,10 @@ class Output {
   tcp::ConnectionId id_;
   bool full_ = false;
   bool wrote_ = false;
-  size_t room_ = 0;   // what `reserve` may still give out
-  size_t slack_ = 0;  // how much of it lies beyond the watermark
+  size_t room_ = 0;       // what `reserve` may still give out
+  size_t slack_ = 0;      // how much of it lies beyond the watermark
+  MutableBytes open_;     // reserved with TCP and not filled yet
+  size_t unsettled_ = 0;  // filled before it, and not TCP's yet
   std::unique_ptr<Backlog> backlog_;
   base::Counter* octets_ = nullptr;
   Connection* connection_ = nullptr;

@@ -360,6 +360,7 @@ void flush_confirms(Channel& channel) {
     shared.counters.frames_out.add();
     return true;
   });
+  connection.output.settle();
   if (!all) shared.confirming.add(channel, channel.confirming_listed);
 }
 

@@ -396,6 +396,7 @@ void Sessions::check_invariants() const {
     CHECK(connection.output.flowing() || connection.output.stopped() ||
           (connection.output.full() && connection.full_listed));
     CHECK(!connection.paused || connection.output.full());
+    CHECK(connection.output.settled());
   }
   CHECK(taken == session_count());
   CHECK(open == shared.counters.connections_open.value());

@@ -73,6 +73,7 @@ inline uint8_t* store_content_header_frame(uint8_t* at, uint16_t channel, uint64
 // Octets of a body in its frames. `frame_max` is the negotiated one, at least frame_min_size.
 constexpr size_t body_frames_size(size_t body_size, uint32_t frame_max) {
   size_t most = frame_max - frame_overhead;
+  if (body_size <= most) return body_size == 0 ? 0 : body_size + frame_overhead;  // spares the division
   return body_size + (body_size + most - 1) / most * frame_overhead;
 }
 
