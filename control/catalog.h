@@ -104,7 +104,8 @@ struct Queue {
   bool durable = false, auto_delete = false;
   Connection* owner = nullptr;  // set: exclusive to that connection
   base::FieldTable arguments;
-  broker::WorkerIndex home = 0;
+  broker::WorkerIndex home = 0;  // while it moves: the old one
+  base::Time moved{};            // when its last move began; the epoch: never
   std::unique_ptr<broker::QueueCounters> counters;
   std::map<uint64_t, Binding*> incoming;  // by serial
 };

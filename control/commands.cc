@@ -270,6 +270,13 @@ json Commands::status() const {
           {"logins_refused", counts.logins_refused},
           {"stray_reports", counts.strays},
           {"store_failures", counts.store_failures},
+          {"queues_moved", counts.moves_made},
+          {"moves_refused_off", counts.moves_refused_off},
+          {"moves_refused_busy", counts.moves_refused_busy},
+          {"moves_refused_too_soon", counts.moves_refused_too_soon},
+          {"moves_refused_too_long", counts.moves_refused_too_long},
+          {"moves_refused_no_memory", counts.moves_refused_no_memory},
+          {"moves_refused_gone", counts.moves_refused_gone},
           {"operators_dropped", operators_dropped_}};
 }
 

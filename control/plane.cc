@@ -71,6 +71,10 @@ void Plane::take(const worker::ControlReport& report, broker::WorkerIndex from) 
           on_checked(told);
         } else if constexpr (std::is_same_v<T, worker::Purged>) {
           on_purged(told);
+        } else if constexpr (std::is_same_v<T, worker::MoveWished>) {
+          on_wish(told, from);
+        } else if constexpr (std::is_same_v<T, worker::MoveEnded>) {
+          on_move_ended(told);
         } else {
           workers_[from].drained = true;
         }

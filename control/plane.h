@@ -59,6 +59,9 @@ struct Limits {
 };
 
 struct PlaneOptions {
+  // A queue whose publishers and consumers all sit on another worker moves there, but not again before that time.
+  bool move_queues = true;
+  base::Duration move_interval = std::chrono::seconds(10);
   bool demo_account = false;  // make user guest with password guest, administrator, all permissions in "/"
   Limits limits;
   // Fills with unpredictable bytes: names of queues, salts of passwords. Must be set.
@@ -117,6 +120,14 @@ class Plane {
     uint64_t logins_refused = 0;
     uint64_t strays = 0;  // notices and reports about what is not there (any more)
     uint64_t store_failures = 0;
+    // Moves of queues from worker to worker, and wishes for one that came to nothing.
+    uint64_t moves_made = 0;
+    uint64_t moves_refused_off = 0;        // PlaneOptions::move_queues
+    uint64_t moves_refused_busy = 0;       // another queue was moving
+    uint64_t moves_refused_too_soon = 0;   // after its last move
+    uint64_t moves_refused_too_long = 0;   // it had more entries or subscriptions than a move carries
+    uint64_t moves_refused_no_memory = 0;  // the other worker had none to spare
+    uint64_t moves_refused_gone = 0;       // it was deleted
   };
   const Counts& counts() const { return counts_; }
 
@@ -137,6 +148,11 @@ class Plane {
   // that are there already stay as they are. `report` gets a sentence for everything that was left out or kept though
   // it differs. An error (and nothing changed) only when the definitions are wrong in themselves.
   Ticket import(const StoreContents& definitions, std::vector<std::string>& report);
+
+  // Begins to move a queue, whatever its traffic, unless it is gone or there already, another one moves, or the broker
+  // drains. The outcome shows in `counts`, and in the queue's home.
+  bool move_queue(broker::QueueId id, broker::WorkerIndex to);
+  bool moving() const { return move_.has_value(); }
 
   // nullopt: not yet. A result is given once.
   std::optional<OperatorResult> take_result(Ticket ticket);
@@ -172,6 +188,20 @@ class Plane {
     bool ready = false;
     uint64_t sequence = 0;
     OperatorResult result;
+  };
+  // A question to a queue's home that waits until the queue has moved.
+  struct Question {
+    Check check;
+    bool purge = false;
+    bool if_unused = false;
+    bool if_empty = false;
+  };
+  struct Move {
+    broker::QueueId queue;
+    broker::WorkerIndex to = 0;
+    size_t ended = 0;  // workers
+    broker::MoveOutcome outcome = broker::MoveOutcome::moved;
+    std::vector<Question> questions;
   };
   // Gone from the catalog, still in some worker's replica.
   struct Retired {
@@ -226,8 +256,12 @@ class Plane {
   std::optional<Body> on(Connection& connection, const ReplyTo& to, broker::DeleteQueue& request);
   void on_checked(const worker::DeleteChecked& report);
   void on_purged(const worker::Purged& report);
-  void ask_home(Check check, const Queue& queue, bool if_unused, bool if_empty);
+  void ask_home(Question question, const Queue& queue);
   void finish(const Check& check, OperatorResult result);
+
+  // plane_moves.cc
+  void on_wish(const worker::MoveWished& wish, broker::WorkerIndex from);
+  void on_move_ended(const worker::MoveEnded& report);
 
   // plane_changes.cc: changes that have passed every rule. `enter` puts into the catalog and tells the workers what the
   // store holds already, where it must.
@@ -265,6 +299,8 @@ class Plane {
   std::deque<Retired> retired_;
   uint64_t last_token_ = 0;
   std::unordered_map<uint64_t, Check> checks_;
+  std::optional<Move> move_;
+  uint32_t last_move_ = 0;
   Ticket last_ticket_ = 0;
   std::unordered_map<Ticket, WaitingResult> results_;
   bool drain_sent_ = false;

@@ -221,7 +221,7 @@ Ticket Plane::delete_queue(const std::string& vhost_name, const std::string& nam
   std::string what = queue_text(name, vhost_name);
   if (!queue) return failed(Fault::not_found, "no " + what);
   Ticket ticket = new_ticket();
-  ask_home({ReplyTo{{}, 0, ticket}, queue->id, what}, *queue, if_unused, if_empty);
+  ask_home({{ReplyTo{{}, 0, ticket}, queue->id, what}, false, if_unused, if_empty}, *queue);
   return ticket;
 }
 
@@ -232,9 +232,7 @@ Ticket Plane::purge_queue(const std::string& vhost_name, const std::string& name
   std::string what = queue_text(name, vhost_name);
   if (!queue) return failed(Fault::not_found, "no " + what);
   Ticket ticket = new_ticket();
-  uint64_t token = ++last_token_;
-  checks_.emplace(token, Check{ReplyTo{{}, 0, ticket}, queue->id, what});
-  command(queue->home, worker::PurgeQueue{token, queue->id});
+  ask_home({{ReplyTo{{}, 0, ticket}, queue->id, what}, true}, *queue);
   return ticket;
 }
 

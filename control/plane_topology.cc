@@ -234,15 +234,19 @@ std::optional<Plane::Body> Plane::on(Connection& connection, const ReplyTo& to, 
     return resource_locked(what);
   }
   connection.busy = true;
-  ask_home({to, queue->id, what, engine}, *queue, request.if_unused || engine, request.if_empty && !engine);
+  ask_home({{to, queue->id, what, engine}, false, request.if_unused || engine, request.if_empty && !engine}, *queue);
   return std::nullopt;
 }
 
 // Whether anybody consumes from a queue and how much is in it only its home knows.
-void Plane::ask_home(Check check, const Queue& queue, bool if_unused, bool if_empty) {
+void Plane::ask_home(Question question, const Queue& queue) {
+  if (move_ && move_->queue == queue.id) return move_->questions.push_back(std::move(question));
   uint64_t token = ++last_token_;
-  checks_.emplace(token, std::move(check));
-  command(queue.home, worker::CheckDelete{token, queue.id, if_unused, if_empty});
+  if (question.purge)
+    command(queue.home, worker::PurgeQueue{token, queue.id});
+  else
+    command(queue.home, worker::CheckDelete{token, queue.id, question.if_unused, question.if_empty});
+  checks_.emplace(token, std::move(question.check));
 }
 
 void Plane::on_checked(const worker::DeleteChecked& report) {

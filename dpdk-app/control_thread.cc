@@ -155,7 +155,10 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
     link_pointers.push_back(links.back().get());
   }
   control::Plane plane(store, link_pointers,
-                       {.demo_account = settings.demo_account, .limits = {}, .random = fill_with_random});
+                       {.move_queues = settings.move_queues,
+                        .demo_account = settings.demo_account,
+                        .limits = {},
+                        .random = fill_with_random});
   control::Commands commands(plane, statistics, std::string(base::version));
   const std::filesystem::path socket_path = settings.control_socket;
   if (socket_path.has_parent_path()) std::filesystem::create_directories(socket_path.parent_path());

@@ -38,7 +38,7 @@ const std::vector<Layer>& layers() {
         "messages_confirmed", "messages_acknowledged", "messages_requeued", "deliveries_unsent", "connections_accepted",
         "connections_opened", "connections_closed", "channels_opened", "connections_open", "channels_open",
         "consumers"}},
-      {"broker", {"published", "stored", "delivered", "got", "settled"}},
+      {"broker", {"published", "stored", "delivered", "got", "settled", "queues_left", "queues_arrived"}},
       {"pool", {"messages"}},
       {"worker",
        {"turns_busy", "turns_idle", "longest_turn_ns", "busy_ns", "asleep_ns", "operations_sent", "operations_received",

@@ -122,6 +122,12 @@ Checked<FifoMode> parse_fifo_mode(std::string_view text) {
   return std::unexpected("'" + std::string(text) + "' is none of isolated, always, never");
 }
 
+Checked<bool> parse_yes_or_no(std::string_view text) {
+  if (text == "yes") return true;
+  if (text == "no") return false;
+  return std::unexpected("'" + std::string(text) + "' is neither yes nor no");
+}
+
 constexpr const char* footer = R"(
 The configuration file holds one setting a line, as `address = 198.18.0.2/24`, named as the options above without
 their dashes. What the command line says wins.
@@ -278,6 +284,12 @@ void CommandLine::declare(std::string_view configuration_file) {
   app.add_option("--control-socket", settings.control_socket, "Unix socket that talariactl speaks to")
       ->type_name("PATH")
       ->capture_default_str()
+      ->group("Broker");
+  app.add_option_function<std::string>(
+         "--move-queues",
+         checked("--move-queues", parse_yes_or_no, [this](bool value) { settings.move_queues = value; }),
+         "A queue moves to the worker where all its publishers and consumers are (default: yes)")
+      ->type_name("yes|no")
       ->group("Broker");
   app.add_flag("--demo-account", settings.demo_account, "Make the account guest/guest with all permissions")
       ->check(on_or_off())

@@ -64,6 +64,7 @@ struct Settings {
   uint16_t amqp_port = 5672;
   std::string data_directory = "/var/lib/talaria";
   std::string control_socket = "/run/talaria/control.sock";
+  bool move_queues = true;
   bool demo_account = false;
   std::string log_level = "info";
   std::string log_file;  // empty: standard error

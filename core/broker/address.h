@@ -12,6 +12,8 @@ namespace talaria::broker {
 
 using WorkerIndex = uint16_t;
 inline constexpr WorkerIndex workers_max = 64;
+// The home of a queue that is on its way from one worker to another (move.h).
+inline constexpr WorkerIndex nowhere = UINT16_MAX;
 
 using VhostId = base::Id<struct VhostTag>;
 using ExchangeId = base::Id<struct ExchangeTag>;

@@ -49,6 +49,8 @@ Room Engine::room_for(std::span<QueueRecord* const> targets) {
         return {Shortage::queue, self_};
       continue;
     }
+    if (target->home == nowhere) [[unlikely]]
+      return {Shortage::moving, self_};
     if (board_.workers[target->home].pressed.value() != 0) return {Shortage::memory, target->home};
     if (outbox_.operations[target->home].size() >= limits_.operations_backlog_max)
       return {Shortage::operations, target->home};
@@ -70,6 +72,7 @@ void Engine::publish(std::span<QueueRecord* const> targets, Message* message, co
     if (target->home == self_) [[likely]] {
       store(*target->local, message, publisher, sequence);
     } else {
+      CHECK(target->home != nowhere);  // the caller asked for room
       message->mark_shared();
       outbox_.operations[target->home].push_back(Publish{target->id, message, publisher, sequence});
     }
@@ -94,6 +97,8 @@ void Engine::ask(const Kind& operation) {
   const QueueRecord* record = find_queue(operation.queue);
   if (!record || record->home == self_) [[likely]]
     perform(record ? record->local : nullptr, operation);
+  else if (record->home == nowhere) [[unlikely]]
+    move_.held.push_back(operation);
   else
     outbox_.operations[record->home].push_back(operation);
 }
@@ -108,23 +113,39 @@ void Engine::count(const Count& wish) { ask(wish); }
 void Engine::purge(const Purge& wish) { ask(wish); }
 void Engine::passed(const Passed& report) {
   const QueueRecord* record = find_queue(report.queue);
-  if (record && record->home != self_) outbox_.operations[record->home].push_back(report);
+  if (!record || record->home == self_) return;
+  (record->home == nowhere ? move_.held : outbox_.operations[record->home]).push_back(report);
 }
 
 void Engine::perform(const Operation& operation) {
-  std::visit([this](const auto& one) { perform(local(one.queue), one); }, operation);
+  const auto one_kind = [this]<class Kind>(const Kind& one) {
+    if constexpr (std::is_same_v<Kind, MoveStep>)
+      perform(one);
+    else
+      perform(whole(one.queue), one);
+  };
+  std::visit(one_kind, operation);
+}
+
+// What a peer asks of a queue that has left, or has not arrived, it asked too late or too early.
+Queue* Engine::whole(QueueId id) const {
+  Queue* queue = local(id);
+  CHECK(!queue || !queue->moving());
+  return queue;
 }
 
 // A queue homed here, or nullptr when it is gone.
 Queue* Engine::local(QueueId id) const {
   const QueueRecord* record = find_queue(id);
-  CHECK(!record || record->home == self_);
+  CHECK(!record || record->local);
   return record ? record->local : nullptr;
 }
 
 void Engine::perform(Queue* queue, const Publish& operation) {
   if (queue) {
     store(*queue, operation.message, operation.publisher, operation.sequence);
+    if (queue->note_remote_publish(operation.publisher.worker, limits_.move_after)) [[unlikely]]
+      consider_move(*queue, operation.publisher.worker);
     return;
   }
   counters_.stored_nowhere.add();
@@ -168,7 +189,10 @@ void Engine::perform(Queue* queue, const Settle& operation) {
 
 void Engine::perform(Queue* queue, const Get& operation) {
   Got got{operation.channel, operation.queue, {}, nullptr, 0, false};
-  if (queue) queue->get(operation.no_ack, got);
+  if (queue) {
+    queue->get(operation.no_ack, got);
+    queue->note_get(operation.channel.worker);
+  }
   if (got.message) {
     counters_.got.add();
     if (operation.channel.worker != self_) got.message->mark_shared();
@@ -189,7 +213,7 @@ void Engine::perform(Queue* queue, const Purge& operation) {
 // ---- control --------------------------------------------------------------------------------------------------------
 
 DeletePlan Engine::prepare_delete(QueueId id, bool if_unused, bool if_empty) const {
-  const Queue* queue = local(id);
+  const Queue* queue = whole(id);
   if (!queue) return {DeleteCheck::no_such_queue, 0};
   DeletePlan plan{DeleteCheck::may_go, queue->ready()};
   if (if_unused && queue->consumers() != 0)
@@ -200,7 +224,7 @@ DeletePlan Engine::prepare_delete(QueueId id, bool if_unused, bool if_empty) con
 }
 
 uint32_t Engine::purge_now(QueueId id) {
-  Queue* queue = local(id);
+  Queue* queue = whole(id);
   if (!queue || queue->ready() == 0) return 0;
   return queue->purge(remains_.emplace_back());
 }
@@ -226,6 +250,7 @@ void Engine::apply_one(const RemoveQueue& change) {
     record->local = nullptr;
   }
   replica_.apply(change);
+  if (move_.under_way && move_.queue == change.id) removed_while_moving();
 }
 
 // ---- the turn -------------------------------------------------------------------------------------------------------
@@ -233,6 +258,8 @@ void Engine::apply_one(const RemoveQueue& change) {
 uint32_t Engine::dispatch(base::Time, uint32_t budget) {
   if (!remains_.empty()) [[unlikely]]
     free_remains(limits_.remains_per_dispatch);
+  if (move_.leaving) [[unlikely]]
+    hand_over_some();
   uint32_t done = 0;
   while (done < budget && !home_.active.empty())
     done += home_.active.pop().deliver(std::min(limits_.deliveries_per_visit, budget - done));
@@ -278,7 +305,10 @@ void Engine::check_invariants() const {
   std::vector<uint32_t> held(subscriptions.slots(), 0);
   size_t active = 0, marked = 0;
   replica_.for_each_queue([&](const QueueRecord& record) {
-    CHECK((record.home == self_) == (record.local != nullptr));
+    if (record.home == nowhere)
+      CHECK(move_.under_way && move_.queue == record.id);
+    else
+      CHECK((record.home == self_) == (record.local != nullptr));
     if (!record.local) return;
     record.local->check_invariants(held);
     marked += record.local->active();

@@ -20,6 +20,7 @@
 // rest:
 //   what peers have under way:  (workers - 1) * operations_under_way_max * 32 B
 //   + four blocks: the message begun last, its body's last part, entries, and one the arena may have half used
+// A queue that moves here brings entries of its own, for which the pool makes a promise beforehand (move.h).
 // A peer learns that this worker is short from the PressureBoard and stops reading the publishers of its queues.
 #pragma once
 
@@ -33,6 +34,7 @@
 #include "core/base/time.h"
 #include "core/broker/address.h"
 #include "core/broker/message_pool.h"
+#include "core/broker/move.h"
 #include "core/broker/operations.h"
 #include "core/broker/outbox.h"
 #include "core/broker/queue.h"
@@ -56,6 +58,12 @@ struct EngineLimits {
   uint32_t operations_backlog_max = 4096;     // to one peer, waiting in the outbox: no more publishes for it above
   uint32_t operations_under_way_max = 16384;  // to one peer: the backlog, the mailbox, and a turn's overshoot
   uint32_t remains_per_dispatch = 1024;       // messages of deleted and purged queues freed each time
+  // A queue asks for another home when so many messages have come from that worker and no other, and so on with twice
+  // as many, up to 16 times.
+  uint32_t move_after = 4096;
+  uint32_t move_entries_max = 65536;      // a queue with more stays where it is
+  uint32_t move_entries_per_turn = 1024;  // handed over
+  uint32_t move_subscriptions_max = 1024;
 };
 
 // Written by the engine, read by anyone.
@@ -69,6 +77,10 @@ struct EngineCounters {
   base::Counter settled;
   base::Counter dropped_with_queue;  // messages of purged and deleted queues
   base::Counter late_operations;     // on a queue or subscription that was gone
+  base::Counter queues_left;         // moved to another worker
+  base::Counter queues_arrived;      // moved here
+  base::Counter moves_too_long;      // not done: more entries or subscriptions than a move carries
+  base::Counter moves_no_memory;     // not done: the other worker had no memory to spare
 
   // Calls `visit(name, value)` for each, in the order above.
   template <class Visitor>
@@ -77,7 +89,7 @@ struct EngineCounters {
 
 template <class Visitor>
 void EngineCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(EngineCounters) == 9 * sizeof(base::Counter), "a counter is missing below");
+  static_assert(sizeof(EngineCounters) == 13 * sizeof(base::Counter), "a counter is missing below");
   visit("published", published.value());
   visit("stored", stored.value());
   visit("stored_nowhere", stored_nowhere.value());
@@ -87,6 +99,10 @@ void EngineCounters::for_each(Visitor&& visit) const {
   visit("settled", settled.value());
   visit("dropped_with_queue", dropped_with_queue.value());
   visit("late_operations", late_operations.value());
+  visit("queues_left", queues_left.value());
+  visit("queues_arrived", queues_arrived.value());
+  visit("moves_too_long", moves_too_long.value());
+  visit("moves_no_memory", moves_no_memory.value());
 }
 
 // Why a publish cannot be accepted now, and on whose account.
@@ -95,6 +111,7 @@ enum class Shortage : uint8_t {
   memory,      // that worker's message memory passed its high mark
   operations,  // more of them wait for that worker than it takes in
   queue,       // one there has consumers that take, and holds more than it should (see Queue::behind)
+  moving,      // the queue is between two workers
 };
 struct Room {
   Shortage shortage = Shortage::none;
@@ -151,9 +168,11 @@ class Engine {
   void count(const Count& wish);          // -> Counted
   void purge(const Purge& wish);          // -> Purged
 
-  // ---- what peers ask of queues homed here ----
+  // ---- what peers ask of queues homed here, and tell of those that move ----
 
   void perform(const Operation& operation);
+  // Instead of handing the event to a session; after all before it have been handed to theirs.
+  void on_queue_left(const QueueLeft& event);
 
   // ---- what the control plane asks, of queues homed here ----
 
@@ -167,7 +186,7 @@ class Engine {
   // deleted queues left. Says how many it delivered: fewer than the budget means that nothing is active any more.
   uint32_t dispatch(base::Time now, uint32_t budget);
   // Whether dispatch would find something to do.
-  bool idle() const { return home_.active.empty() && remains_.empty(); }
+  bool idle() const { return home_.active.empty() && remains_.empty() && !move_.leaving; }
 
   MessagePool& pool() { return pool_; }
   Outbox& outbox() { return outbox_; }
@@ -193,8 +212,39 @@ class Engine {
   void perform(Queue* queue, const Count& operation);
   void perform(Queue* queue, const Purge& operation);
 
+  // engine_move.cc
+  void perform(const MoveStep& step);
+  void take_step(const LastOperation& step);
+  void take_step(const QueueHandOver& step);
+  void take_step(const SubscriptionHandOver& step);
+  void take_step(const EntryHandOver& step);
+  void take_step(const HandOverEnd& step);
+  void take_step(const LastEventSeen& step);
+  void take_step(const QueueArrived& step);
+  Move& move_numbered(uint32_t number);
+  void consider_move(const Queue& queue, WorkerIndex to);
+  void leave_if_due();
+  void hand_over_some();
+  void arrive_if_due();
+  void end_move(MoveOutcome outcome);
+  void resume_held();
+  void again(const Subscribe& wish) { subscribe(wish); }
+  void again(const Unsubscribe& wish) { unsubscribe(wish); }
+  void again(const Credit& wish) { credit(wish); }
+  void again(const Pause& wish) { pause(wish); }
+  void again(const Passed& report) { passed(report); }
+  void again(const Settle& settlement) { settle(settlement); }
+  void again(const Get& wish) { get(wish); }
+  void again(const Count& wish) { count(wish); }
+  void again(const Purge& wish) { purge(wish); }
+  // Never held back.
+  void again(const Publish&) {}
+  void again(const MoveStep&) {}
+  void removed_while_moving();
+
   void apply_one(const AddQueue& change);
   void apply_one(const RemoveQueue& change);
+  void apply_one(const MoveQueue& change);
   void apply_one(const PermissionsChanged&) {}
   template <class Change>
   void apply_one(const Change& change) {
@@ -203,6 +253,7 @@ class Engine {
 
   void store(Queue& queue, Message* message, const ChannelAddress& publisher, uint64_t sequence);
   Queue* local(QueueId id) const;
+  Queue* whole(QueueId id) const;
   void free_remains(uint32_t most);
   void report_pressure();
 
@@ -216,6 +267,7 @@ class Engine {
   QueueHome home_;
   Replica replica_;
   std::deque<Remains> remains_;
+  Move move_;
   EngineCounters counters_;
 };
 

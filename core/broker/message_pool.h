@@ -145,6 +145,14 @@ class MessagePool {
     return free > kept ? free - kept : 0;
   }
 
+  // Keeps memory for what is to come, a queue that moves here. False: it would stop publishers, or there is none.
+  bool promise(size_t bytes) {
+    if (room() <= bytes + (marks_.low - marks_.reserve)) return false;
+    promised_ += bytes;
+    return true;
+  }
+  void unpromise(size_t bytes) { promised_ -= bytes; }
+
   // At start: the reserve becomes at least this, and the other marks keep above it. All must fit the arena.
   void raise_reserve(size_t bytes);
 
@@ -161,7 +169,6 @@ class MessagePool {
   friend class MessageBuilder;
   void last_reference_gone(Message* message);
   void free(Message* message);
-  void unpromise(size_t bytes) { promised_ -= bytes; }
 
   base::Arena& arena_;
   Outbox& outbox_;

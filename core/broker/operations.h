@@ -1,7 +1,8 @@
 // What a session asks of a queue, and what a queue tells a session: the two closed sets of values that cross between
 // workers when they are not on the same one. Trivially copyable, at most 64 bytes: one cache line in a mailbox.
 //
-// Operations go to the queue's home, events to the session's worker. On one worker the same calls are made directly and
+// Operations go to the queue's home, events to the session's worker. A few are between engines, while a queue moves
+// from one home to another. On one worker the same calls are made directly and
 // only what must be told later becomes an event in the outbox. Operations of one session on one queue keep their order,
 // events of one queue to one session keep theirs.
 #pragma once
@@ -83,7 +84,56 @@ struct Purge {
   ChannelAddress channel;
 };
 
-using Operation = std::variant<Publish, Subscribe, Unsubscribe, Credit, Pause, Passed, Settle, Get, Count, Purge>;
+// ---- engine -> engine: a queue moves (move.h draws it)
+// -----------------------------------------------------------------
+
+// To the old home, behind the last operation of this worker on the queue. The new home says how many entries it has
+// kept room for; 0: none.
+struct LastOperation {
+  uint32_t entries_promised = 0;
+};
+// From the old home to the new one, in this order: the queue, its subscriptions, its entries, and that it was all.
+struct QueueHandOver {
+  uint64_t next_position = 0;
+  uint32_t unacknowledged = 0;
+};
+struct SubscriptionHandOver {
+  ConsumerAddress consumer;
+  uint32_t credit = 0;
+  uint32_t in_transit = 0;
+  int32_t priority = 0;
+  bool no_ack = false;
+  bool paused = false;
+  bool exclusive = false;
+};
+// Carries one reference to the message.
+struct EntryHandOver {
+  Message* message = nullptr;
+  uint64_t position : 52 = 0;
+  uint64_t deliveries : 8 = 0;
+  uint64_t redelivered : 1 = 0;
+  uint64_t state : 3 = 0;  // EntryState
+  EntryId id;              // unacknowledged: as its session names it
+  uint32_t holder = 0;     // unacknowledged: place of its subscription in the order of hand-over, from 1; 0: none
+};
+struct HandOverEnd {
+  bool whole = true;  // false: the queue was removed meanwhile
+};
+// To the new home: the old one's last event of the queue has been taken up here.
+struct LastEventSeen {};
+// From the new home to everybody: operations on the queue go there now.
+struct QueueArrived {};
+
+// One alternative for all of them, which keeps the operations of every day few enough for a switch.
+struct MoveStep {
+  uint32_t move = 0;  // which one: all engines know of what queue
+  std::variant<LastOperation, QueueHandOver, SubscriptionHandOver, EntryHandOver, HandOverEnd, LastEventSeen,
+               QueueArrived>
+      step;
+};
+
+using Operation =
+    std::variant<Publish, Subscribe, Unsubscribe, Credit, Pause, Passed, Settle, Get, Count, Purge, MoveStep>;
 
 // ---- events: queue -> session
 // ----------------------------------------------------------------------------------------
@@ -95,6 +145,7 @@ struct Deliver {
   EntryId entry;
   Message* message = nullptr;
   bool redelivered = false;
+  bool remote = false;  // its queue waits for Passed
 };
 // The message is as safe as the queue promises. `refused`: the queue did not take it (the publisher gets a nack).
 struct Stored {
@@ -140,7 +191,22 @@ struct Purged {
   uint32_t count = 0;
 };
 
-using Event = std::variant<Deliver, Stored, Subscribed, Unsubscribed, Cancelled, Got, Counted, Purged>;
+// What became of a queue's move.
+enum class MoveOutcome : uint8_t {
+  moved,
+  too_long,   // more entries or subscriptions than one move carries
+  no_memory,  // the new home had no room to spare
+  gone,       // the queue was removed before it could leave
+};
+// To the worker's engine, not to a session: behind it comes no event of the queue from its old home, or, if it did not
+// move, the queue is there again.
+struct QueueLeft {
+  QueueId queue;
+  uint32_t move = 0;
+  MoveOutcome outcome = MoveOutcome::moved;
+};
+
+using Event = std::variant<Deliver, Stored, Subscribed, Unsubscribed, Cancelled, Got, Counted, Purged, QueueLeft>;
 
 static_assert(std::is_trivially_copyable_v<Operation> && sizeof(Operation) <= 64);
 static_assert(std::is_trivially_copyable_v<Event> && sizeof(Event) <= 64);

@@ -18,6 +18,17 @@
 
 namespace talaria::broker {
 
+// All traffic of a queue homed here comes from and goes to one other worker.
+struct MoveWish {
+  QueueId queue;
+  WorkerIndex to = 0;
+};
+// A queue's move is over, as far as this worker is concerned.
+struct MoveEnd {
+  uint32_t move = 0;
+  MoveOutcome outcome = MoveOutcome::moved;
+};
+
 struct Outbox {
   // `deliveries_per_turn`: the budget of Engine::dispatch. `workers`: how many of the arrays are in use.
   explicit Outbox(WorkerIndex workers = 1, size_t deliveries_per_turn = 1024) {
@@ -38,6 +49,10 @@ struct Outbox {
   std::array<std::vector<Operation>, workers_max> operations;  // to queues homed there
   std::array<std::vector<Event>, workers_max> events_to;       // to sessions there (Deliver among them)
   std::array<std::vector<Message*>, workers_max> releases;     // last references given up here: MessagePool::take_back
+
+  // To the control plane.
+  std::vector<MoveWish> move_wishes;  // may be forgotten: it is wished again
+  std::vector<MoveEnd> move_ends;
 };
 
 }  // namespace talaria::broker

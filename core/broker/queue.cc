@@ -94,7 +94,7 @@ QueueEntry* Queue::take_head() {
 
 void Queue::hand_over(QueueEntry* entry, Subscription& to) {
   Message* message = entry->message;
-  Deliver delivery{to.consumer, record_.id, {}, message, entry->redelivered != 0};
+  Deliver delivery{to.consumer, record_.id, {}, message, entry->redelivered != 0, to.remote};
   if (to.no_ack) {
     home_.arena.release(entry);  // its reference travels with the delivery
   } else {
@@ -112,6 +112,19 @@ void Queue::hand_over(QueueEntry* entry, Subscription& to) {
 
 EntryId Queue::hold(QueueEntry* entry, Subscription* holder) {
   if (++home_.last_generation == 0) home_.last_generation = 1;
+  if (moved_) [[unlikely]]
+    return hold_apart(entry, holder);
+  return hold_as_named(entry, holder);
+}
+
+// The new name must be none of those that came from another home.
+EntryId Queue::hold_apart(QueueEntry* entry, Subscription* holder) {
+  while (moved_->find({home_.arena.reference_of(entry), home_.last_generation}))
+    if (++home_.last_generation == 0) home_.last_generation = 1;
+  return hold_as_named(entry, holder);
+}
+
+inline EntryId Queue::hold_as_named(QueueEntry* entry, Subscription* holder) {
   if (entry->deliveries != QueueEntry::deliveries_max) entry->deliveries = (entry->deliveries + 1) & 0xff;
   entry->state = static_cast<uint64_t>(EntryState::unacknowledged) & 7;
   entry->generation = home_.last_generation;
@@ -147,15 +160,30 @@ void Queue::get(bool no_ack, Got& out) {
 // ---- settlement -----------------------------------------------------------------------------------------------------
 
 void Queue::settle(const Settle& settlement) {
-  // A session settles what it was given, once: as long as the queue lives, the entry is there.
-  CHECK(home_.arena.holds(settlement.entry.slot));
-  QueueEntry* entry = entry_at(home_.arena, settlement.entry.slot);
-  CHECK(entry->generation == settlement.entry.generation &&
-        entry->state == static_cast<uint64_t>(EntryState::unacknowledged));
+  if (moved_) [[unlikely]]
+    return settle_apart(settlement);
+  settle_entry(native_entry(settlement.entry), settlement.outcome);
+}
+
+// It may be one of those that came from another home.
+void Queue::settle_apart(const Settle& settlement) {
+  QueueEntry* entry = take_moved(settlement.entry);
+  settle_entry(entry ? entry : native_entry(settlement.entry), settlement.outcome);
+}
+
+// A session settles what it was given, once: as long as the queue lives, the entry is there.
+inline QueueEntry* Queue::native_entry(EntryId id) const {
+  CHECK(home_.arena.holds(id.slot));
+  QueueEntry* entry = entry_at(home_.arena, id.slot);
+  CHECK(entry->generation == id.generation && entry->state == static_cast<uint64_t>(EntryState::unacknowledged));
+  return entry;
+}
+
+inline void Queue::settle_entry(QueueEntry* entry, Outcome outcome) {
   unacked_.remove(home_.arena, entry);
   counters_.unacknowledged.subtract();
   const uint32_t holder = entry->holder_or_rank;
-  switch (settlement.outcome) {
+  switch (outcome) {
     case Outcome::acknowledged:
       counters_.acknowledged.add();
       free_entry(entry);
@@ -302,7 +330,9 @@ void Queue::close(Remains& remains) {
   counters_.unacknowledged.set(0);
   counters_.consumers.set(0);
   for (Subscription* subscription : subscriptions_) {
-    home_.tell(subscription->consumer.channel.worker, Cancelled{subscription->consumer, record_.id});
+    // Once it leaves, its subscriptions are the new home's.
+    if (passage_ != Passage::leaving)
+      home_.tell(subscription->consumer.channel.worker, Cancelled{subscription->consumer, record_.id});
     remove_subscription(*subscription);
   }
   subscriptions_.clear();
@@ -313,7 +343,7 @@ void Queue::close(Remains& remains) {
 
 void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
   const base::Arena& arena = home_.arena;
-  uint64_t ready = 0, unacknowledged = 0, bytes = 0;
+  uint64_t ready = 0, unacknowledged = 0, moved = 0, bytes = 0;
   uint64_t least_fresh = next_position_;
   const QueueEntry* before = nullptr;
   for (uint32_t at = fresh_.head; at; at = entry_at(arena, at)->a) {
@@ -347,13 +377,23 @@ void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
   uint32_t previous = 0;
   for (uint32_t at = unacked_.head; at; previous = at, at = entry_at(arena, at)->b) {
     const QueueEntry* entry = entry_at(arena, at);
-    CHECK(entry->state == static_cast<uint64_t>(EntryState::unacknowledged) && entry->message->references() >= 1);
+    const bool has_moved = entry->state == static_cast<uint64_t>(EntryState::moved);
+    CHECK(has_moved || entry->state == static_cast<uint64_t>(EntryState::unacknowledged));
+    CHECK(entry->message->references() >= 1);
     CHECK(entry->a == previous && entry->position < least_fresh);
     if (entry->holder_or_rank) held_by_slot[entry->holder_or_rank - 1]++;
+    if (has_moved) {
+      CHECK(moved_ && moved_->find(moved_->at(entry->generation).id) == &moved_->at(entry->generation));
+      CHECK(moved_->at(entry->generation).reference == at);
+      moved++;
+    }
     unacknowledged++;
   }
   CHECK(previous == unacked_.tail);
-  CHECK(ready == ready_ && ready == counters_.ready.value());
+  CHECK(ready == ready_);
+  if (passage_ != Passage::none) return CHECK(!active_);  // a part of it is elsewhere
+  CHECK(moved == (moved_ ? moved_->size() : 0));
+  CHECK(ready == counters_.ready.value());
   CHECK(bytes == counters_.bytes_ready.value());
   CHECK(unacknowledged == counters_.unacknowledged.value());
   CHECK(subscriptions_.size() == counters_.consumers.value());

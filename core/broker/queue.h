@@ -11,9 +11,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/broker/message_pool.h"
+#include "core/broker/moved_entries.h"
 #include "core/broker/operations.h"
 #include "core/broker/outbox.h"
 #include "core/broker/queue_entry.h"
@@ -63,7 +65,7 @@ struct QueueHome {
   void release_holder(uint32_t holder);
 };
 
-class Queue {
+class alignas(64) Queue {
  public:
   Queue(QueueRecord& record, QueueHome& home) : home_(home), record_(record), counters_(*record.counters) {}
   Queue(const Queue&) = delete;
@@ -99,6 +101,42 @@ class Queue {
   // The queue is removed: every consumer is told Cancelled, everything left goes to `remains`.
   void close(Remains& remains);
 
+  // ---- a move (move.h). Between its two ends nothing else is called but `close`, and the counters are nobody's. ----
+
+  // Hands out no more, and says what it is and who is subscribed.
+  void leave(std::vector<Operation>& out, uint32_t move);
+  // At most so many entries; false when there are no more.
+  bool hand_over_entries(std::vector<Operation>& out, uint32_t move, uint32_t most);
+  void has_left();
+  void arrive(const QueueHandOver& part);
+  void take_over(const SubscriptionHandOver& part);
+  // False when there is no memory: the message's reference is still the caller's.
+  bool take_over(const EntryHandOver& part);
+  void has_arrived();
+  bool moving() const { return passage_ != Passage::none; }
+  uint64_t entries() const { return ready_ + counters_.unacknowledged.value(); }
+  const std::vector<Subscription*>& subscriptions() const { return subscriptions_; }
+
+  // A message came from another worker and was stored. True when it was the `goal`th since anything came from anybody
+  // else; the count then begins anew with twice the goal. What comes from here needs no look: the number of messages
+  // enqueued tells.
+  bool note_remote_publish(WorkerIndex from, uint32_t goal) {
+    const uint64_t enqueued = counters_.enqueued.value();
+    if (from != streak_from_ || enqueued != streak_enqueued_ + 1) [[unlikely]] {
+      streak_from_ = from;
+      streak_ = 0;
+    }
+    streak_enqueued_ = enqueued;
+    if (++streak_ != uint64_t{goal} << streak_doublings_) [[likely]]
+      return false;
+    streak_ = 0;
+    if (streak_doublings_ < streak_doublings_max) streak_doublings_++;
+    return true;
+  }
+  void note_get(WorkerIndex from) {
+    if (from != streak_from_) streak_ = 0;
+  }
+
   bool active() const { return active_; }
   const Queue* next_active() const { return next_active_; }
   // Adds what each subscription holds, by slot.
@@ -107,6 +145,8 @@ class Queue {
  private:
   friend struct ActiveQueues;
   friend struct QueueHome;
+  enum class Passage : uint8_t { none, leaving, arriving };
+  static constexpr uint8_t streak_doublings_max = 4;
 
   bool has_ready() const { return ready_ != 0; }
   QueueEntry* take_head();
@@ -121,6 +161,13 @@ class Queue {
     if (!active_ && has_ready() && rota_.next()) home_.active.push(*this);
   }
   void remove_subscription(Subscription& subscription);
+  uint32_t let_go(uint32_t holder);
+  QueueEntry* take_moved(EntryId id);
+  [[gnu::cold]] EntryId hold_apart(QueueEntry* entry, Subscription* holder);
+  EntryId hold_as_named(QueueEntry* entry, Subscription* holder);
+  [[gnu::cold]] void settle_apart(const Settle& settlement);
+  QueueEntry* native_entry(EntryId id) const;
+  void settle_entry(QueueEntry* entry, Outcome outcome);
 
   QueueHome& home_;
   QueueRecord& record_;
@@ -132,11 +179,17 @@ class Queue {
   uint32_t ceiling_ = UINT32_MAX;  // of `ready_` while anybody is able, see `behind`
   bool active_ = false;
   bool has_exclusive_ = false;
+  Passage passage_ = Passage::none;
+  uint8_t streak_doublings_ = 0;
   uint64_t next_position_ = 0;
+  std::unique_ptr<MovedEntries> moved_;  // set while there are such
   Rota rota_;
   std::vector<Subscription*> subscriptions_;  // those not gone, in no particular order
   Queue* next_active_ = nullptr;
   Queue* previous_active_ = nullptr;
+  uint64_t streak_enqueued_ = 0;  // messages ever enqueued, at the last one from another worker
+  uint64_t streak_ = 0;           // so many came from `streak_from_` in one piece
+  WorkerIndex streak_from_ = nowhere;
 };
 
 }  // namespace talaria::broker

@@ -20,7 +20,8 @@
 
 namespace talaria::broker {
 
-enum class EntryState : uint8_t { fresh, returned, unacknowledged };
+// `moved`: unacknowledged, and its session knows it by the name that another home gave it (moved_entries.h).
+enum class EntryState : uint8_t { fresh, returned, unacknowledged, moved };
 
 struct QueueEntry {
   static constexpr uint64_t position_max = (uint64_t{1} << 52) - 1;  // 47 years at 3 million messages a second
@@ -36,7 +37,8 @@ struct QueueEntry {
   uint32_t b = 0;
   // returned: rank in the heap. unacknowledged: the subscription that holds it (slot + 1), 0 for a get.
   uint32_t holder_or_rank = 0;
-  // unacknowledged: tells this delivery from others of the same slot. returned: 0.
+  // unacknowledged: tells this delivery from others of the same slot. moved: its place among the
+  // MovedEntries. returned: 0.
   uint32_t generation = 0;
 };
 static_assert(sizeof(QueueEntry) == base::Arena::reference_unit);

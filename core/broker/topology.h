@@ -18,8 +18,8 @@ namespace talaria::broker {
 
 enum class ExchangeType : uint8_t { direct, fanout, topic, headers };
 
-// Written by the queue's home worker only, read by anyone. Owned by the control plane, which frees it only after every
-// worker has applied the queue's removal.
+// Written by the queue's home worker only (a new home begins when the old one has ended), read by anyone. Owned by the
+// control plane, which frees it only after every worker has applied the queue's removal.
 struct QueueCounters {
   base::Counter ready;           // messages, a gauge
   base::Counter unacknowledged;  // messages, a gauge
@@ -65,6 +65,14 @@ struct RemoveQueue {
   VhostId vhost;
   QueueId id;
 };
+// The queue is to move, with all it holds: see move.h. One move at a time; the next one begins when every worker has
+// reported the end of this one.
+struct MoveQueue {
+  QueueId id;
+  WorkerIndex from = 0;
+  WorkerIndex to = 0;
+  uint32_t move = 0;  // goes up
+};
 // Exactly one of queue, exchange is set. A binding is known by (source, destination, key, arguments).
 struct Binding {
   VhostId vhost;
@@ -84,6 +92,6 @@ struct RemoveBinding {
 struct PermissionsChanged {};
 
 using TopologyChange = std::variant<AddVhost, RemoveVhost, AddExchange, RemoveExchange, AddQueue, RemoveQueue,
-                                    AddBinding, RemoveBinding, PermissionsChanged>;
+                                    MoveQueue, AddBinding, RemoveBinding, PermissionsChanged>;
 
 }  // namespace talaria::broker

@@ -14,6 +14,7 @@
 #include <variant>
 
 #include "core/broker/address.h"
+#include "core/broker/operations.h"
 #include "core/broker/requests.h"
 #include "core/broker/topology.h"
 
@@ -80,8 +81,18 @@ struct Purged {
   uint32_t count = 0;  // 0 as well when there is no such queue any more
 };
 struct Drained {};
+// All traffic of a queue homed here comes from and goes to that worker. Only a wish: said again if nothing comes of it.
+struct MoveWished {
+  broker::QueueId queue;
+  broker::WorkerIndex to = 0;
+};
+// The move that a MoveQueue change began is over here. Every worker reports every one, all with the same outcome.
+struct MoveEnded {
+  uint32_t move = 0;
+  broker::MoveOutcome outcome = broker::MoveOutcome::moved;
+};
 
-using ControlReport = std::variant<Asked, Applied, DeleteChecked, Purged, Drained>;
+using ControlReport = std::variant<Asked, Applied, DeleteChecked, Purged, Drained, MoveWished, MoveEnded>;
 
 static_assert(std::is_trivially_copyable_v<ControlCommand> && sizeof(ControlCommand) <= 32);
 static_assert(std::is_trivially_copyable_v<ControlReport> && sizeof(ControlReport) <= 32);

@@ -44,7 +44,7 @@ Worker::Worker(const WorkerConfig& config, net::Device& device, Mesh& mesh)
   CHECK(stack_.listen(config.amqp_port));
   events_.reserve(4 * config.deliveries_per_turn);
   peer_deliveries_.reserve(config.peer_messages_per_turn);
-  reports_.reserve(reports_max + config.commands_per_turn + 2);
+  reports_.reserve(reports_max + config.commands_per_turn + 3);
 }
 
 Worker::~Worker() {
@@ -138,7 +138,7 @@ void Worker::take_events_of(Lane& lane, base::Time now) {
       peer_deliveries_.push_back(*deliver);
     } else {
       pass_deliveries();
-      sessions_.on_event(event, now);
+      pass_event(event, now);
     }
   }
   pass_deliveries();
@@ -199,9 +199,16 @@ void Worker::pass_events(base::Time now) {
       return;
     }
     events_.swap(outbox_.events);
-    for (const broker::Event& event : events_) sessions_.on_event(event, now);
+    for (const broker::Event& event : events_) pass_event(event, now);
     events_.clear();
   }
+}
+
+void Worker::pass_event(const broker::Event& event, base::Time now) {
+  if (const auto* left = std::get_if<broker::QueueLeft>(&event)) [[unlikely]]
+    engine_.on_queue_left(*left);
+  else
+    sessions_.on_event(event, now);
 }
 
 // ---- the network out
@@ -246,6 +253,11 @@ void Worker::send_reports() {
   const std::vector<broker::Request*> requests = sessions_.take_requests(room);
   for (broker::Request* request : requests) reports_.push_back(Asked{request});
   left_over_ |= requests.size() == room;
+  for (const broker::MoveWish& wish : outbox_.move_wishes)
+    if (reports_.size() < reports_max) reports_.push_back(MoveWished{wish.queue, wish.to});
+  outbox_.move_wishes.clear();
+  for (const broker::MoveEnd& end : outbox_.move_ends) reports_.push_back(MoveEnded{end.move, end.outcome});
+  outbox_.move_ends.clear();
   if (applied_ != applied_reported_) {
     reports_.push_back(Applied{applied_});
     applied_reported_ = applied_;

@@ -92,6 +92,7 @@ class Worker {
 
   void take_events_of(Lane& lane, base::Time now);
   void pass_events(base::Time now);
+  void pass_event(const broker::Event& event, base::Time now);
   void share_neighbors();
 
   void on_command(const Apply& command, base::Time now);

@@ -57,6 +57,7 @@ class AmqpRun {
     model_.check_complete();
     // What nobody accepted need not have arrived. If it did, it may still come back from a client that is gone.
     if (!world_.run_until([this] { return broker_->messages() == 0; }, limit)) fail_stuck();
+    broker_->stop_moves();
     steward_->close();
     world_.run_for(cool_down);
     if (!steward_->closed()) fail("the steward's connection does not close");
@@ -88,6 +89,7 @@ class AmqpRun {
     config.session.frame_max = static_cast<uint32_t>(random_.between(4096, 131072));
     config.message_bytes = 64 << 20;
     config.pace = draw_pace(random_);
+    if (random_.chance(0.8)) config.move_every = random_.between(20us, 50ms);
     // So that a worker that waits for its port lets time pass.
     config.pace.turn_cost = std::max<Duration>(config.pace.turn_cost, 1us);
     broker_ = std::make_unique<BrokerNode>(world_, network_, config, options_.plant);
@@ -185,14 +187,14 @@ class AmqpRun {
   }
 
   RunReport report() const {
-    char text[256];
+    char text[320];
     const NetworkCounters& wire = network_.counters();
     std::snprintf(
         text, sizeof text,
         "amqp: %zu workers, %zu clients, %zu messages, %zu deliveries, %lu frames (%lu lost, %lu corrupt, %lu "
-        "late), %lu turns",
+        "late), %lu queues moved, %lu turns",
         broker_->workers(), clients_.size(), model_.messages(), model_.deliveries(), wire.sent, wire.lost,
-        wire.corrupted, wire.reordered, world_.turns());
+        wire.corrupted, wire.reordered, broker_->plane().counts().moves_made, world_.turns());
     return {world_.fingerprint(), broker_->planted(), text};
   }
 

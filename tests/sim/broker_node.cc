@@ -42,6 +42,41 @@ struct BrokerNode::PlaneActor final : Actor {
   control::Plane& plane;
 };
 
+// Moves a queue to some worker, now and then, and mostly just when something is under way to its home.
+struct BrokerNode::Mover final : Actor {
+  Mover(control::Plane& moved, worker::Mesh& mesh_, Duration every_, Random random_)
+      : plane(moved), mesh(mesh_), every(every_), random(random_) {}
+
+  std::string_view name() const override { return "mover"; }
+  bool poll(Time now) override {
+    if (now < next || plane.moving()) return false;
+    std::vector<broker::QueueId> queues;
+    for (const auto& [vhost_name, vhost] : plane.catalog().vhosts())
+      for (const auto& [queue_name, queue] : vhost->queues)
+        if (!waits || is_asked(queue->home)) queues.push_back(queue->id);
+    if (queues.empty()) return false;
+    plane.move_queue(queues[random.below(queues.size())],
+                     static_cast<broker::WorkerIndex>(random.below(plane.workers())));
+    next = now + random.between(1ns, 2 * every);
+    waits = random.chance(0.8);
+    return true;
+  }
+  Time next_deadline() const override { return waits || plane.moving() ? base::never : next; }
+
+  bool is_asked(broker::WorkerIndex home) const {
+    for (broker::WorkerIndex from = 0; from < mesh.workers(); from++)
+      if (from != home && mesh.lane(from, home).operations.waiting() != 0) return true;
+    return false;
+  }
+
+  control::Plane& plane;
+  worker::Mesh& mesh;
+  Duration every;
+  Random random;
+  Time next{};
+  bool waits = true;  // for something to be under way
+};
+
 BrokerNode::Pages::Pages(size_t bytes)
     : at_(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)), bytes_(bytes) {
   CHECK(at_ != MAP_FAILED);
@@ -89,6 +124,16 @@ BrokerNode::BrokerNode(World& world, Network& network, const BrokerConfig& confi
   plane_ = std::make_unique<control::Plane>(store_, links, options);
   plane_actor_ = std::make_unique<PlaneActor>(*plane_);
   world.add(*plane_actor_);
+  if (config.move_every != Duration{} && config.workers > 1) {
+    mover_ = std::make_unique<Mover>(*plane_, mesh_, config.move_every, world.random("mover"));
+    world.add(*mover_);
+  }
+}
+
+void BrokerNode::stop_moves() {
+  if (!mover_) return;
+  mover_->next = base::never;
+  mover_->waits = true;
 }
 
 // The queues' counters are the plane's, and are written to the very end.

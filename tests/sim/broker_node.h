@@ -26,6 +26,7 @@ struct BrokerConfig {
   amqp091::session::Config session;
   size_t message_bytes = 16 << 20;  // of each worker
   Pace pace;
+  Duration move_every{};  // a queue moves, by force, this often on the average; 0: never
 };
 
 class BrokerNode {
@@ -36,6 +37,8 @@ class BrokerNode {
 
   size_t workers() const { return workers_.size(); }
   const control::Plane& plane() const { return *plane_; }
+  // Queues stay where they are, or are going.
+  void stop_moves();
   // In queues, or on their way to or from one.
   uint64_t messages() const;
   bool planted() const { return hasty_ || (saboteur_ && saboteur_->done()); }
@@ -45,6 +48,7 @@ class BrokerNode {
  private:
   struct WorkerActor;
   struct PlaneActor;
+  struct Mover;
   // Memory that is touched only where it is used, so that a run is cheap.
   class Pages {
    public:
@@ -69,6 +73,7 @@ class BrokerNode {
   std::unique_ptr<Saboteur> saboteur_;
   std::unique_ptr<control::Plane> plane_;
   std::unique_ptr<PlaneActor> plane_actor_;
+  std::unique_ptr<Mover> mover_;
 };
 
 }  // namespace talaria::sim

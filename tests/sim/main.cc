@@ -176,7 +176,8 @@ int self_test(const CommandLine& line) {
   };
   const std::vector<std::pair<Plant, std::string>> plants{
       {Plant::lost_segment, "tcp"},       {Plant::drop_requeue, "amqp"},        {Plant::lost_publish, "amqp"},
-      {Plant::swapped_publishes, "amqp"}, {Plant::unmarked_redelivery, "amqp"}, {Plant::early_answer, "amqp"},
+      {Plant::swapped_publishes, "amqp"}, {Plant::unmarked_redelivery, "amqp"}, {Plant::lost_in_a_move, "amqp"},
+      {Plant::hasty_last_word, "amqp"},   {Plant::early_answer, "amqp"},
   };
   for (const auto& [plant, scenario] : plants) {
     uint64_t found = 0, survived = 0;
@@ -212,7 +213,7 @@ int run_main(int argc, char** argv) {
       ->check(CLI::IsMember({"tcp", "amqp"}));
   app.add_option("--plant", plant, "plant a bug, to see it found")
       ->check(CLI::IsMember({"none", "lost-segment", "drop-requeue", "lost-publish", "swapped-publishes",
-                             "unmarked-redelivery", "early-answer"}));
+                             "unmarked-redelivery", "lost-in-a-move", "hasty-last-word", "early-answer"}));
   app.add_option("--jobs", line.jobs, "runs at a time")->capture_default_str()->check(CLI::Range(1, 64));
   app.add_option("--seconds-max", line.seconds_max, "real time one run may take")->capture_default_str();
   app.add_option("--capture-directory", line.capture_directory, "where captures of failed runs go")

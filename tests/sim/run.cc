@@ -7,13 +7,15 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr std::array<std::pair<Plant, std::string_view>, 7> plants{{
+constexpr std::array<std::pair<Plant, std::string_view>, 9> plants{{
     {Plant::none, "none"},
     {Plant::lost_segment, "lost-segment"},
     {Plant::drop_requeue, "drop-requeue"},
     {Plant::lost_publish, "lost-publish"},
     {Plant::swapped_publishes, "swapped-publishes"},
     {Plant::unmarked_redelivery, "unmarked-redelivery"},
+    {Plant::lost_in_a_move, "lost-in-a-move"},
+    {Plant::hasty_last_word, "hasty-last-word"},
     {Plant::early_answer, "early-answer"},
 }};
 

@@ -1,5 +1,6 @@
 #include "tests/sim/sabotage.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace talaria::sim {
@@ -33,7 +34,12 @@ void Saboteur::spoil_operations(broker::WorkerIndex from, broker::WorkerIndex to
   auto& mailbox = mesh_.lane(from, to).operations;
   std::vector<broker::Operation> operations = take_all(mailbox);
   if (plant_ == Plant::swapped_publishes) swap_publishes(operations);
+  if (plant_ == Plant::hasty_last_word) hasten_last_word(operations);
   for (const broker::Operation& operation : operations) {
+    const auto* move = std::get_if<broker::MoveStep>(&operation);
+    if (plant_ == Plant::lost_in_a_move && move && std::holds_alternative<broker::EntryHandOver>(move->step) &&
+        is_occasion())
+      continue;
     const auto* settle = std::get_if<broker::Settle>(&operation);
     if (plant_ == Plant::drop_requeue && settle && settle->outcome == broker::Outcome::requeued && is_occasion())
       continue;
@@ -55,6 +61,17 @@ void Saboteur::swap_publishes(std::vector<broker::Operation>& operations) {
     std::swap(operations[i], operations[i + 1]);
     return;
   }
+}
+
+// Time and again: what it overtakes need not be about the queue that moves.
+void Saboteur::hasten_last_word(std::vector<broker::Operation>& operations) {
+  const auto last = std::ranges::find_if(operations, [](const broker::Operation& operation) {
+    const auto* move = std::get_if<broker::MoveStep>(&operation);
+    return move && std::holds_alternative<broker::LastOperation>(move->step);
+  });
+  if (last == operations.begin() || last == operations.end()) return;
+  std::rotate(operations.begin(), last, last + 1);
+  hastened_ = true;
 }
 
 void Saboteur::spoil_events(broker::WorkerIndex from, broker::WorkerIndex to) {

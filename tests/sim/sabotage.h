@@ -22,19 +22,21 @@ class Saboteur final : public Actor {
   std::string_view name() const override { return "saboteur"; }
   bool poll(Time now) override;
   Time next_deadline() const override { return base::never; }
-  bool done() const { return done_; }
+  bool done() const { return done_ || hastened_; }
 
  private:
   // Takes all operations out of the lane and puts back what is left of them.
   void spoil_operations(broker::WorkerIndex from, broker::WorkerIndex to);
   void spoil_events(broker::WorkerIndex from, broker::WorkerIndex to);
   void swap_publishes(std::vector<broker::Operation>& operations);
+  void hasten_last_word(std::vector<broker::Operation>& operations);
   bool is_occasion() { return !done_ && --occasions_left_ == 0 && (done_ = true); }
 
   worker::Mesh& mesh_;
   Plant plant_;
   uint64_t occasions_left_;
   bool done_ = false;
+  bool hastened_ = false;
 };
 
 // A control link that reports a change as applied as soon as it is sent, and delivers it late.

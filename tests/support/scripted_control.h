@@ -75,6 +75,17 @@ class ScriptedControl {
     bindings_.push_back({vhost, exchanges_.at(exchange), queues_.at(queue).id, {}, key, {}});
     change(broker::AddBinding{bindings_.back()});
   }
+  // False while another one moves, or it is there.
+  bool move_queue(const std::string& name, broker::WorkerIndex to) {
+    const Queue& queue = queues_.at(name);
+    if (moving() || queue.home == to) return false;
+    moving_ = name;
+    moving_to_ = to;
+    move_ended_ = 0;
+    change(broker::MoveQueue{queue.id, queue.home, to, ++last_move_});
+    return true;
+  }
+  bool moving() const { return !moving_.empty(); }
   bool has_queue(const std::string& name) const { return queues_.contains(name); }
   std::vector<std::string> queue_names() const {
     std::vector<std::string> names;
@@ -93,6 +104,8 @@ class ScriptedControl {
   std::map<uint64_t, worker::DeleteChecked> delete_checked;  // by token
   std::map<uint64_t, uint32_t> purged;                       // by token
   size_t drained = 0;
+  std::vector<worker::MoveWished> wishes;
+  std::vector<broker::MoveOutcome> moves;                // those that are over
   std::map<broker::SessionAddress, std::string> opened;  // sessions that stand, and their peers
   size_t asked = 0;
 
@@ -151,6 +164,15 @@ class ScriptedControl {
   }
   void on(broker::WorkerIndex, const worker::Purged& report) { purged[report.token] = report.count; }
   void on(broker::WorkerIndex, const worker::Drained&) { drained++; }
+  void on(broker::WorkerIndex, const worker::MoveWished& report) { wishes.push_back(report); }
+  void on(broker::WorkerIndex, const worker::MoveEnded& report) {
+    CHECK(moving() && report.move == last_move_);
+    if (++move_ended_ != mesh_.workers()) return;
+    moves.push_back(report.outcome);
+    const auto queue = queues_.find(moving_);
+    if (queue != queues_.end() && report.outcome == broker::MoveOutcome::moved) queue->second.home = moving_to_;
+    moving_.clear();
+  }
   void on(broker::WorkerIndex, const worker::Asked& report) {
     asked++;
     std::visit([&](const auto& body) { on_request(*report.request, body); }, report.request->body);
@@ -210,6 +232,10 @@ class ScriptedControl {
   std::map<std::string, Queue> queues_;
   std::vector<broker::Binding> bindings_;
   uint32_t next_queue_ = 0;
+  std::string moving_;  // the queue that does; empty: none
+  broker::WorkerIndex moving_to_ = 0;
+  broker::WorkerIndex move_ended_ = 0;  // workers
+  uint32_t last_move_ = 0;
   uint64_t next_token_ = 1u << 20;  // a test's own are smaller
   std::map<uint64_t, std::pair<broker::Request, std::string>> deleting_;
   std::vector<uint64_t> applied_;                            // by worker

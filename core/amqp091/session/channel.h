@@ -48,8 +48,7 @@ struct Consumer {
   State state = State::subscribing;
   bool no_ack = false;
   bool exclusive = false;
-  bool elsewhere = false;  // the queue is homed on another worker
-  bool paused = false;     // the queue was told so
+  bool paused = false;  // the queue was told so
   bool passed_listed = false;
   uint32_t passed = 0;    // deliveries taken since the queue was last told
   uint16_t prefetch = 0;  // its own; 0: none

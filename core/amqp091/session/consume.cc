@@ -180,7 +180,6 @@ Step on_consume(Channel& channel, const wire::basic::Consume& method) {
                                                                         : method.consumer_tag);
   consumer.queue = queue->id;
   consumer.queue_name = *name;
-  consumer.elsewhere = queue->home != shared.self;
   consumer.no_ack = method.no_ack;
   consumer.exclusive = method.exclusive;
   consumer.prefetch = channel.prefetch;

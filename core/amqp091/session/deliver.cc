@@ -132,8 +132,8 @@ bool encode(Connection& connection, const Consumer& consumer, const broker::Mess
 }
 
 // Its queue, when it is on another worker, will be told.
-void note_passed(Consumer& consumer) {
-  if (!consumer.elsewhere) [[likely]]
+void note_passed(Consumer& consumer, const broker::Deliver& delivery) {
+  if (!delivery.remote) [[likely]]
     return;
   consumer.passed++;
   consumer.channel.connection.shared->passed.add(consumer, consumer.passed_listed);
@@ -181,7 +181,7 @@ void deliver(Shared& shared, Channel* channel, const broker::Deliver& delivery) 
     shared.counters.events_stale.add();
     return give_back(shared, delivery);
   }
-  note_passed(*consumer);
+  note_passed(*consumer, delivery);
   const bool full = channel->prefetch_limit != 0 && channel->counted >= channel->prefetch_limit;
   if (delivery.entry && (full || !channel->parked.empty())) [[unlikely]] {
     channel->parked.push_back(delivery);

@@ -302,6 +302,7 @@ static bool has_room(Connection& connection) {
 static std::string reason_of(const Stall& stall) {
   if (stall.what == Stall::For::confirms)
     return "too many unconfirmed messages on channel " + std::to_string(stall.channel);
+  if (stall.room.shortage == broker::Shortage::moving) return "a queue is moving";
   const std::string worker = "worker " + std::to_string(stall.room.worker);
   return stall.room.shortage == broker::Shortage::memory ? "low on memory (" + worker + ")" : worker + " is behind";
 }

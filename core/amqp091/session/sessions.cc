@@ -199,7 +199,7 @@ void Sessions::on_event(const broker::Event& event, base::Time now) {
       [&]<class One>(const One& one) {
         if constexpr (std::is_same_v<One, broker::Deliver>)
           on_deliveries({&one, 1}, now);
-        else if constexpr (!std::is_same_v<One, broker::Stored>)
+        else if constexpr (!std::is_same_v<One, broker::Stored> && !std::is_same_v<One, broker::QueueLeft>)
           session::on_event(shared, one);
       },
       event);

@@ -58,6 +58,8 @@ class FakeWorker final : public WorkerLink {
   std::vector<worker::CheckDelete> checks;
   std::optional<worker::DeleteVerdict> verdict = worker::DeleteVerdict::may_go;  // nullopt: the test answers
   uint32_t ready = 7;                                                            // messages in every queue
+  std::optional<broker::MoveOutcome> outcome = broker::MoveOutcome::moved;       // nullopt: the test says `end_move`
+  broker::MoveQueue move;                                                        // then: the last one
   bool replicates = true;  // false: only counts changes (the replica is slow when there are very many)
   bool drains = false, stopped = false;
   uint64_t changes = 0, permission_changes = 0;
@@ -68,6 +70,11 @@ class FakeWorker final : public WorkerLink {
   std::vector<broker::Binding> bindings;
   std::set<std::pair<char, uint32_t>> slots;  // in use, by kind
 
+  void end_move(const broker::MoveQueue& change, broker::MoveOutcome with) {
+    auto queue = queues.find(change.id);
+    if (queue != queues.end() && with == broker::MoveOutcome::moved) queue->second.home = change.to;
+    reports_.push_back(worker::MoveEnded{change.move, with});
+  }
   std::vector<std::string> exchange_names() const {
     std::vector<std::string> names;
     for (auto& [id, exchange] : exchanges)
@@ -136,6 +143,13 @@ class FakeWorker final : public WorkerLink {
     EXPECT_NE(change.counters, nullptr);
     EXPECT_TRUE(slots.emplace('q', change.id.slot).second);
     EXPECT_TRUE(queues.emplace(change.id, change).second);
+  }
+  void apply(const broker::MoveQueue& change) {
+    ASSERT_TRUE(queues.contains(change.id));
+    EXPECT_EQ(queues[change.id].home, change.from);
+    EXPECT_NE(change.from, change.to);
+    move = change;
+    if (outcome) end_move(change, *outcome);
   }
   void apply(const broker::RemoveQueue& change) {
     for (auto& binding : bindings) EXPECT_NE(binding.queue, change.id);

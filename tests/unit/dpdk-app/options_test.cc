@@ -61,6 +61,15 @@ TEST_F(Options, FileAlone) {
   EXPECT_FALSE(settings->demo_account);
 }
 
+TEST_F(Options, QueuesMoveUnlessTheyAreToldNotTo) {
+  write_file(minimal_);
+  EXPECT_TRUE(read({})->move_queues);
+  write_file(minimal_ + "move-queues = no\n");
+  EXPECT_FALSE(read({})->move_queues);
+  EXPECT_TRUE(read({"--move-queues", "yes"})->move_queues);
+  EXPECT_FALSE(read({"--move-queues", "true"})) << "yes or no";
+}
+
 TEST_F(Options, ASwitchIsOnOrOff) {
   for (const char* name : {"no-huge", "demo-account"}) {
     for (const char* value : {"maybe", "2", "", "True", "true,false"}) {
@@ -177,6 +186,7 @@ TEST_F(Options, HelpAndVersionEndWell) {
                              "--amqp-port",
                              "--data-dir",
                              "--control-socket",
+                             "--move-queues",
                              "--demo-account",
                              "--log-level",
                              "--log-file",
