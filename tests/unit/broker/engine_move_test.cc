@@ -337,6 +337,44 @@ TEST_F(EngineMove, AWorkerWithoutMemoryToSpareGetsNoQueue) {
   EXPECT_EQ(node(1).pool.room(), room);
 }
 
+// The most that a move carries arrives while everybody else takes what they may of the new home's memory: its own
+// publishers all down to the reserve, and peers what was under way to it, which the reserve is for.
+class EngineMoveOfALongQueue : public EngineMove {
+ protected:
+  EngineMoveOfALongQueue() : EngineMove(EngineLimits{}) {}
+};
+
+TEST_F(EngineMoveOfALongQueue, FindsTheMemoryItWasPromised) {
+  while (counters().ready.value() < limits.move_entries_max) publish(0, "");
+  apply(move(0, 1));
+  auto target = [&](WorkerIndex at) { return engine(at).find_queue(topology.queues["other"]); };
+  auto publish_to_other = [&](WorkerIndex at, Message* message) {
+    QueueRecord* queue = target(at);
+    engine(at).publish({&queue, 1}, message, channel(1, at), 0);
+  };
+  for (WorkerIndex peer : {WorkerIndex{0}, WorkerIndex{2}})
+    while (node(peer).outbox.operations[1].size() < limits.operations_under_way_max)
+      publish_to_other(peer, node(peer).message(""));
+  const auto fill = [&] {
+    for (QueueRecord* queue = target(1); engine(1).room_for({&queue, 1});) {
+      Message* message = node(1).message(std::string(100, 'x'));
+      if (!message) break;
+      publish_to_other(1, message);
+    }
+  };
+  fill();
+  for (int round = 0; round < 200; round++) {
+    pass_all(1);
+    fill();
+  }
+  EXPECT_EQ(outcome(), MoveOutcome::moved);
+  EXPECT_EQ(engine(1).counters().refused_no_memory.value(), 0u);
+  EXPECT_EQ(counters().ready.value(), limits.move_entries_max);
+  engine(1).purge_now(q);
+  engine(1).purge_now(topology.queues["other"]);
+  while (!engine(1).idle()) engine(1).dispatch({}, 10);
+}
+
 // ---- removed meanwhile ----------------------------------------------------------------------------------------------
 
 // Each worker is told of the removal at any point of the move: its consumers are cancelled once each, what sessions ask
