@@ -8,11 +8,14 @@ constexpr Arena::Sizes Arena::make_sizes() {
   Sizes sizes;
   unsigned count = 0;
   auto add = [&](size_t bytes) { sizes.bytes[count++] = static_cast<uint16_t>(bytes); };
-  for (size_t bytes = 32; bytes <= 128; bytes += 16) add(bytes);
-  for (size_t bytes = 160; bytes <= 256; bytes += 32) add(bytes);
-  for (size_t power = 256; power < 8192; power *= 2)
-    for (size_t quarter = 1; quarter <= 4; quarter++) add(power + power / 4 * quarter);
-  for (size_t slots : {13u, 11u, 9u, 8u, 7u, 6u, 5u, 4u}) add((block_bytes - header_bytes) / slots / 16 * 16);
+  for (size_t bytes = 32; bytes <= 128; bytes += 8) add(bytes);
+  for (size_t bytes = 144; bytes <= 256; bytes += 16) add(bytes);
+  for (size_t power = 256; power < 2048; power *= 2)
+    for (size_t eighth = 1; eighth <= 8; eighth++) add(power + power / 8 * eighth);
+  for (size_t slots : {60u, 56u, 50u, 44u, 39u, 35u, 31u, 28u, 25u, 22u, 20u, 18u,
+                       16u, 15u, 13u, 12u, 11u, 10u, 9u,  8u,  7u,  6u,  5u,  4u})
+    add((block_bytes - header_bytes) / slots / 16 * 16);
+  CHECK(count == classes);
   unsigned at = 0;
   for (size_t step = 0; step < sizes.of.size(); step++) {
     while (sizes.bytes[at] < step * small_step) at++;

@@ -7,9 +7,10 @@
 //
 //   block:  | header 64 B | slot | slot | slot | ... | never carved yet      |
 //
-// Classes: steps of 16 B up to 128 B, of 32 B up to 256 B, then four a doubling up to 8 KiB, then the block divided by
-// 13, 11, 9 ... 4. A slot wastes at most a fifth of itself (up to 128 B: 15 B). Slots are aligned to 16 B, and
-// slots of 32 B to 32 B, so that 32 bits name one of them (`reference_of`) in an arena of up to 128 GiB.
+// Classes: steps of 8 B up to 128 B, of 16 B up to 256 B, then eight a doubling up to 2 KiB, then the block divided by
+// 60, 56, 50 ... 4. A slot wastes at most 7 B up to 128 B, an eighth of itself up to 8 KiB and a fifth above, of which
+// only few fit into a block. Slots are aligned to 8 B, and slots of 32 B to 32 B, so that 32 bits name one of them
+// (`reference_of`) in an arena of up to 128 GiB.
 //
 // Under AddressSanitizer whatever is not given out is poisoned, but for a free slot's first bytes.
 //
@@ -119,11 +120,11 @@ class Arena {
     Block* current = nullptr;
   };
 
-  static constexpr size_t small_step = 16;
-  static constexpr unsigned classes = 39;
+  static constexpr size_t small_step = 8;
+  static constexpr unsigned classes = 69;
   struct Sizes {
     std::array<uint16_t, classes> bytes{};
-    std::array<uint8_t, allocation_max / small_step + 1> of{};  // index: size rounded up, in steps of 16
+    std::array<uint8_t, allocation_max / small_step + 1> of{};  // index: size rounded up, in steps
   };
   static constexpr Sizes make_sizes();
   static const Sizes sizes_;

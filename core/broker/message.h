@@ -1,10 +1,12 @@
 // A message: immutable once it is published, readable from every worker, counted by references.
 //
-//   | Message 40 B | exchange | routing key | payload, the beginning |--> | Part | payload ... |--> ...
+//   | Message 24 B | exchange | routing key | payload |
+//   | Message 24 B | exchange | routing key | payload, the beginning | more |--> | Part | payload ... |--> ...
 //
 // The payload is the properties, as the front end encoded them (`format` says which one did), followed by the body.
-// What does not fit into the first slot continues in parts of at most Arena::allocation_max bytes, so that a body of
-// 128 MiB needs no contiguous memory; only properties beyond 32 KiB are ever split.
+// What does not fit into one slot continues in parts of at most Arena::allocation_max bytes, so that a body of
+// 128 MiB needs no contiguous memory; only properties beyond 32 KiB are ever split. Few messages are split: only their
+// first slot, which is then a greatest one, ends with a pointer to the next.
 //
 // References. While a message has never left its home worker it is counted with a plain load and store. Before a
 // reference crosses to another worker, `mark_shared` is called; from then on the count is a locked instruction. Memory
@@ -16,6 +18,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/base/arena.h"
 #include "core/base/bytes.h"
 #include "core/base/check.h"
 #include "core/base/time.h"
@@ -25,6 +28,7 @@ namespace talaria::broker {
 
 class MessageBuilder;
 class MessagePool;
+struct MessageHead;
 
 // Who encoded the properties: a front end that meets another's message translates.
 enum class PropertiesFormat : uint8_t { none = 0, amqp091 = 1 };
@@ -82,22 +86,24 @@ struct Message {
   bool shared() const { return shared_; }
   uint32_t references() const { return references_.load(std::memory_order_relaxed); }
 
-  PayloadCursor properties() const { return {{payload(), first_size_}, more_, properties_size_}; }
+  PayloadCursor properties() const { return {first_piece(), following(), properties_size_}; }
   PayloadCursor body() const {
-    // Almost always the properties end in the first slot.
-    if (properties_size_ <= first_size_) [[likely]]
-      return {{payload() + properties_size_, first_size_ - properties_size_}, more_, body_size_};
-    PayloadCursor cursor{{payload(), first_size_}, more_, size_t{properties_size_} + body_size_};
+    if (!split_) [[likely]]
+      return {whole_body(), nullptr, body_size_};
+    PayloadCursor cursor{first_piece(), following(), size_t{properties_size_} + body_size_};
     cursor.skip(properties_size_);
     return cursor;
   }
   // The properties (respectively the body) in one piece; empty when they are in several (see properties(), body()).
   base::Bytes whole_properties() const {
-    return properties_size_ <= first_size_ ? base::Bytes{payload(), properties_size_} : base::Bytes{};
+    if (split_ && properties_size_ > first_piece().size()) [[unlikely]]
+      return {};
+    return {payload(), properties_size_};
   }
   base::Bytes whole_body() const {
-    return size_t{properties_size_} + body_size_ == first_size_ ? base::Bytes{payload() + properties_size_, body_size_}
-                                                                : base::Bytes{};
+    if (split_) [[unlikely]]
+      return {};
+    return {payload() + properties_size_, body_size_};
   }
 
   // The caller holds a reference already.
@@ -116,6 +122,8 @@ struct Message {
   friend class MessageBuilder;
   friend class MessagePool;
 
+  Message(const MessageHead& head, WorkerIndex home, bool split);
+
   // Gives one reference up: true when it was the last.
   bool drop_reference() {
     if (shared_) return references_.fetch_sub(1, std::memory_order_acq_rel) == 1;
@@ -127,22 +135,35 @@ struct Message {
   const uint8_t* payload() const {
     return reinterpret_cast<const uint8_t*>(this + 1) + exchange_size_ + routing_key_size_;
   }
-  uint8_t* payload() { return reinterpret_cast<uint8_t*>(this + 1) + exchange_size_ + routing_key_size_; }
+  // What of the payload is in this slot.
+  base::Bytes first_piece() const {
+    if (split_) [[unlikely]]
+      return {payload(), reinterpret_cast<const uint8_t*>(link())};
+    return {payload(), size_t{properties_size_} + body_size_};
+  }
+  // Of a message that is split.
+  MessagePart** link() { return reinterpret_cast<MessagePart**>(reinterpret_cast<uint8_t*>(this) + link_at); }
+  MessagePart* const* link() const { return const_cast<Message*>(this)->link(); }
+  MessagePart* following() const { return split_ ? *link() : nullptr; }
+
+  static constexpr size_t properties_max = (size_t{1} << 24) - 1;
+  static constexpr size_t link_at = base::Arena::allocation_max - sizeof(MessagePart*);
+  static_assert(link_at % alignof(MessagePart*) == 0);
 
   std::atomic<uint32_t> references_{1};
-  WorkerIndex home_ = 0;
-  bool shared_ = false;
-  bool persistent_ = false;
-  base::Time received_;
-  uint32_t body_size_ = 0;
-  uint32_t properties_size_ = 0;
-  uint32_t first_size_ = 0;  // payload bytes in the first slot
-  uint8_t exchange_size_ = 0;
-  uint8_t routing_key_size_ = 0;
-  PropertiesFormat format_ = PropertiesFormat::none;
-  uint8_t priority_ = 0;
-  MessagePart* more_ = nullptr;
+  const uint32_t body_size_;
+  const base::Time received_;
+  const uint32_t properties_size_ : 24;
+  const uint32_t exchange_size_ : 8;
+  const uint8_t routing_key_size_;
+  const uint8_t home_;
+  const uint8_t priority_;
+  const PropertiesFormat format_ : 2;
+  const bool persistent_ : 1;
+  const bool split_ : 1;
+  bool shared_ : 1 = false;
 };
-static_assert(sizeof(Message) == 40);
+static_assert(workers_max <= UINT8_MAX);
+static_assert(sizeof(Message) == 24);
 
 }  // namespace talaria::broker

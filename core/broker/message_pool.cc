@@ -19,6 +19,18 @@ size_t promise_for(size_t payload_behind_first) {
 
 }  // namespace
 
+inline Message::Message(const MessageHead& head, WorkerIndex home, bool split)
+    : body_size_(static_cast<uint32_t>(head.body_size)),
+      received_(head.received),
+      properties_size_(static_cast<uint32_t>(head.properties.size()) & properties_max),
+      exchange_size_(static_cast<uint8_t>(head.exchange.size())),
+      routing_key_size_(static_cast<uint8_t>(head.routing_key.size())),
+      home_(static_cast<uint8_t>(home)),
+      priority_(head.priority),
+      format_(head.format),
+      persistent_(head.persistent),
+      split_(split) {}
+
 // ---- the pool -------------------------------------------------------------------------------------------------------
 
 MessagePool::MessagePool(base::Arena& arena, Outbox& outbox, WorkerIndex self, Marks marks)
@@ -44,28 +56,21 @@ size_t MessagePool::body_size_max() const {
 
 std::optional<MessageBuilder> MessagePool::begin(const MessageHead& head) {
   CHECK(head.exchange.size() <= UINT8_MAX && head.routing_key.size() <= UINT8_MAX);
-  CHECK(head.body_size <= UINT32_MAX - head.properties.size());
+  CHECK(head.properties.size() <= Message::properties_max && head.body_size <= UINT32_MAX - head.properties.size());
   const size_t names = head.exchange.size() + head.routing_key.size();
   const size_t payload = head.properties.size() + static_cast<size_t>(head.body_size);
   const size_t fixed = sizeof(Message) + names;
-  const size_t first = std::min(payload, base::Arena::allocation_max - fixed);
+  const bool split = fixed + payload > base::Arena::allocation_max;
+  const size_t first = split ? Message::link_at - fixed : payload;
   const size_t promise = promise_for(payload - first);
-  void* memory = room() > promise ? arena_.allocate(fixed + first) : nullptr;
+  void* memory = room() > promise ? arena_.allocate(split ? base::Arena::allocation_max : fixed + payload) : nullptr;
   if (!memory) [[unlikely]] {
     counters_.refused_begins.add();
     return std::nullopt;
   }
-  auto* message = new (memory) Message;
-  message->home_ = self_;
-  message->persistent_ = head.persistent;
-  message->priority_ = head.priority;
-  message->received_ = head.received;
-  message->body_size_ = static_cast<uint32_t>(head.body_size);
-  message->properties_size_ = static_cast<uint32_t>(head.properties.size());
-  message->first_size_ = static_cast<uint32_t>(first);
-  message->exchange_size_ = static_cast<uint8_t>(head.exchange.size());
-  message->routing_key_size_ = static_cast<uint8_t>(head.routing_key.size());
-  message->format_ = head.format;
+  auto* message = new (memory) Message(head, self_, split);
+  if (split) [[unlikely]]
+    *message->link() = nullptr;
   auto* at = static_cast<uint8_t*>(memory) + sizeof(Message);
   if (!head.exchange.empty()) std::memcpy(at, head.exchange.data(), head.exchange.size());
   at += head.exchange.size();
@@ -99,7 +104,7 @@ void MessagePool::take_back(Message* message) {
 }
 
 void MessagePool::free(Message* message) {
-  MessagePart* part = message->more_;
+  MessagePart* part = message->following();
   arena_.release(message);
   while (part) [[unlikely]] {
       MessagePart* next = part->next;
@@ -157,7 +162,7 @@ bool MessageBuilder::add_part(size_t payload_left) {
   }
   auto* part = new (memory) MessagePart;
   part->size = static_cast<uint32_t>(size);
-  (last_ ? last_->next : message_->more_) = part;
+  (last_ ? last_->next : *message_->link()) = part;
   last_ = part;
   at_ = part->bytes();
   room_ = size;

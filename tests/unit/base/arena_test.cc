@@ -19,12 +19,14 @@ TEST(Arena, SizeClassesWasteLittle) {
   for (size_t bytes = 1; bytes <= Arena::allocation_max; bytes++) {
     size_t slot = Arena::slot_bytes(bytes);
     ASSERT_GE(slot, bytes);
-    ASSERT_EQ(slot % 16, 0u);
+    ASSERT_EQ(slot % 8, 0u);
     size_t wasted = slot - bytes;
-    if (bytes > 128) {
+    if (bytes > 8176) {
       ASSERT_LE(wasted * 5, slot + Arena::header_bytes) << bytes;
+    } else if (bytes > 128) {
+      ASSERT_LE(wasted * 8, slot + Arena::header_bytes) << bytes;
     } else if (bytes > 32) {
-      ASSERT_LT(wasted, 16u) << bytes;
+      ASSERT_LT(wasted, 8u) << bytes;
     }
   }
   EXPECT_EQ(Arena::slot_bytes(32), 32u);
@@ -37,7 +39,7 @@ TEST(Arena, CountsUsedAndFree) {
   ASSERT_GE(arena.capacity(), 8 * Arena::block_bytes);
   EXPECT_EQ(arena.free_bytes(), arena.capacity());
   void* a = arena.allocate(100);
-  EXPECT_EQ(arena.used_bytes(), 112u);
+  EXPECT_EQ(arena.used_bytes(), 104u);
   EXPECT_EQ(arena.free_bytes(), arena.capacity() - Arena::block_bytes);
   void* b = arena.allocate(30000);
   EXPECT_EQ(arena.free_bytes(), arena.capacity() - 2 * Arena::block_bytes);

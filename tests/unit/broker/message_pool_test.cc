@@ -74,7 +74,8 @@ TEST(MessagePool, BodiesOfAllSizesInPiecesOfAllSizes) {
   const size_t slot = base::Arena::allocation_max;
   for (size_t properties_size : {size_t{0}, size_t{20}, slot - 100, slot, 3 * slot + 5}) {
     const std::string properties = noise(properties_size, 2);
-    for (size_t body_size : {size_t{0}, size_t{1}, slot - 60, slot - 40, slot - 39, slot, 2 * slot, 5 * slot + 17}) {
+    for (size_t body_size :
+         {size_t{0}, size_t{1}, slot - 60, slot - 33, slot - 32, slot - 25, slot - 24, slot, 2 * slot, 5 * slot + 17}) {
       const std::string body = noise(body_size, 3);
       for (size_t piece : {size_t{4096}, slot, 3 * slot}) {
         MessageHead head;
