@@ -48,6 +48,29 @@ inline void store_be64(uint8_t* at, uint64_t value) {
   std::memcpy(at, &value, sizeof value);
 }
 
+// memcpy for the lengths names have: two overlapping moves instead of a call.
+inline uint8_t* copy_short(uint8_t* to, const uint8_t* from, size_t size) {
+  if (size >= 8) {
+    if (size > 32) {
+      std::memcpy(to, from, size);
+    } else if (size >= 16) {
+      std::memcpy(to, from, 16);
+      std::memcpy(to + size - 16, from + size - 16, 16);
+    } else {
+      std::memcpy(to, from, 8);
+      std::memcpy(to + size - 8, from + size - 8, 8);
+    }
+  } else if (size >= 4) {
+    std::memcpy(to, from, 4);
+    std::memcpy(to + size - 4, from + size - 4, 4);
+  } else if (size > 0) {
+    to[0] = from[0];
+    to[size / 2] = from[size / 2];
+    to[size - 1] = from[size - 1];
+  }
+  return to + size;
+}
+
 // A cursor over bytes that somebody else owns. After an overrun every read yields zero or an empty view and `ok()` is
 // false for good.
 class Reader {

@@ -54,6 +54,14 @@ size_t MessagePool::body_size_max() const {
   return usable / promise_per_part * part_payload_max / 2;
 }
 
+inline Message* MessagePool::put_head(void* memory, const MessageHead& head, bool split) const {
+  auto* message = new (memory) Message(head, self_, split);
+  uint8_t* at = static_cast<uint8_t*>(memory) + sizeof(Message);
+  at = base::copy_short(at, base::as_bytes(head.exchange).data(), head.exchange.size());
+  base::copy_short(at, base::as_bytes(head.routing_key).data(), head.routing_key.size());
+  return message;
+}
+
 std::optional<MessageBuilder> MessagePool::begin(const MessageHead& head) {
   CHECK(head.exchange.size() <= UINT8_MAX && head.routing_key.size() <= UINT8_MAX);
   CHECK(head.properties.size() <= Message::properties_max && head.body_size <= UINT32_MAX - head.properties.size());
@@ -68,19 +76,14 @@ std::optional<MessageBuilder> MessagePool::begin(const MessageHead& head) {
     counters_.refused_begins.add();
     return std::nullopt;
   }
-  auto* message = new (memory) Message(head, self_, split);
+  Message* message = put_head(memory, head, split);
   if (split) [[unlikely]]
     *message->link() = nullptr;
-  auto* at = static_cast<uint8_t*>(memory) + sizeof(Message);
-  if (!head.exchange.empty()) std::memcpy(at, head.exchange.data(), head.exchange.size());
-  at += head.exchange.size();
-  if (!head.routing_key.empty()) std::memcpy(at, head.routing_key.data(), head.routing_key.size());
-  at += head.routing_key.size();
   counters_.messages.add();
   promised_ += promise;
 
   std::optional<MessageBuilder> builder{MessageBuilder(*this, message)};
-  builder->at_ = at;
+  builder->at_ = static_cast<uint8_t*>(memory) + fixed;
   builder->room_ = first;
   builder->missing_ = payload;
   builder->promised_ = promise;
@@ -89,6 +92,21 @@ std::optional<MessageBuilder> MessagePool::begin(const MessageHead& head) {
     return std::nullopt;
   }
   return builder;
+}
+
+Message* MessagePool::make(const MessageHead& head, base::Bytes body) {
+  const size_t names = head.exchange.size() + head.routing_key.size();
+  const size_t payload = head.properties.size() + body.size();
+  const size_t fixed = sizeof(Message) + names;
+  if (payload > base::Arena::allocation_max - fixed || room() == 0) return nullptr;
+  void* memory = arena_.allocate(fixed + payload);
+  if (!memory) [[unlikely]]
+    return nullptr;
+  uint8_t* at = static_cast<uint8_t*>(memory) + fixed;
+  at = base::copy_short(at, head.properties.data(), head.properties.size());
+  std::memcpy(at, body.data(), body.size());
+  counters_.messages.add();
+  return put_head(memory, head, false);
 }
 
 void MessagePool::last_reference_gone(Message* message) {

@@ -126,6 +126,9 @@ class MessagePool {
   // nullopt below the reserve: the caller stops reading and tries again in a later turn. Bodies above `body_size_max()`
   // never fit: the caller refuses those beforehand with an error.
   std::optional<MessageBuilder> begin(const MessageHead& head);
+  // A message that is here as a whole, with one reference, which is the caller's. nullptr: it takes more than one slot,
+  // or there is no room; `begin` knows.
+  Message* make(const MessageHead& head, base::Bytes body);
   // The greatest body that an otherwise empty pool takes.
   size_t body_size_max() const;
 
@@ -167,6 +170,7 @@ class MessagePool {
 
  private:
   friend class MessageBuilder;
+  Message* put_head(void* memory, const MessageHead& head, bool split) const;
   void last_reference_gone(Message* message);
   void free(Message* message);
 

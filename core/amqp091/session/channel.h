@@ -12,16 +12,15 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/amqp091/session/confirms.h"
+#include "core/amqp091/session/publishing.h"
 #include "core/amqp091/session/unacked.h"
 #include "core/amqp091/wire/deliver.h"
 #include "core/broker/address.h"
-#include "core/broker/message_pool.h"
 #include "core/broker/operations.h"
 #include "core/broker/requests.h"
 
@@ -74,25 +73,6 @@ struct Consumer {
 struct KnownExchange {
   uint64_t epoch = 0;  // of the engine's topology, which rises with permissions too; 0: never valid
   broker::Exchange* exchange = nullptr;
-};
-
-// A message on its way in.
-//
-//   idle --basic.publish--> header --content header--> body --last octet--> idle
-//                                                        '--no room--> waiting --room--> idle
-struct Publishing {
-  enum class Stage : uint8_t { idle, header, body, waiting };
-
-  Stage stage = Stage::idle;
-  bool mandatory = false;
-  uint8_t exchange_size = 0;
-  uint8_t routing_key_size = 0;
-  std::array<char, 2 * wire::shortstr_max> names;  // exchange and routing key, back to back
-  std::optional<broker::MessageBuilder> builder;   // body
-  broker::Message* message = nullptr;              // waiting: complete, but its queues have no room
-
-  std::string_view exchange() const { return {names.data(), exchange_size}; }
-  std::string_view routing_key() const { return {names.data() + exchange_size, routing_key_size}; }
 };
 
 struct Channel {

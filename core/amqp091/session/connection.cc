@@ -126,6 +126,13 @@ size_t handle_input(Connection& connection, Bytes in, size_t& frames_left) {
       if (step == Step::wait) break;
       continue;
     }
+    if (connection.stage == Stage::open) [[likely]] {
+      if (const size_t octets = publish_again(connection, rest)) {
+        at += octets;
+        frames_left -= std::min<size_t>(frames_left, 3);
+        continue;
+      }
+    }
     wire::Frame frame = wire::parse_frame(rest, connection.frame_max);
     if (frame.status == wire::FrameStatus::whole) [[likely]] {
       if (take_frame(connection, frame) == Step::wait) break;

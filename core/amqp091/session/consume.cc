@@ -414,8 +414,11 @@ void on_authorized(Connection& connection, const broker::Answer& answer) {
 
 void forget_permissions(Connection& connection) {
   connection.permissions.clear();
-  for (const ChannelSlot& slot : connection.channels)
-    if (slot.channel) slot.channel->known_exchanges = {};
+  for (const ChannelSlot& slot : connection.channels) {
+    if (!slot.channel) continue;
+    slot.channel->known_exchanges = {};
+    slot.channel->publishing.routed_epoch = 0;
+  }
 }
 
 }  // namespace talaria::amqp091::session

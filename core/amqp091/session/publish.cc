@@ -14,6 +14,34 @@
 #include "core/broker/vhost.h"
 
 namespace talaria::amqp091::session {
+
+// ---- what the last message said -------------------------------------------------------------------------------------
+
+void Front::keep_method(uint16_t channel, Bytes payload, const wire::basic::Publish& method) {
+  const auto payload_size = static_cast<uint32_t>(payload.size());
+  uint8_t* at = wire::store_frame_header(octets_.data(), wire::FrameType::method, channel, payload_size);
+  std::memcpy(at, payload.data(), payload.size());
+  at[payload.size()] = wire::frame_end;
+  method_size_ = static_cast<uint16_t>(wire::frame_overhead + payload.size());
+  size_ = 0;
+  exchange_size_ = static_cast<uint8_t>(method.exchange.size());
+  routing_key_size_ = static_cast<uint8_t>(method.routing_key.size());
+  mandatory_ = method.mandatory;
+}
+
+void Front::keep_header(uint16_t channel, Bytes payload, const wire::ContentScan& scan) {
+  size_ = 0;
+  if (scan.raw.size() > properties_kept_max) return;
+  const auto payload_size = static_cast<uint32_t>(payload.size());
+  uint8_t* at = octets_.data() + method_size_;
+  at = wire::store_frame_header(at, wire::FrameType::header, channel, payload_size);
+  std::memcpy(at, payload.data(), payload.size());
+  at[payload.size()] = wire::frame_end;
+  size_ = static_cast<uint16_t>(method_size_ + wire::frame_overhead + payload.size());
+  persistent_ = scan.persistent();
+  priority_ = scan.priority;
+}
+
 namespace {
 
 // ---- no room --------------------------------------------------------------------------------------------------------
@@ -127,51 +155,85 @@ void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory)
   shared.pool.release(message);
 }
 
-// Routes the message and hands it to its queues. False: it has to wait, and `why` says for what.
-bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
+// A publish that leads to more queues is routed each time.
+constexpr size_t remembered_queues_max = 64;
+
+// Where the message goes. False: nowhere, the channel or the connection has failed.
+bool route(Channel& channel, const broker::Message& message, std::span<broker::QueueRecord* const>& queues) {
   Connection& connection = channel.connection;
   Shared& shared = *connection.shared;
+  Publishing& publishing = channel.publishing;
+  const uint64_t epoch = shared.engine.topology_epoch();
+  if (publishing.routed_epoch == epoch) [[likely]] {
+    queues = publishing.queues;
+    return true;
+  }
   const KnownExchange& known = channel.known_exchanges[channel.last_known];
   broker::Exchange* exchange = known.exchange;
-  if (!is_known(shared, known, message->exchange())) [[unlikely]] {
-    // Topology changed between the method and the last octet.
+  const bool known_still = is_known(shared, known, message.exchange());
+  if (!known_still) [[unlikely]] {
+    // Topology, or what the user may, changed between the method and the last octet.
     broker::Vhost* vhost = connection.vhost_record();
-    exchange = vhost ? vhost->find_exchange(message->exchange()) : nullptr;
+    exchange = vhost ? vhost->find_exchange(message.exchange()) : nullptr;
     if (exchange == nullptr) {
-      fail_channel(channel, ReplyCode::not_found, no_such("exchange", message->exchange(), connection),
+      fail_channel(channel, ReplyCode::not_found, no_such("exchange", message.exchange(), connection),
                    wire::basic::Publish::id);
-      shared.pool.release(message);
-      return true;
+      return false;
     }
   }
   broker::Vhost& vhost = exchange->vhost();
   std::span<const base::HeaderView> headers;
-  if (vhost.needs_headers() && !find_headers(connection, *message, headers)) [[unlikely]] {
+  if (vhost.needs_headers() && !find_headers(connection, message, headers)) [[unlikely]]
+    return false;
+  broker::route(vhost, *exchange, message.routing_key(), headers, shared.targets);
+  queues = shared.targets.queues();
+  if (known_still && !vhost.needs_headers() && queues.size() <= remembered_queues_max) {
+    publishing.queues.assign(queues.begin(), queues.end());
+    publishing.routed_epoch = epoch;
+  }
+  return true;
+}
+
+// There is room for it in all of `queues`, of which there is one at least.
+void store(Channel& channel, broker::Message* message, std::span<broker::QueueRecord* const> queues) {
+  uint64_t sequence = 0;
+  if (channel.confirms.selected()) {
+    sequence = channel.confirms.begin(static_cast<uint32_t>(queues.size()));
+    channel.counters->unconfirmed.add();
+  }
+  channel.connection.shared->engine.publish(queues, message, channel.address(), sequence);
+}
+
+// The broker has taken it.
+void count_published(Connection& connection) {
+  connection.shared->counters.messages_published.add();
+  connection.info->messages_in.add();
+}
+
+// Routes the message and hands it to its queues. False: it has to wait, and `why` says for what.
+bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
+  Connection& connection = channel.connection;
+  Shared& shared = *connection.shared;
+  std::span<broker::QueueRecord* const> queues;
+  if (!route(channel, *message, queues)) [[unlikely]] {
     shared.pool.release(message);
     return true;
   }
-  broker::route(vhost, *exchange, message->routing_key(), headers, shared.targets);
-  std::span<broker::QueueRecord* const> queues = shared.targets.queues();
   if (queues.empty()) [[unlikely]] {
-    if (channel.publishing.mandatory && connection.output.full()) {
+    const bool mandatory = channel.publishing.front.mandatory();
+    if (mandatory && connection.output.full()) {
       why = {Stall::For::own_reading, 0, {}};
       return false;
     }
-    drop_unroutable(channel, message, channel.publishing.mandatory);
+    drop_unroutable(channel, message, mandatory);
   } else {
     if (const broker::Room room = shared.engine.room_for(queues); !room) [[unlikely]] {
       why = {Stall::For::broker, 0, room};
       return false;
     }
-    uint64_t sequence = 0;
-    if (channel.confirms.selected()) {
-      sequence = channel.confirms.begin(static_cast<uint32_t>(queues.size()));
-      channel.counters->unconfirmed.add();
-    }
-    shared.engine.publish(queues, message, channel.address(), sequence);
+    store(channel, message, queues);
   }
-  shared.counters.messages_published.add();
-  connection.info->messages_in.add();
+  count_published(connection);
   return true;
 }
 
@@ -204,31 +266,32 @@ bool is_signed_rightly(Channel& channel, const wire::ContentScan& scan) {
 
 Step on_publish(Channel& channel, Bytes payload) {
   Connection& connection = channel.connection;
-  auto method = wire::parse<wire::basic::Publish>(payload);
-  if (!method) [[unlikely]] {
-    fail(connection, method.error());
-    return Step::taken;
-  }
-  if (method->immediate) [[unlikely]] {
-    fail_connection(connection, ReplyCode::not_implemented, "immediate=true", method->id);
-    return Step::taken;
-  }
-  connection.published = true;
-  if (!is_known(*connection.shared, channel.known_exchanges[channel.last_known], method->exchange)) [[unlikely]] {
-    Step step = Step::taken;
-    if (look_up_exchange(channel, method->exchange, step) == nullptr) return step;
-  }
   const Shared& shared = *connection.shared;
-  if (shared.pool.pressure() != broker::Pressure::ok) [[unlikely]]
+  Publishing& publishing = channel.publishing;
+  const bool repeated =
+      publishing.routed_epoch == shared.engine.topology_epoch() && publishing.front.method_is(payload);
+  if (!repeated) {
+    auto method = wire::parse<wire::basic::Publish>(payload);
+    if (!method) [[unlikely]] {
+      fail(connection, method.error());
+      return Step::taken;
+    }
+    if (method->immediate) [[unlikely]] {
+      fail_connection(connection, ReplyCode::not_implemented, "immediate=true", method->id);
+      return Step::taken;
+    }
+    connection.published = true;
+    if (!is_known(shared, channel.known_exchanges[channel.last_known], method->exchange)) [[unlikely]] {
+      Step step = Step::taken;
+      if (look_up_exchange(channel, method->exchange, step) == nullptr) return step;
+    }
+    publishing.front.keep_method(channel.number, payload, *method);
+    publishing.routed_epoch = 0;
+  }
+  if (connection.shared->pool.pressure() != broker::Pressure::ok) [[unlikely]]
     return wait_for_room(connection, for_memory_here(shared));
   if (channel.confirms.outstanding() >= shared.config.confirms_outstanding) [[unlikely]]
     return wait_for_room(connection, {Stall::For::confirms, channel.number, {}});
-  Publishing& publishing = channel.publishing;
-  publishing.mandatory = method->mandatory;
-  publishing.exchange_size = static_cast<uint8_t>(method->exchange.size());
-  publishing.routing_key_size = static_cast<uint8_t>(method->routing_key.size());
-  method->exchange.copy(publishing.names.data(), method->exchange.size());
-  method->routing_key.copy(publishing.names.data() + method->exchange.size(), method->routing_key.size());
   publishing.stage = Publishing::Stage::header;
   return Step::taken;
 }
@@ -252,9 +315,10 @@ Step on_content_header(Channel& channel, Bytes payload) {
   }
   if (scan->has(wire::Property::user_id) && !is_signed_rightly(channel, *scan)) [[unlikely]]
     return Step::taken;
+  publishing.front.keep_header(channel.number, payload, *scan);
   broker::MessageHead head;
-  head.exchange = publishing.exchange();
-  head.routing_key = publishing.routing_key();
+  head.exchange = publishing.front.exchange();
+  head.routing_key = publishing.front.routing_key();
   head.format = broker::PropertiesFormat::amqp091;
   head.properties = scan->raw;
   head.body_size = scan->body_size;
@@ -276,6 +340,60 @@ Step on_body(Channel& channel, Bytes octets) {
   }
   return builder.missing() == 0 ? on_complete(channel) : Step::taken;
 }
+
+// ---- the same again -------------------------------------------------------------------------------------------------
+
+size_t publish_again(Connection& connection, Bytes in) {
+  if (in.size() < wire::frame_header_size) return 0;
+  Channel* channel = connection.channel(base::load_be16(in.data() + 1));
+  if (channel == nullptr) return 0;
+  Shared& shared = *connection.shared;
+  Publishing& publishing = channel->publishing;
+  const Front& front = publishing.front;
+  const size_t front_size = front.size();
+  if (front_size == 0 || in.size() < front_size + wire::frame_header_size ||
+      publishing.stage != Publishing::Stage::idle || publishing.routed_epoch != shared.engine.topology_epoch() ||
+      !front.is_said_by(in.data()))
+    return 0;
+  // What is not as usual is said, and waited for, where frames are read one by one.
+  const std::span<broker::QueueRecord* const> queues = publishing.queues;
+  if (queues.empty() || shared.pool.pressure() != broker::Pressure::ok ||
+      channel->confirms.outstanding() >= shared.config.confirms_outstanding) [[unlikely]]
+    return 0;
+  broker::MessageHead head;
+  head.exchange = front.exchange();
+  head.routing_key = front.routing_key();
+  head.format = broker::PropertiesFormat::amqp091;
+  head.properties = front.properties();
+  head.body_size = front.body_size(in.data());
+  head.persistent = front.persistent();
+  head.priority = front.priority();
+  if (head.body_size == 0 || head.body_size > shared.message_size_max) [[unlikely]]
+    return 0;
+  const wire::Frame body = wire::parse_frame(in.subspan(front_size), connection.frame_max);
+  if (body.status == wire::FrameStatus::whole && body.type == wire::FrameType::body &&
+      body.channel == channel->number && body.payload.size() == head.body_size) [[likely]] {
+    if (!shared.engine.room_for(queues)) [[unlikely]]
+      return 0;
+    head.received = shared.latency.moment();
+    broker::Message* message = shared.pool.make(head, body.payload);
+    if (message == nullptr) return 0;
+    store(*channel, message, queues);
+    count_published(connection);
+    shared.counters.frames_in.add(3);
+    return front_size + body.size;
+  }
+  // Its body comes in several pieces.
+  head.received = shared.latency.moment();
+  publishing.builder = shared.pool.begin(head);
+  if (!publishing.builder) [[unlikely]]
+    return 0;
+  publishing.stage = Publishing::Stage::body;
+  shared.counters.frames_in.add(2);
+  return front_size;
+}
+
+// ---- waiting --------------------------------------------------------------------------------------------------------
 
 // What waits at `stalled` can go on: the message that is complete, or the frame that comes again.
 static bool has_room(Connection& connection) {

@@ -24,32 +24,9 @@ namespace talaria::amqp091::wire {
 
 namespace detail {
 
-// memcpy for the lengths names have: two overlapping moves instead of a call.
-inline uint8_t* copy_short(uint8_t* to, const uint8_t* from, size_t size) {
-  if (size >= 8) {
-    if (size > 32) {
-      std::memcpy(to, from, size);
-    } else if (size >= 16) {
-      std::memcpy(to, from, 16);
-      std::memcpy(to + size - 16, from + size - 16, 16);
-    } else {
-      std::memcpy(to, from, 8);
-      std::memcpy(to + size - 8, from + size - 8, 8);
-    }
-  } else if (size >= 4) {
-    std::memcpy(to, from, 4);
-    std::memcpy(to + size - 4, from + size - 4, 4);
-  } else if (size > 0) {
-    to[0] = from[0];
-    to[size / 2] = from[size / 2];
-    to[size - 1] = from[size - 1];
-  }
-  return to + size;
-}
-
 inline uint8_t* store_shortstr(uint8_t* to, std::string_view text) {
   *to = static_cast<uint8_t>(text.size());
-  return copy_short(to + 1, reinterpret_cast<const uint8_t*>(text.data()), text.size());
+  return base::copy_short(to + 1, reinterpret_cast<const uint8_t*>(text.data()), text.size());
 }
 
 }  // namespace detail
@@ -65,7 +42,7 @@ inline uint8_t* store_content_header_frame(uint8_t* at, uint16_t channel, uint64
       store_frame_header(at, FrameType::header, channel, static_cast<uint32_t>(content_header_fixed_size + raw.size()));
   base::store_be32(at, uint32_t{basic_class_id} << 16);
   base::store_be64(at + 4, body_size);
-  at = detail::copy_short(at + content_header_fixed_size, raw.data(), raw.size());
+  at = base::copy_short(at + content_header_fixed_size, raw.data(), raw.size());
   *at = frame_end;
   return at + 1;
 }
@@ -136,7 +113,7 @@ class DeliverTemplate {
   uint8_t* store_front(uint8_t* at, const Delivery& delivery, uint64_t body_size) const {
     size_t payload_size = method_frame_size(delivery) - frame_overhead;
     uint8_t* start = at;
-    at = detail::copy_short(at, front_.data(), front_size_);
+    at = base::copy_short(at, front_.data(), front_size_);
     base::store_be32(start + 3, static_cast<uint32_t>(payload_size));
     base::store_be64(at, delivery.delivery_tag);
     at[8] = delivery.redelivered;
