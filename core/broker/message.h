@@ -151,16 +151,16 @@ struct Message {
   static_assert(link_at % alignof(MessagePart*) == 0);
 
   std::atomic<uint32_t> references_{1};
-  const uint32_t body_size_;
-  const base::Time received_;
-  const uint32_t properties_size_ : 24;
-  const uint32_t exchange_size_ : 8;
-  const uint8_t routing_key_size_;
-  const uint8_t home_;
-  const uint8_t priority_;
-  const PropertiesFormat format_ : 2;
-  const bool persistent_ : 1;
-  const bool split_ : 1;
+  uint32_t body_size_;
+  base::Time received_;
+  uint32_t properties_size_ : 24;
+  uint32_t exchange_size_ : 8;
+  uint8_t routing_key_size_;
+  uint8_t home_;
+  uint8_t priority_;
+  PropertiesFormat format_ : 2;
+  bool persistent_ : 1;
+  bool split_ : 1;
   bool shared_ : 1 = false;
 };
 static_assert(workers_max <= UINT8_MAX);
