@@ -31,6 +31,7 @@ class LoadBroker {
   // Ends the loop and waits for it. False: it does not end.
   bool stop();
 
+  uint64_t message_bytes_used() const { return worker_->counters().message_bytes_used.value(); }
   const base::FineHistogram& turn_lengths() const { return loop_.turn_lengths; }
   const worker::Worker& worker() const { return *worker_; }
 

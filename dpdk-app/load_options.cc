@@ -82,6 +82,8 @@ void CommandLine::declare() {
   number("--prefetch", plan.prefetch, "Of each consumer; 0: no bound. Needs acks", what);
   number("--confirms", plan.confirm_window, "Publishes of a producer that may be unconfirmed; 0: no confirms", what);
   number("--in-flight", plan.in_flight, "Messages published and not yet delivered, at most; 0: no bound", what);
+  number("--at-rest", plan.at_rest, "So many messages are published while nobody consumes, then all of them consumed",
+         what);
 
   const char* when = "How fast and how long";
   number("--rate", plan.rate, "Messages a second, of all producers together; 0: flat out", when);
@@ -160,6 +162,9 @@ std::expected<void, std::string> CommandLine::finish() {
   settings.ceiling = !no_ceiling;
   settings.ceiling_window = seconds(ceiling_seconds);
 
+  if (plan.at_rest != 0)
+    for (const char* name : {"--seconds", "--warm-up", "--ramp"})
+      if (app.count(name) != 0) return std::unexpected(std::string(name) + " means nothing with --at-rest");
   if (ramp) {
     if (plan.paced()) return std::unexpected(std::string("--ramp looks for the rate: --rate says it"));
     if (settings.runs != 1) return std::unexpected(std::string("--ramp makes runs of its own: --runs has no place"));

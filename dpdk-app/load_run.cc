@@ -139,18 +139,22 @@ void attend(const load::Driver& driver, Poll poll, std::span<LoopWatch* const> w
   bool begun = false, ended = false;
   while (true) {
     const load::Phase phase = driver.phase();
-    if (!begun && phase == load::Phase::measuring) {
+    const bool measuring = driver.measuring();
+    if (!begun && measuring) {
       for (LoopWatch* watch : watches) watch->begin();
       begun = true;
     }
-    if (begun && !ended && phase != load::Phase::measuring) {
+    // (Between the filling of queues and their draining nothing much happens.)
+    if (begun && !ended && !measuring && phase >= load::Phase::measuring) {
       for (LoopWatch* watch : watches) watch->end();
       ended = true;
     }
     if (phase == load::Phase::ended || phase == load::Phase::failed) return;
     const bool busy = poll();
-    const bool quiet = phase == load::Phase::measuring || phase == load::Phase::warming;
-    if (!busy) sleep_for(quiet ? (phase == load::Phase::measuring ? asleep : 1ms) : attentive);
+    if (!busy) {
+      const bool soon = phase == load::Phase::warming || phase == load::Phase::filling;
+      sleep_for(soon ? 1ms : measuring ? asleep : attentive);
+    }
   }
 }
 
@@ -175,7 +179,7 @@ RingPairConfig ring_config(const LoadSettings& settings) {
   return {.mtu = settings.base.mtu, .checksums = settings.checksums, .huge_pages = settings.base.huge_pages};
 }
 
-size_t connections_of(const load::Plan& plan) { return size_t{plan.producers} + plan.consumers + 1; }
+size_t connections_of(const load::Plan& plan) { return size_t{plan.producers} + plan.consumers + plan.stewards(); }
 
 std::expected<RunFigures, Failure> run_over_rings(const LoadContext& context, const load::Plan& plan) {
   auto pair = RingPair::make("run", ring_config(context.settings));
@@ -192,15 +196,22 @@ std::expected<RunFigures, Failure> run_over_rings(const LoadContext& context, co
   broker.start();
   loop.start(load_lcore);
   LoopWatch* const watches[] = {&broker_watch, &load_watch};
-  attend(
-      *driver, [&] { return broker.poll(); }, watches);
+  std::optional<uint64_t> bytes_at_rest;
+  const auto poll = [&] {
+    if (driver->phase() == load::Phase::resting) bytes_at_rest = broker.message_bytes_used();
+    return broker.poll();
+  };
+  attend(*driver, poll, watches);
   loop.join(load_lcore);
   if (!broker.stop()) {
     // Nothing of what the worker uses may be taken apart under it.
     fprintf(stderr, "talaria-load: the broker's worker does not end\n");
     _exit(exit_failed);
   }
-  RunFigures figures{.result = driver->result(), .load = load_watch.figures(), .broker = broker_watch.figures()};
+  RunFigures figures{.result = driver->result(),
+                     .load = load_watch.figures(),
+                     .broker = broker_watch.figures(),
+                     .bytes_at_rest = bytes_at_rest};
   figures.load.turn_lengths = figures.result.turn_lengths;
   return figures;
 }
@@ -222,7 +233,8 @@ std::expected<RunFigures, Failure> run_over_port(const LoadContext& context, con
   attend(
       *driver, [] { return false; }, watches);
   loop.join(lone_load_lcore);
-  RunFigures figures{.result = driver->result(), .load = watch.figures(), .broker = std::nullopt};
+  RunFigures figures{
+      .result = driver->result(), .load = watch.figures(), .broker = std::nullopt, .bytes_at_rest = std::nullopt};
   figures.load.turn_lengths = figures.result.turn_lengths;
   return figures;
 }
@@ -231,6 +243,7 @@ std::expected<load::Result, Failure> run_against_sink(const LoadContext& context
   load::Plan plan = context.settings.plan;
   plan.rate = 0;
   plan.in_flight = 0;
+  plan.at_rest = 0;
   plan.confirm_window = 0;  // nobody confirms
   plan.warm_up = 200ms;
   plan.window = context.settings.ceiling_window;

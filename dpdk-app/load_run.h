@@ -33,6 +33,7 @@ struct RunFigures {
   load::Result result;
   load::LoopFigures load;
   std::optional<load::LoopFigures> broker;
+  std::optional<uint64_t> bytes_at_rest;
 };
 std::expected<RunFigures, Failure> run_load(const LoadContext& context, const load::Plan& plan);
 

@@ -115,6 +115,7 @@ class Session {
     report.result = figures->result;
     report.load = figures->load;
     report.broker = figures->broker;
+    report.bytes_at_rest = figures->bytes_at_rest;
     return report;
   }
 

@@ -13,8 +13,10 @@ Arrivals::Arrivals(const Plan& plan)
     : to_all_(plan.to_all()),
       shared_(plan.shared_queues()),
       queues_(plan.queues),
+      routes_(plan.one_route_each() ? plan.binding_count() : plan.queues),
       producers_(plan.producers),
-      checks_(size_t{plan.producers} * plan.queues, SequenceCheck(shared_ ? shared_window : exclusive_window)) {}
+      checks_(plan.to_all() ? size_t{plan.producers} * plan.queues : plan.streams(),
+              SequenceCheck(shared_ ? shared_window : exclusive_window)) {}
 
 Arrivals::Verdict Arrivals::judge(const std::vector<uint64_t>& sequences) const {
   Verdict verdict;

@@ -23,7 +23,7 @@ class Arrivals {
   void on(uint32_t queue, const Stamp& stamp, base::Time now, const Window& window) {
     delivered_++;
     const size_t index = index_of(queue, stamp.stream);
-    if (index >= checks_.size() || (!to_all_ && stamp.stream % queues_ != queue)) [[unlikely]] {
+    if (index >= checks_.size() || (!to_all_ && queue_of(stamp.stream) != queue)) [[unlikely]] {
       strangers_++;
       return;
     }
@@ -54,9 +54,15 @@ class Arrivals {
     return to_all_ ? size_t{queue} * producers_ + stream : stream;
   }
 
+  uint32_t queue_of(uint32_t stream) const {
+    const uint32_t route = stream % routes_;
+    return routes_ == queues_ ? route : route % queues_;
+  }
+
   bool to_all_;
   bool shared_;
   uint32_t queues_;
+  uint32_t routes_;  // of streams: they lead to queues in turn
   uint32_t producers_;
   uint64_t delivered_ = 0;
   uint64_t strangers_ = 0;

@@ -100,8 +100,7 @@ struct Consumer::Incoming {
     if (!consumer.stamped_) return consumer.arrivals_.on_stranger();
     consumer.arrivals_.on(consumer.queue_, consumer.stamp_, now, window);
     if (!consumer.order_.empty()) {
-      const uint32_t producer =
-          consumer.plan_.to_all() ? consumer.stamp_.stream : consumer.stamp_.stream / consumer.plan_.queues;
+      const uint32_t producer = consumer.plan_.producer_of(consumer.stamp_.stream);
       if (producer < consumer.order_.size()) consumer.order_[producer].on(consumer.stamp_.sequence);
     }
   }

@@ -6,10 +6,15 @@
 #include "core/base/check.h"
 
 namespace talaria::load {
+
+namespace wire = amqp091::wire;
+
 namespace {
 
 // Of all producers together: a turn stays short, and what came in is looked at soon.
 constexpr uint64_t publishes_per_turn = 512;
+// Of one flat-out producer at a time, even when there are many: who has much to say fills a packet.
+constexpr uint64_t publishes_in_a_row = 16;
 // Producers that are given what fell due in one turn.
 constexpr uint64_t scheduled_per_turn = 8192;
 
@@ -17,7 +22,7 @@ constexpr uint64_t scheduled_per_turn = 8192;
 
 tcp::Config tcp_config_for(const Plan& plan) {
   tcp::Config config;
-  const size_t connections = size_t{plan.producers} + plan.consumers + 1;
+  const size_t connections = size_t{plan.producers} + plan.consumers + plan.stewards();
   config.connections = std::max(config.connections, connections + 16);
   config.send_chunks = std::max(config.send_chunks, connections + 4096);
   config.receive_chunks = std::max(config.receive_chunks, connections + 4096);
@@ -46,11 +51,13 @@ Driver::Driver(const DriverConfig& config, const Plan& plan, net::Device& device
   connections_.reserve(size_t{plan_.producers} + plan_.consumers);
   active_.reserve(plan_.producers);
   touched_.reserve(plan_.consumers);
-  steward_ = connect({Role::steward, 0}, now);
+  stewards_.resize(plan_.stewards());
+  for (uint32_t index = 0; index < stewards_.size(); index++)
+    stewards_[index].connection = connect({Role::steward, index}, now);
 }
 
 bool Driver::turn(base::Time now) {
-  if (phase() == Phase::measuring) turn_lengths_.record(static_cast<uint64_t>((now - last_turn_).count()));
+  if (measuring()) turn_lengths_.record(static_cast<uint64_t>((now - last_turn_).count()));
   last_turn_ = now;
 
   stack_.on_segments(host_.datagrams(), now);
@@ -58,7 +65,8 @@ bool Driver::turn(base::Time now) {
   stack_.on_time(now);
   take_events(now);
   step(now);
-  if (publishes_any_ && (phase() == Phase::warming || phase() == Phase::measuring)) publish(now);
+  if (publishes_any_ && (phase() == Phase::warming || phase() == Phase::measuring || phase() == Phase::filling))
+    publish(now);
   for (const uint32_t index : touched_) consumers_[index]->acknowledge();
   touched_.clear();
   delivered_.set(arrivals_.delivered());
@@ -74,12 +82,12 @@ bool Driver::turn(base::Time now) {
 
 Connection& Driver::connection_at(const Place& place) {
   switch (place.role) {
-    case Role::steward: return *steward_;
+    case Role::steward: return *stewards_[place.index].connection;
     case Role::producer: return producers_[place.index]->connection();
     case Role::consumer: return consumers_[place.index]->connection();
   }
   CHECK(false);  // no such role
-  return *steward_;
+  return *stewards_.front().connection;
 }
 
 void Driver::take_events(base::Time now) {
@@ -106,17 +114,22 @@ void Driver::take_events(base::Time now) {
 void Driver::read(const Place& place, base::Time now) {
   switch (place.role) {
     case Role::steward: {
-      // Answers to declares and deletes: all that matters is that they come.
+      // Answers to declares and deletes: all that matters is that they come, and how long a queue is.
       struct Answers {
-        uint32_t& left;
-        void on_method(base::Bytes) const {
-          if (left != 0) left--;
+        Driver& driver;
+        Steward& steward;
+        void on_method(base::Bytes payload) const {
+          if (wire::load_method_id(payload) == wire::queue::DeclareOk::id)
+            if (const auto answer = wire::parse<wire::queue::DeclareOk>(payload))
+              driver.queue_depth_ += answer->message_count;
+          driver.answered_++;
+          if (steward.answers != 0) steward.answers--;
         }
         void on_header(uint64_t) const {}
         void on_body(base::Bytes) const {}
         void on_body_end(uint32_t) const {}
-      } answers{steward_answers_};
-      return steward_->read(answers);
+      } answers{*this, stewards_[place.index]};
+      return stewards_[place.index].connection->read(answers);
     }
     case Role::producer: {
       Producer& producer = *producers_[place.index];
@@ -136,7 +149,10 @@ void Driver::read(const Place& place, base::Time now) {
       const bool was_subscribed = consumer.subscribed();
       consumer.read(now, window_);
       if (!was_open && consumer.connection().is_open()) consumer.subscribe();
-      if (!was_subscribed && consumer.subscribed()) ready_++;
+      if (!was_subscribed) {
+        answered_++;
+        if (consumer.subscribed()) ready_++;
+      }
       if (consumer.cancelled()) fail("the broker cancelled a consumer");
       touched_.push_back(place.index);
       return;
@@ -160,6 +176,7 @@ void Driver::activate(uint32_t producer) {
 
 // Messages that may be published before the bound on what is under way is reached.
 uint64_t Driver::allowed_in_flight() const {
+  if (plan_.at_rest != 0) return plan_.at_rest - std::min(plan_.at_rest, published_.value());
   if (plan_.in_flight == 0) return UINT64_MAX;
   const uint64_t arrived = arrivals_.delivered() / plan_.deliveries_per_message();
   const uint64_t under_way = published_.value() - std::min(arrived, published_.value());
@@ -187,7 +204,9 @@ void Driver::publish(base::Time now) {
     const uint32_t index = active_[at];
     Producer& producer = *producers_[index];
     // A fair share of the turn each; who is left over is first next turn.
-    const uint64_t share = std::max<uint64_t>(1, left / (active_.size() - at));
+    const uint64_t fair = left / (active_.size() - at);
+    const uint64_t share =
+        std::clamp<uint64_t>(fair, std::min<uint64_t>(left, plan_.paced() ? 1 : publishes_in_a_row), left);
     uint64_t written = 0;
     if (plan_.paced()) {
       const uint64_t wanted = std::min(share, due_[index]);

@@ -2,6 +2,7 @@
 //
 //   connecting -> declaring -> subscribing -> opening -> warming -> measuring -> draining -> deleting -> closing ->
 //   ended
+//   with messages at rest: ... declaring -> opening -> filling -> resting -> subscribing -> draining -> ...
 //                                     (anything that goes wrong on the way: -> failed, with a reason)
 //
 // One thread calls everything but phase() and the counters; it reads the clock between the two halves of a turn, so
@@ -40,6 +41,8 @@ enum class Phase : uint8_t {
   declaring,
   subscribing,
   opening,
+  resting,
+  filling,
   warming,
   measuring,
   draining,
@@ -81,7 +84,12 @@ class Driver {
 
   // Nothing is being measured: a turn without work may be followed by a moment's sleep, which leaves a shared core to
   // the control plane.
-  bool may_rest() const { return phase() < Phase::warming || phase() > Phase::draining; }
+  bool may_rest() const { return phase() < Phase::filling || phase() > Phase::draining; }
+  // What is measured happens.
+  bool measuring() const {
+    const Phase now = phase();
+    return now == Phase::measuring || now == Phase::filling || (plan_.at_rest != 0 && now == Phase::draining);
+  }
 
   // ---- any thread
   Phase phase() const { return phase_.load(std::memory_order_acquire); }
@@ -90,6 +98,20 @@ class Driver {
 
  private:
   enum class Role : uint8_t { steward, producer, consumer };
+  // Declares, counts and deletes. There are several, since whoever declares waits for each answer.
+  struct Steward {
+    std::unique_ptr<Connection> connection;
+    uint32_t answers = 0;  // still to come
+
+    template <class Method>
+    void ask(const Method& method);
+  };
+  // Things to ask the broker one by one, by whichever steward has time. One job is done before the next begins.
+  struct Job {
+    uint32_t count = 0;
+    void (Driver::*ask)(uint32_t index, Steward& steward) = nullptr;
+    uint32_t next = 0;
+  };
   struct Place {
     Role role = Role::steward;
     uint32_t index = 0;
@@ -108,11 +130,17 @@ class Driver {
   void step(base::Time now);
   void enter(Phase phase, base::Time now);
   std::unique_ptr<Connection> connect(Place place, base::Time now);
-  void declare();
+  bool do_next_job();
+  void declare_exchange(uint32_t, Steward& steward);
+  void declare_queue(uint32_t queue, Steward& steward);
+  void declare_binding(uint32_t number, Steward& steward);
+  void count_queue(uint32_t queue, Steward& steward);
+  void delete_queue(uint32_t queue, Steward& steward);
+  void delete_exchange(uint32_t, Steward& steward);
+  void rest(base::Time now);
   void subscribe(base::Time now);
   void open_producers(base::Time now);
   void drain(base::Time now);
-  void delete_all();
   void close_all();
   Result::Totals totals(base::Time now) const;
 
@@ -132,14 +160,17 @@ class Driver {
   base::FineHistogram turn_lengths_;
   base::Duration send_lag_max_{};  // how much later than due a message was written, at most
 
-  std::vector<Place> places_;            // by slot of the TCP connection
-  std::unique_ptr<Connection> steward_;  // declares and deletes
+  std::vector<Place> places_;  // by slot of the TCP connection
+  std::vector<Steward> stewards_;
+  std::vector<Job> jobs_;     // the first is the one at hand
+  uint64_t answered_ = 0;     // to stewards, in all
+  uint64_t queue_depth_ = 0;  // messages in the queues that were counted
+  Result::Rest rest_;
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<std::unique_ptr<Producer>> producers_;
   std::vector<std::unique_ptr<Consumer>> consumers_;
   uint16_t next_port_ = 1024;
-  uint32_t steward_answers_ = 0;  // still to come
-  uint32_t ready_ = 0;            // consumers subscribed, then producers ready
+  uint32_t ready_ = 0;  // consumers subscribed, then producers ready
   uint32_t gone_ = 0;
 
   // Who may publish: each stands at most once in the list. Paced: those with messages due.

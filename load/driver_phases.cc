@@ -13,6 +13,8 @@ namespace {
 
 // Handshakes under way at a time.
 constexpr size_t opening_max = 128;
+// Asked by a steward and not yet answered.
+constexpr uint32_t answers_max = 32;
 constexpr size_t ephemeral_ports = 16'000;
 constexpr base::Duration closing_patience = 2s;
 // How long after the end a copy of what came already is waited for.
@@ -34,6 +36,8 @@ std::string_view to_text(Phase phase) {
     case Phase::declaring: return "declaring";
     case Phase::subscribing: return "subscribing";
     case Phase::opening: return "opening";
+    case Phase::resting: return "resting";
+    case Phase::filling: return "filling";
     case Phase::warming: return "warming";
     case Phase::measuring: return "measuring";
     case Phase::draining: return "draining";
@@ -54,7 +58,7 @@ void Driver::enter(Phase phase, base::Time now) {
 std::unique_ptr<Connection> Driver::connect(Place place, base::Time now) {
   // There are 16384 ephemeral ports; with more connections all ports are gone through in order.
   std::optional<uint16_t> port;
-  if (size_t{plan_.producers} + plan_.consumers >= ephemeral_ports) port = next_port_++;
+  if (size_t{plan_.producers} + plan_.consumers + plan_.stewards() >= ephemeral_ports) port = next_port_++;
   auto id = stack_.connect(broker_, port, now);
   CHECK(id.has_value());
   CHECK(id->slot < places_.size());
@@ -75,19 +79,23 @@ void Driver::step(base::Time now) {
   switch (phase()) {
     case Phase::connecting:
       moves(0);
-      if (!steward_->is_open()) return;
-      declare();
+      for (const Steward& steward : stewards_)
+        if (!steward.connection->is_open()) return;
+      if (plan_.exchange != ExchangeKind::none) jobs_.push_back({1, &Driver::declare_exchange});
+      jobs_.push_back({plan_.queues, &Driver::declare_queue});
+      if (plan_.exchange != ExchangeKind::none && !plan_.to_all())
+        jobs_.push_back({plan_.binding_count(), &Driver::declare_binding});
       return enter(Phase::declaring, now);
     case Phase::declaring:
-      moves(steward_answers_);
-      if (steward_answers_ == 0) enter(Phase::subscribing, now);
+      moves(answered_);
+      if (do_next_job()) enter(plan_.at_rest == 0 ? Phase::subscribing : Phase::opening, now);
       return;
     case Phase::subscribing:
-      moves(ready_ + 1);
+      moves(answered_);
       subscribe(now);
       if (ready_ < plan_.consumers) return;
       ready_ = 0;
-      return enter(Phase::opening, now);
+      return enter(plan_.at_rest == 0 ? Phase::opening : Phase::draining, now);
     case Phase::opening:
       moves(ready_ + 1);
       open_producers(now);
@@ -96,8 +104,18 @@ void Driver::step(base::Time now) {
       active_.clear();
       std::fill(is_active_.begin(), is_active_.end(), uint8_t{0});
       for (uint32_t index = 0; index < plan_.producers; index++) activate(index);
+      if (plan_.at_rest != 0) {
+        ready_ = 0;
+        at_begin_ = totals(now);
+        return enter(Phase::filling, now);
+      }
       window_ = {now + plan_.warm_up, now + plan_.warm_up + plan_.window};
       return enter(Phase::warming, now);
+    case Phase::filling:
+      moves(published_.value());
+      if (published_.value() == plan_.at_rest) enter(Phase::resting, now);
+      return;
+    case Phase::resting: return rest(now);
     case Phase::warming:
       if (now < window_.begin) return;
       at_begin_ = totals(now);
@@ -108,57 +126,98 @@ void Driver::step(base::Time now) {
       return enter(Phase::draining, now);
     case Phase::draining: return drain(now);
     case Phase::deleting:
-      if (steward_answers_ != 0 && now - phase_since_ < plan_.setup_patience) return;
+      moves(answered_);
+      if (over() || !do_next_job()) return;
       close_all();
       return enter(Phase::closing, now);
     case Phase::closing:
-      if (gone_ <= connections_.size() && now - phase_since_ < closing_patience) return;
+      if (gone_ < connections_.size() + stewards_.size() && now - phase_since_ < closing_patience) return;
       return enter(Phase::ended, now);
     case Phase::ended:
     case Phase::failed: return;
   }
 }
 
-// What may be left of an earlier run goes first: its messages would be strangers here.
-void Driver::declare() {
-  const auto ask = [this](const auto& method) {
-    steward_->send(the_channel, method);
-    steward_answers_++;
-  };
-  const std::string exchange = plan_.exchange_name();
-  if (!exchange.empty()) {
-    ask(wire::exchange::Delete{.exchange = exchange});
-    wire::exchange::Declare declare;
-    declare.exchange = exchange;
-    declare.type = to_text(plan_.exchange);
-    ask(declare);
+// ---- what is asked of the broker besides messages -------------------------------------------------------------------
+
+// True when every job is done.
+bool Driver::do_next_job() {
+  while (!jobs_.empty()) {
+    Job& job = jobs_.front();
+    bool all_answered = true;
+    for (Steward& steward : stewards_) {
+      for (; job.next < job.count && steward.answers < answers_max; job.next++) (this->*job.ask)(job.next, steward);
+      all_answered &= steward.answers == 0;
+    }
+    if (job.next < job.count || !all_answered) return false;
+    jobs_.erase(jobs_.begin());
   }
-  for (uint32_t queue = 0; queue < plan_.queues; queue++) {
-    const std::string name = plan_.queue_name(queue);
-    ask(wire::queue::Delete{.queue = name});
-    wire::queue::Declare declare;
-    declare.queue = name;
-    ask(declare);
-    if (!plan_.to_all()) continue;
-    wire::queue::Bind bind;
-    bind.queue = name;
-    bind.exchange = exchange;
-    ask(bind);
-  }
-  if (exchange.empty() || plan_.to_all()) return;
-  for (const Route& route : routes_) {
-    const std::string name = plan_.queue_name(route.queue);
-    base::FieldTable arguments = route.headers;
-    if (plan_.exchange == ExchangeKind::headers) arguments.push_back({"x-match", {std::string("all")}});
-    const std::vector<uint8_t> table = encoded_table(arguments);
-    wire::queue::Bind bind;
-    bind.queue = name;
-    bind.exchange = exchange;
-    bind.routing_key = route.binding_key;
-    bind.arguments.bytes = base::Bytes(table).subspan(4);
-    ask(bind);
-  }
+  return true;
 }
+
+template <class Method>
+void Driver::Steward::ask(const Method& method) {
+  connection->send(the_channel, method);
+  answers++;
+}
+
+// What may be left of an earlier run goes first: its messages would be strangers here.
+void Driver::declare_exchange(uint32_t, Steward& steward) {
+  const std::string exchange = plan_.exchange_name();
+  steward.ask(wire::exchange::Delete{.exchange = exchange});
+  wire::exchange::Declare declare;
+  declare.exchange = exchange;
+  declare.type = to_text(plan_.exchange);
+  steward.ask(declare);
+}
+
+void Driver::declare_queue(uint32_t queue, Steward& steward) {
+  const std::string name = plan_.queue_name(queue);
+  steward.ask(wire::queue::Delete{.queue = name});
+  wire::queue::Declare declare;
+  declare.queue = name;
+  steward.ask(declare);
+  if (!plan_.to_all()) return;
+  const std::string exchange = plan_.exchange_name();
+  wire::queue::Bind bind;
+  bind.queue = name;
+  bind.exchange = exchange;
+  steward.ask(bind);
+}
+
+void Driver::declare_binding(uint32_t number, Steward& steward) {
+  const Route& route = routes_[number];
+  const std::string name = plan_.queue_name(route.queue), exchange = plan_.exchange_name();
+  base::FieldTable arguments = route.headers;
+  if (plan_.exchange == ExchangeKind::headers) arguments.push_back({"x-match", {std::string("all")}});
+  const std::vector<uint8_t> table = encoded_table(arguments);
+  wire::queue::Bind bind;
+  bind.queue = name;
+  bind.exchange = exchange;
+  bind.routing_key = route.binding_key;
+  bind.arguments.bytes = base::Bytes(table).subspan(4);
+  steward.ask(bind);
+}
+
+void Driver::count_queue(uint32_t queue, Steward& steward) {
+  const std::string name = plan_.queue_name(queue);
+  wire::queue::Declare declare;
+  declare.queue = name;
+  declare.passive = true;
+  steward.ask(declare);
+}
+
+void Driver::delete_queue(uint32_t queue, Steward& steward) {
+  const std::string name = plan_.queue_name(queue);
+  steward.ask(wire::queue::Delete{.queue = name});
+}
+
+void Driver::delete_exchange(uint32_t, Steward& steward) {
+  const std::string exchange = plan_.exchange_name();
+  steward.ask(wire::exchange::Delete{.exchange = exchange});
+}
+
+// ---- connections ----------------------------------------------------------------------------------------------------
 
 void Driver::subscribe(base::Time now) {
   while (consumers_.size() < plan_.consumers && consumers_.size() - ready_ < opening_max) {
@@ -177,6 +236,25 @@ void Driver::open_producers(base::Time now) {
   }
 }
 
+// Until the broker's queues hold all that was published; asked again and again.
+void Driver::rest(base::Time now) {
+  if (!do_next_job()) return;
+  const uint64_t wanted = plan_.at_rest * plan_.deliveries_per_message();
+  if (queue_depth_ != last_count_) {
+    last_count_ = queue_depth_;
+    last_progress_ = now;
+  }
+  if (queue_depth_ == wanted) {
+    at_end_ = totals(now);
+    rest_ = {.messages = plan_.at_rest, .fill = now - at_begin_.at};
+    return enter(Phase::subscribing, now);
+  }
+  if (now - last_progress_ > plan_.setup_patience)
+    return fail("of " + std::to_string(wanted) + " messages " + std::to_string(queue_depth_) + " are in the queues");
+  queue_depth_ = 0;
+  jobs_.push_back({plan_.queues, &Driver::count_queue});
+}
+
 // Until everything is here and confirmed, or nothing has come for as long as patience lasts.
 void Driver::drain(base::Time now) {
   const Result::Totals now_there = totals(now);
@@ -190,29 +268,18 @@ void Driver::drain(base::Time now) {
   }
   const bool complete = now_there.delivered >= wanted && confirmed;
   if (!complete && !against_sink_ && now - last_progress_ < plan_.drain_patience) return;
+  if (complete && plan_.at_rest != 0 && rest_.drain == base::Duration::zero()) rest_.drain = now - at_end_.at;
   // A copy of what came already would come soon.
   if (complete && now - phase_since_ < linger) return;
   at_last_ = now_there;
   if (against_sink_) return enter(Phase::ended, now);
-  delete_all();
+  if (plan_.exchange != ExchangeKind::none) jobs_.push_back({1, &Driver::delete_exchange});
+  jobs_.push_back({plan_.queues, &Driver::delete_queue});
   enter(Phase::deleting, now);
 }
 
-void Driver::delete_all() {
-  steward_answers_ = 0;
-  for (uint32_t queue = 0; queue < plan_.queues; queue++) {
-    const std::string name = plan_.queue_name(queue);
-    steward_->send(the_channel, wire::queue::Delete{.queue = name});
-    steward_answers_++;
-  }
-  if (plan_.exchange == ExchangeKind::none) return;
-  const std::string exchange = plan_.exchange_name();
-  steward_->send(the_channel, wire::exchange::Delete{.exchange = exchange});
-  steward_answers_++;
-}
-
 void Driver::close_all() {
-  steward_->close();
+  for (const Steward& steward : stewards_) steward.connection->close();
   for (const auto& connection : connections_) connection->close();
 }
 
@@ -232,6 +299,7 @@ Result Driver::result() const {
   result.end = at_end_;
   result.all = at_last_;
   result.window = at_end_.at - at_begin_.at;
+  if (plan_.at_rest != 0) result.rest = rest_;
   const Arrivals::Verdict verdict = arrivals_.judge(sequences_);
   if (!against_sink_) result.lost = verdict.lost;
   result.duplicated = verdict.duplicated;

@@ -97,6 +97,7 @@ std::optional<std::string> find_contradiction(const Plan& plan) {
   }
   if (plan.sizes.empty() || weights > in_patterns_max) return "there are too many sizes, or none";
   if (plan.prefetch != 0 && plan.acks == Acks::none) return "prefetch bounds nothing without acks";
+  if (plan.at_rest != 0 && plan.in_flight != 0) return "messages at rest are all in flight";
   if (plan.rate < 0 || plan.rate > 1e9) return "a rate is 0 (flat out) to 1e9 messages a second";
   if (plan.window <= base::Duration::zero()) return "the window is longer than nothing";
   if (plan.prefix.empty() || plan.prefix.size() > 200) return "the prefix of names has 1 to 200 octets";

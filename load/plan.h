@@ -6,6 +6,7 @@
 // C, c + 2C, ... A route leads to one queue, or (fanout) to all of them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -54,6 +55,7 @@ struct Plan {
   uint32_t confirm_window = 0;  // publishes a producer may have unconfirmed; 0: no confirms
   uint64_t in_flight = 0;       // messages published and not yet delivered to everybody, at most; 0: no bound
   double rate = 0;              // messages a second, all producers together; 0: flat out
+  uint64_t at_rest = 0;         // so many are published while nobody consumes, then all are taken; 0: both at once
 
   base::Duration warm_up = 500ms;
   base::Duration window = 5s;           // what is measured
@@ -70,9 +72,17 @@ struct Plan {
   uint32_t deliveries_per_message() const { return to_all() ? queues : 1; }
   uint32_t binding_count() const { return bindings != 0 ? bindings : queues; }
   bool shared_queues() const { return consumers > queues; }
-  // What one producer sends to one place; see stamp.h.
-  uint64_t streams() const { return to_all() ? producers : uint64_t{producers} * queues; }
+  // What one producer sends to one place; see stamp.h. Producers that have one place each have one stream each.
+  bool one_route_each() const { return !to_all() && producers >= binding_count(); }
+  bool one_stream_each() const { return to_all() || one_route_each(); }
+  uint64_t streams() const { return one_stream_each() ? producers : uint64_t{producers} * queues; }
+  uint32_t stream_of(uint32_t producer, uint32_t queue) const {
+    return one_stream_each() ? producer : producer * queues + queue;
+  }
+  uint32_t producer_of(uint32_t stream) const { return one_stream_each() ? stream : stream / queues; }
   double mean_body_bytes() const;
+  // Connections that declare and delete.
+  uint32_t stewards() const { return std::min(32u, 1 + (queues + bindings) / 256); }
 
   std::string queue_name(uint32_t queue) const;
   std::string exchange_name() const;  // empty: the default exchange

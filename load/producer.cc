@@ -72,7 +72,7 @@ uint64_t Producer::publish_with(uint64_t count, DueOf due_of) {
 size_t Producer::store_next(uint8_t* at, base::Time due) {
   const uint32_t size = publishes_.size_index(published_);
   const size_t bytes = publishes_.bytes(route_, size);
-  const uint32_t stream = plan_.to_all() ? index_ : index_ * plan_.queues + publishes_.queue_of(route_);
+  const uint32_t stream = plan_.stream_of(index_, publishes_.queue_of(route_));
   publishes_.store(at, route_, size, {due, stream, sequences_[stream]++});
   if (!unconfirmed_.empty()) unconfirmed_[published_ & (unconfirmed_.size() - 1)] = {due, false};
   published_++;
@@ -89,7 +89,7 @@ bool Producer::publish_large(base::Time due) {
   if (stack_.send(connection_.id(), base::Bytes(large_).first(bytes))) return true;
   published_--;
   route_ = route;
-  sequences_[plan_.to_all() ? index_ : index_ * plan_.queues + publishes_.queue_of(route_)]--;
+  sequences_[plan_.stream_of(index_, publishes_.queue_of(route_))]--;
   return false;
 }
 

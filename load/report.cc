@@ -95,6 +95,13 @@ std::string loop_text(const char* name, const LoopFigures& loop) {
   return text + "\n";
 }
 
+double in_seconds(base::Duration duration) { return static_cast<double>(duration.count()) / 1e9; }
+
+Json bytes_each(const Report& report) {
+  if (!report.bytes_at_rest || !report.result.rest) return nullptr;
+  return static_cast<double>(*report.bytes_at_rest) / static_cast<double>(report.result.rest->messages);
+}
+
 }  // namespace
 
 std::string to_json(const Report& report) {
@@ -116,6 +123,12 @@ std::string to_json(const Report& report) {
   json["in_flight"] = plan.in_flight;
   json["rate"] = plan.paced() ? Json(plan.rate) : Json(nullptr);
   json["seconds"] = std::round(result.seconds() * 1000) / 1000;
+  if (result.rest) {
+    json["at_rest"] = {{"messages", result.rest->messages},
+                       {"fill_seconds", in_seconds(result.rest->fill)},
+                       {"drain_seconds", in_seconds(result.rest->drain)},
+                       {"bytes_each", bytes_each(report)}};
+  }
 
   json["failure"] = result.failure.empty() ? Json(nullptr) : Json(result.failure);
   json["publish_rate"] = rounded(result.publish_rate());
@@ -170,6 +183,13 @@ std::string to_text(const Report& report) {
                       report.ceiling->publish_rate, report.ceiling->deliver_rate);
   else
     text += formatted("%-10s not measured: %s\n", "ceiling", report.ceiling_reason.c_str());
+  if (result.rest) {
+    text += formatted("%-10s %llu messages, filled in %.3f s, drained in %.3f s", "at rest",
+                      static_cast<unsigned long long>(result.rest->messages), in_seconds(result.rest->fill),
+                      in_seconds(result.rest->drain));
+    text +=
+        report.bytes_at_rest ? formatted(", %.1f B of message memory each\n", bytes_each(report).get<double>()) : "\n";
+  }
   text += formatted(
       "%-10s %llu published, %llu delivered, %llu lost, %llu duplicated, %llu reordered, %llu strangers\n", "messages",
       static_cast<unsigned long long>(result.all.published), static_cast<unsigned long long>(result.all.delivered),

@@ -33,8 +33,9 @@ struct Report {
   Plan plan;
   Result result;
   LoopFigures load;
-  std::optional<LoopFigures> broker;  // if it runs in this process
-  std::optional<double> knee;         // of the ramp that this run is a part of; 0: no rate was good
+  std::optional<LoopFigures> broker;      // if it runs in this process
+  std::optional<uint64_t> bytes_at_rest;  // the broker's message memory that all messages took together
+  std::optional<double> knee;             // of the ramp that this run is a part of; 0: no rate was good
   std::optional<Ceiling> ceiling;
   std::string ceiling_reason;  // why there is none
   std::vector<std::pair<std::string, std::string>> machine;

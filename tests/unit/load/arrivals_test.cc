@@ -4,6 +4,8 @@
 
 #include <memory>
 
+#include "load/routes.h"
+
 namespace talaria::load {
 namespace {
 
@@ -32,6 +34,29 @@ TEST(Arrivals, FindsWhatIsPlantedInAnyStream) {
   EXPECT_EQ(verdict.duplicated, 1u);
   EXPECT_EQ(verdict.reordered, 1u);
   EXPECT_EQ(arrivals->strangers(), 0u);
+}
+
+// As many producers as routes: what leads where follows from the stream alone.
+TEST(Arrivals, ProducersOfOneRouteHaveOneStream) {
+  Plan plan;
+  plan.producers = 50'000;
+  plan.queues = 10'000;
+  plan.consumers = 10;
+  plan.exchange = ExchangeKind::direct;
+  plan.bindings = 20'000;
+  EXPECT_FALSE(find_contradiction(plan));
+  ASSERT_EQ(plan.streams(), 50'000u);
+  const auto arrivals = std::make_unique<Arrivals>(plan);
+  const std::vector<Route> routes = routes_of(plan);
+  for (uint32_t producer = 0; producer < plan.producers; producer += 777) {
+    const uint32_t queue = routes[producer % routes.size()].queue;
+    const uint32_t stream = plan.stream_of(producer, queue);
+    EXPECT_EQ(plan.producer_of(stream), producer);
+    arrivals->on(queue, {due, stream, 0}, due, always);
+    EXPECT_EQ(arrivals->strangers(), 0u);
+  }
+  arrivals->on(1, {due, plan.stream_of(0, 0), 1}, due, always);
+  EXPECT_EQ(arrivals->strangers(), 1u);
 }
 
 TEST(Arrivals, EveryQueueOfAFanoutIsJudgedByItself) {

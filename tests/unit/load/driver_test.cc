@@ -151,6 +151,16 @@ TEST(Driver, OpensManyConnections) {
   EXPECT_EQ(world.run().failure, "");
 }
 
+// A sink keeps nothing: its queues stay empty, and that is noticed.
+TEST(Driver, MessagesAtRestMustBeInTheQueues) {
+  Plan plan = short_plan();
+  plan.at_rest = 5000;
+  plan.setup_patience = 200ms;
+  World world(plan, Sink::Mode::swallow);
+  const Result result = world.run(100us);
+  EXPECT_EQ(result.failure, "of 5000 messages 0 are in the queues");
+}
+
 TEST(Driver, ARefusedConnectionEndsTheRun) {
   World world(short_plan(), Sink::Mode::swallow, true, 5673);
   const Result result = world.run(100us);
