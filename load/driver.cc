@@ -23,6 +23,8 @@ constexpr uint64_t scheduled_per_turn = 8192;
 tcp::Config tcp_config_for(const Plan& plan) {
   tcp::Config config;
   const size_t connections = size_t{plan.producers} + plan.consumers + plan.stewards();
+  // As a client's kernel would: it takes more than a broker keeps for one.
+  config.receive_window = 1024 * 1024;
   config.connections = std::max(config.connections, connections + 16);
   config.send_chunks = std::max(config.send_chunks, connections + 4096);
   config.receive_chunks = std::max(config.receive_chunks, connections + 4096);

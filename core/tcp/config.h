@@ -28,8 +28,8 @@ struct Config {
 
   // ---- windows ------------------------------------------------------------------------------------------------------
   uint32_t receive_window = 256 * 1024;        // most bytes buffered for a connection, and advertised
-  uint32_t send_high_watermark = 256 * 1024;   // `send_room` counts down to it, or to half of the free send memory
-  uint32_t send_low_watermark = 128 * 1024;    // `writable` comes when the queue falls to it
+  uint32_t send_high_watermark = 512 * 1024;   // `send_room` counts down to it, or to half of the free send memory
+  uint32_t send_low_watermark = 256 * 1024;    // `writable` comes when the queue falls to it
   uint32_t send_queue_max = 64 * 1024 * 1024;  // a writer that overshoots the high watermark stops here
   uint16_t mss_max = 65495;                    // what we announce is the smaller of this and the MTU's
 
