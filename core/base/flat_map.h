@@ -3,13 +3,15 @@
 //
 // Values are small and trivially copyable (pointers, ids); the key stands in what the value points at, and the caller's
 // predicate compares it. Grows by doubling on insert (topology changes, connections: never on the message path unless
-// `reserve` was too small); never shrinks.
+// `reserve` was too small); never shrinks. An empty one that never held anything takes no memory but its own 16 bytes.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
-#include <vector>
+#include <utility>
+
+#include "core/base/check.h"
 
 namespace talaria::base {
 
@@ -17,11 +19,16 @@ template <class Value>
 requires std::is_trivially_copyable_v<Value>
 class FlatMap {
  public:
-  explicit FlatMap(size_t expected = 0) { rehash(table_size(expected)); }
+  explicit FlatMap(size_t expected = 0) { reserve(expected); }
+  ~FlatMap() {
+    if (capacity() != 0) delete[] slots_;
+  }
+  FlatMap(const FlatMap&) = delete;
+  FlatMap& operator=(const FlatMap&) = delete;
 
   size_t size() const { return size_; }
   void reserve(size_t expected) {
-    if (table_size(expected) > slots_.size()) rehash(table_size(expected));
+    if (expected != 0 && table_size(expected) > capacity()) rehash(table_size(expected));
   }
 
   // The value with that hash for which `same(value)` holds, or nullptr. Valid until the next insert or erase.
@@ -41,7 +48,7 @@ class FlatMap {
 
   // The caller knows that it is not in yet.
   void insert(uint64_t hash, Value value) {
-    if ((size_ + 1) * 8 > slots_.size() * 7) rehash(slots_.size() * 2);
+    if ((size_t{size_} + 1) * 8 > capacity() * 7) rehash(table_size(size_t{size_} + 1));
     place(stored(hash), value);
     size_++;
   }
@@ -61,11 +68,11 @@ class FlatMap {
 
   template <class Visit>
   void for_each(Visit&& visit) const {
-    for (const Slot& slot : slots_)
-      if (slot.hash != empty) visit(slot.value);
+    for (size_t at = 0; at < capacity(); at++)
+      if (slots_[at].hash != empty) visit(slots_[at].value);
   }
   void clear() {
-    for (Slot& slot : slots_) slot.hash = empty;
+    for (size_t at = 0; at < capacity(); at++) slots_[at].hash = empty;
     size_ = 0;
   }
 
@@ -78,8 +85,8 @@ class FlatMap {
 
   static uint64_t stored(uint64_t hash) { return hash == empty ? 1 : hash; }
   static size_t table_size(size_t expected) {
-    size_t size = 8;
-    while (size * 7 < expected * 8 + 8) size *= 2;
+    size_t size = 2;
+    while (size * 7 < expected * 8) size *= 2;
     return size;
   }
   void place(uint64_t hash, Value value) {
@@ -97,17 +104,23 @@ class FlatMap {
     }
     slots_[gap].hash = empty;
   }
+  size_t capacity() const { return slots_ == &nothing_ ? 0 : size_t{mask_} + 1; }
   void rehash(size_t size) {
-    std::vector<Slot> old(size);
-    old.swap(slots_);
-    mask_ = size - 1;
-    for (const Slot& slot : old)
-      if (slot.hash != empty) place(slot.hash, slot.value);
+    CHECK(size <= size_t{1} << 31);
+    const size_t old_size = capacity();
+    Slot* old = std::exchange(slots_, new Slot[size]);
+    mask_ = static_cast<uint32_t>(size - 1);
+    for (size_t at = 0; at < old_size; at++)
+      if (old[at].hash != empty) place(old[at].hash, old[at].value);
+    if (old_size != 0) delete[] old;
   }
 
-  std::vector<Slot> slots_;
-  size_t mask_ = 0;
-  size_t size_ = 0;
+  // The table of all that hold nothing yet: look-ups end there, nothing is ever written to it.
+  static inline Slot nothing_{};
+
+  Slot* slots_ = &nothing_;
+  uint32_t mask_ = 0;
+  uint32_t size_ = 0;
 };
 
 }  // namespace talaria::base

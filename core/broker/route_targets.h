@@ -84,7 +84,7 @@ class RouteTargets {
   std::vector<Exchange*> exchanges_;  // reached, in the order of discovery
   // Working memory of the exchange types.
   std::vector<TopicWord> words_;
-  std::vector<TopicNode*> topic_here_, topic_next_;
+  std::vector<TopicNode*> topic_here_, topic_next_, topic_hashes_;
   HeaderIndex headers_;
 };
 

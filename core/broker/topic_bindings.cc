@@ -45,7 +45,6 @@ TopicNode* TopicBindings::make_child(TopicNode& node, const TopicWord& word) {
   if (TopicNode* found = special ? *special : child(node, word)) return found;
   auto* made = new TopicNode;
   made->parent = &node;
-  made->is_hash = word.text == "#";
   made->word = word.text;
   made->word_hash = word.hash;
   if (special)
@@ -61,8 +60,8 @@ void TopicBindings::add(StoredBinding& binding) {
   split(binding.key, words);
   TopicNode* node = &root_;
   for (const TopicWord& word : words) node = make_child(*node, word);
-  binding.place = static_cast<uint32_t>(node->bindings.size());
-  node->bindings.push_back(&binding);
+  binding.place = static_cast<uint32_t>(node->ends.size());
+  node->ends.push_back({binding.destination, &binding});
 }
 
 void TopicBindings::remove(StoredBinding& binding) {
@@ -73,15 +72,15 @@ void TopicBindings::remove(StoredBinding& binding) {
     node = word.text == "*" ? node->star : word.text == "#" ? node->hash : child(*node, word);
     CHECK(node);
   }
-  node->bindings[binding.place] = node->bindings.back();
-  node->bindings[binding.place]->place = binding.place;
-  node->bindings.pop_back();
+  node->ends[binding.place] = node->ends.back();
+  node->ends[binding.place].binding->place = binding.place;
+  node->ends.pop_back();
   prune(node);
 }
 
 // Removes the node and those above it that lead nowhere any more.
 void TopicBindings::prune(TopicNode* node) {
-  while (node != &root_ && node->bindings.empty() && node->words.size() == 0 && !node->star && !node->hash) {
+  while (node != &root_ && node->ends.empty() && node->words.size() == 0 && !node->star && !node->hash) {
     TopicNode* parent = node->parent;
     if (parent->star == node)
       parent->star = nullptr;
@@ -95,9 +94,9 @@ void TopicBindings::prune(TopicNode* node) {
   }
 }
 
-// Puts a node into the set, and with it what `#` reaches without a word.
-void TopicBindings::reach(TopicNode* node, std::vector<TopicNode*>& set) {
-  for (; node && node->mark != mark_; node = node->hash) {
+// Adds the `#` nodes that are reached from a node without a word.
+void TopicBindings::reach_hash(const TopicNode* from, std::vector<TopicNode*>& set) const {
+  for (TopicNode* node = from->hash; node && node->mark != mark_; node = node->hash) {
     node->mark = mark_;
     set.push_back(node);
   }
@@ -107,26 +106,33 @@ bool TopicBindings::match(std::string_view key, RouteTargets& out) {
   split(key, out.words_);
   std::vector<TopicNode*>& here = out.topic_here_;
   std::vector<TopicNode*>& next = out.topic_next_;
-  here.clear();
+  std::vector<TopicNode*>& hashes = out.topic_hashes_;
   mark_++;
-  reach(&root_, here);
+  hashes.clear();
+  here.assign(1, &root_);
+  reach_hash(&root_, hashes);
   for (const TopicWord& word : out.words_) {
     next.clear();
-    mark_++;
-    for (TopicNode* node : here) {
-      if (node->words.size() != 0) reach(child(*node, word), next);
-      reach(node->star, next);
-      if (node->is_hash) reach(node, next);
-    }
+    const auto pass = [&](TopicNode* node) {
+      if (node->words.size() != 0)
+        if (TopicNode* one = child(*node, word)) next.push_back(one);
+      if (node->star) next.push_back(node->star);
+    };
+    for (TopicNode* node : here) pass(node);
+    for (TopicNode* node : hashes) pass(node);
+    for (const TopicNode* node : next) reach_hash(node, hashes);
     here.swap(next);
-    if (here.empty()) return false;
+    if (here.empty() && hashes.empty()) return false;
   }
   bool matched = false;
-  for (const TopicNode* node : here)
-    for (const StoredBinding* binding : node->bindings) {
-      out.add(binding->destination);
+  const auto finish = [&](const TopicNode* node) {
+    for (const TopicNode::End& end : node->ends) {
+      out.add(end.destination);
       matched = true;
     }
+  };
+  for (const TopicNode* node : here) finish(node);
+  for (const TopicNode* node : hashes) finish(node);
   return matched;
 }
 

@@ -2,9 +2,11 @@
 // number, zero among them. An empty key is one empty word.
 //
 // Binding keys stand in a trie by words. Matching runs the trie as a nondeterministic automaton: after each word of the
-// routing key there is a set of nodes reached, a `#` node stays in the set whatever the word, and no node is in a set
-// twice. So the cost of a key is bounded by its words (at most 256) times the nodes of the trie, however many `#` the
-// binding keys hold; backtracking would be exponential in them. In ordinary use a handful of nodes is live at a time.
+// routing key there is a set of nodes reached. A `#` node, once reached, stays in the set whatever the words, so those
+// are kept apart; any other node is reached through its parent alone, and so at most once a word. So the cost of a key
+// is bounded by its words (at most 256) times the nodes of the trie, however many `#` the binding keys hold;
+// backtracking would be exponential in them. In ordinary use a handful of nodes is live at a time, and what a key costs
+// is the cache lines of their nodes.
 #pragma once
 
 #include <cstdint>
@@ -18,17 +20,23 @@
 
 namespace talaria::broker {
 
-struct TopicNode {
+struct alignas(64) TopicNode {
+  // ---- the first cache line: all that a node takes that is passed ----
   base::FlatMap<TopicNode*> words;  // children by ordinary words
   TopicNode* star = nullptr;        // child `*`
   TopicNode* hash = nullptr;        // child `#`
-  TopicNode* parent = nullptr;
-  bool is_hash = false;
-  uint64_t mark = 0;  // the last set this node was put into
   std::string word;
+  // ---- the second: where a key ends ----
+  struct End {
+    Destination destination;  // the binding's, at hand
+    StoredBinding* binding = nullptr;
+  };
+  std::vector<End> ends;
+  uint64_t mark = 0;  // of a `#` node: the last match that reached it
+  TopicNode* parent = nullptr;
   uint64_t word_hash = 0;
-  std::vector<StoredBinding*> bindings;  // whose key ends here
 };
+static_assert(sizeof(TopicNode) == 128);
 
 class TopicBindings {
  public:
@@ -46,11 +54,11 @@ class TopicBindings {
   TopicNode* child(TopicNode& node, const TopicWord& word) const;
   TopicNode* make_child(TopicNode& node, const TopicWord& word);
   void prune(TopicNode* node);
-  void reach(TopicNode* node, std::vector<TopicNode*>& set);
+  void reach_hash(const TopicNode* from, std::vector<TopicNode*>& set) const;
   static void split(std::string_view key, std::vector<TopicWord>& words);
 
   TopicNode root_;
-  uint64_t mark_ = 0;  // one for each set ever built
+  uint64_t mark_ = 0;  // counts matches
   size_t nodes_ = 0;   // besides the root
 };
 
