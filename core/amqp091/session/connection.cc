@@ -127,7 +127,7 @@ size_t handle_input(Connection& connection, Bytes in, size_t& frames_left) {
       continue;
     }
     if (connection.stage == Stage::open) [[likely]] {
-      if (const size_t octets = publish_again(connection, rest)) {
+      if (const size_t octets = publish_at_once(connection, rest)) {
         at += octets;
         frames_left -= std::min<size_t>(frames_left, 3);
         continue;

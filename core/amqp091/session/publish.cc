@@ -15,33 +15,6 @@
 
 namespace talaria::amqp091::session {
 
-// ---- what the last message said -------------------------------------------------------------------------------------
-
-void Front::keep_method(uint16_t channel, Bytes payload, const wire::basic::Publish& method) {
-  const auto payload_size = static_cast<uint32_t>(payload.size());
-  uint8_t* at = wire::store_frame_header(octets_.data(), wire::FrameType::method, channel, payload_size);
-  std::memcpy(at, payload.data(), payload.size());
-  at[payload.size()] = wire::frame_end;
-  method_size_ = static_cast<uint16_t>(wire::frame_overhead + payload.size());
-  size_ = 0;
-  exchange_size_ = static_cast<uint8_t>(method.exchange.size());
-  routing_key_size_ = static_cast<uint8_t>(method.routing_key.size());
-  mandatory_ = method.mandatory;
-}
-
-void Front::keep_header(uint16_t channel, Bytes payload, const wire::ContentScan& scan) {
-  size_ = 0;
-  if (scan.raw.size() > properties_kept_max) return;
-  const auto payload_size = static_cast<uint32_t>(payload.size());
-  uint8_t* at = octets_.data() + method_size_;
-  at = wire::store_frame_header(at, wire::FrameType::header, channel, payload_size);
-  std::memcpy(at, payload.data(), payload.size());
-  at[payload.size()] = wire::frame_end;
-  size_ = static_cast<uint16_t>(method_size_ + wire::frame_overhead + payload.size());
-  persistent_ = scan.persistent();
-  priority_ = scan.priority;
-}
-
 namespace {
 
 // ---- no room --------------------------------------------------------------------------------------------------------
@@ -158,10 +131,9 @@ void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory)
 // A publish that leads to more queues is routed each time.
 constexpr size_t remembered_queues_max = 64;
 
-// Where the message goes. False: nowhere, the channel or the connection has failed.
-bool route(Channel& channel, const broker::Message& message, std::span<broker::QueueRecord* const>& queues) {
-  Connection& connection = channel.connection;
-  Shared& shared = *connection.shared;
+// Where the last method leads, by what is known about it. False: that is not enough.
+bool route_known(Channel& channel, std::span<broker::QueueRecord* const>& queues) {
+  Shared& shared = *channel.connection.shared;
   Publishing& publishing = channel.publishing;
   const uint64_t epoch = shared.engine.topology_epoch();
   if (publishing.routed_epoch == epoch) [[likely]] {
@@ -169,28 +141,38 @@ bool route(Channel& channel, const broker::Message& message, std::span<broker::Q
     return true;
   }
   const KnownExchange& known = channel.known_exchanges[channel.last_known];
-  broker::Exchange* exchange = known.exchange;
-  const bool known_still = is_known(shared, known, message.exchange());
-  if (!known_still) [[unlikely]] {
-    // Topology, or what the user may, changed between the method and the last octet.
-    broker::Vhost* vhost = connection.vhost_record();
-    exchange = vhost ? vhost->find_exchange(message.exchange()) : nullptr;
-    if (exchange == nullptr) {
-      fail_channel(channel, ReplyCode::not_found, no_such("exchange", message.exchange(), connection),
-                   wire::basic::Publish::id);
-      return false;
-    }
-  }
-  broker::Vhost& vhost = exchange->vhost();
-  std::span<const base::HeaderView> headers;
-  if (vhost.needs_headers() && !find_headers(connection, message, headers)) [[unlikely]]
+  if (!is_known(shared, known, publishing.front.exchange())) [[unlikely]]
     return false;
-  broker::route(vhost, *exchange, message.routing_key(), headers, shared.targets);
+  broker::Vhost& vhost = known.exchange->vhost();
+  if (vhost.needs_headers()) [[unlikely]]
+    return false;
+  broker::route(vhost, *known.exchange, publishing.front.routing_key(), {}, shared.targets);
   queues = shared.targets.queues();
-  if (known_still && !vhost.needs_headers() && queues.size() <= remembered_queues_max) {
+  if (queues.size() <= remembered_queues_max) {
     publishing.queues.assign(queues.begin(), queues.end());
     publishing.routed_epoch = epoch;
   }
+  return true;
+}
+
+// Where the message goes. False: nowhere, the channel or the connection has failed.
+bool route(Channel& channel, const broker::Message& message, std::span<broker::QueueRecord* const>& queues) {
+  if (route_known(channel, queues)) [[likely]]
+    return true;
+  Connection& connection = channel.connection;
+  Shared& shared = *connection.shared;
+  // Topology, or what the user may, may have changed between the method and the last octet.
+  broker::Vhost* vhost = connection.vhost_record();
+  broker::Exchange* exchange = vhost ? vhost->find_exchange(message.exchange()) : nullptr;
+  if (exchange == nullptr) {
+    fail_channel(channel, ReplyCode::not_found, no_such("exchange", message.exchange(), connection),
+                 wire::basic::Publish::id);
+    return false;
+  }
+  std::span<const base::HeaderView> headers;
+  if (vhost->needs_headers() && !find_headers(connection, message, headers)) return false;
+  broker::route(*vhost, *exchange, message.routing_key(), headers, shared.targets);
+  queues = shared.targets.queues();
   return true;
 }
 
@@ -285,7 +267,7 @@ Step on_publish(Channel& channel, Bytes payload) {
       Step step = Step::taken;
       if (look_up_exchange(channel, method->exchange, step) == nullptr) return step;
     }
-    publishing.front.keep_method(channel.number, payload, *method);
+    publishing.front.keep_method(payload, *method);
     publishing.routed_epoch = 0;
   }
   if (connection.shared->pool.pressure() != broker::Pressure::ok) [[unlikely]]
@@ -315,7 +297,7 @@ Step on_content_header(Channel& channel, Bytes payload) {
   }
   if (scan->has(wire::Property::user_id) && !is_signed_rightly(channel, *scan)) [[unlikely]]
     return Step::taken;
-  publishing.front.keep_header(channel.number, payload, *scan);
+  publishing.front.keep_header(*scan);
   broker::MessageHead head;
   head.exchange = publishing.front.exchange();
   head.routing_key = publishing.front.routing_key();
@@ -341,56 +323,89 @@ Step on_body(Channel& channel, Bytes octets) {
   return builder.missing() == 0 ? on_complete(channel) : Step::taken;
 }
 
-// ---- the same again -------------------------------------------------------------------------------------------------
+// ---- all at once ----------------------------------------------------------------------------------------------------
 
-size_t publish_again(Connection& connection, Bytes in) {
-  if (in.size() < wire::frame_header_size) return 0;
-  Channel* channel = connection.channel(base::load_be16(in.data() + 1));
-  if (channel == nullptr) return 0;
-  Shared& shared = *connection.shared;
-  Publishing& publishing = channel->publishing;
-  const Front& front = publishing.front;
-  const size_t front_size = front.size();
-  if (front_size == 0 || in.size() < front_size + wire::frame_header_size ||
-      publishing.stage != Publishing::Stage::idle || publishing.routed_epoch != shared.engine.topology_epoch() ||
-      !front.is_said_by(in.data()))
+// What is not as usual makes these say no: it is found out again, answered and waited for where frames are read one by
+// one.
+
+static bool knows_method(Channel& channel, Bytes payload) {
+  Publishing& publishing = channel.publishing;
+  if (publishing.front.method_is(payload)) [[likely]]
+    return true;
+  auto method = wire::parse<wire::basic::Publish>(payload);
+  if (!method || method->immediate ||
+      !is_known(*channel.connection.shared, channel.known_exchanges[channel.last_known], method->exchange)) [[unlikely]]
+    return false;
+  publishing.front.keep_method(payload, *method);
+  publishing.routed_epoch = 0;
+  return true;
+}
+
+static bool knows_header(Channel& channel, Bytes payload) {
+  Front& front = channel.publishing.front;
+  if (front.header_is(payload)) [[likely]]
+    return true;
+  auto scan = wire::scan_content_header(payload);
+  if (!scan || scan->has(wire::Property::user_id)) [[unlikely]]
+    return false;
+  front.keep_header(*scan);
+  return !front.properties().empty();
+}
+
+size_t publish_at_once(Connection& connection, Bytes in) {
+  if (in.size() < wire::frame_overhead) return 0;
+  const uint16_t number = base::load_be16(in.data() + 1);
+  const Bytes method = wire::expected_payload(in, wire::FrameType::method, number, connection.frame_max);
+  if (method.size() < 4 || wire::load_method_id(method) != wire::basic::Publish::id) return 0;
+  Bytes left = in.subspan(wire::frame_overhead + method.size());
+  const Bytes header = wire::expected_payload(left, wire::FrameType::header, number, connection.frame_max);
+  if (header.size() < wire::content_header_size_min) [[unlikely]]
     return 0;
-  // What is not as usual is said, and waited for, where frames are read one by one.
-  const std::span<broker::QueueRecord* const> queues = publishing.queues;
-  if (queues.empty() || shared.pool.pressure() != broker::Pressure::ok ||
+  left = left.subspan(wire::frame_overhead + header.size());
+  Channel* channel = connection.channel(number);
+  if (channel == nullptr || channel->publishing.stage != Publishing::Stage::idle) [[unlikely]]
+    return 0;
+  Shared& shared = *connection.shared;
+  if (shared.pool.pressure() != broker::Pressure::ok ||
       channel->confirms.outstanding() >= shared.config.confirms_outstanding) [[unlikely]]
     return 0;
+  Publishing& publishing = channel->publishing;
+  std::span<broker::QueueRecord* const> queues;
+  if (!knows_method(*channel, method) || !knows_header(*channel, header) || !route_known(*channel, queues) ||
+      queues.empty()) [[unlikely]]
+    return 0;
+  const Front& front = publishing.front;
   broker::MessageHead head;
   head.exchange = front.exchange();
   head.routing_key = front.routing_key();
   head.format = broker::PropertiesFormat::amqp091;
   head.properties = front.properties();
-  head.body_size = front.body_size(in.data());
+  head.body_size = base::load_be64(header.data() + 4);
   head.persistent = front.persistent();
   head.priority = front.priority();
   if (head.body_size == 0 || head.body_size > shared.message_size_max) [[unlikely]]
     return 0;
-  const wire::Frame body = wire::parse_frame(in.subspan(front_size), connection.frame_max);
-  if (body.status == wire::FrameStatus::whole && body.type == wire::FrameType::body &&
-      body.channel == channel->number && body.payload.size() == head.body_size) [[likely]] {
+  const Bytes body = wire::expected_payload(left, wire::FrameType::body, number, connection.frame_max);
+  if (body.size() == head.body_size) [[likely]] {
     if (!shared.engine.room_for(queues)) [[unlikely]]
       return 0;
     head.received = shared.latency.moment();
-    broker::Message* message = shared.pool.make(head, body.payload);
-    if (message == nullptr) return 0;
+    broker::Message* message = shared.pool.make(head, body);
+    if (message == nullptr) [[unlikely]]
+      return 0;
     store(*channel, message, queues);
     count_published(connection);
     shared.counters.frames_in.add(3);
-    return front_size + body.size;
+    return in.size() - left.size() + wire::frame_overhead + body.size();
   }
-  // Its body comes in several pieces.
+  // Its body comes later, or in pieces.
   head.received = shared.latency.moment();
   publishing.builder = shared.pool.begin(head);
   if (!publishing.builder) [[unlikely]]
     return 0;
   publishing.stage = Publishing::Stage::body;
   shared.counters.frames_in.add(2);
-  return front_size;
+  return in.size() - left.size();
 }
 
 // ---- waiting --------------------------------------------------------------------------------------------------------

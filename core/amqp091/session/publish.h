@@ -14,13 +14,13 @@
 namespace talaria::amqp091::session {
 
 Step on_publish(Channel& channel, base::Bytes payload);
-// The hot way: a message whose frames say what those of its channel's last one said, all at once. Takes method and
-// header, and the body if it lies behind them in one frame. Returns the octets taken; 0: it is something else, or there
-// is something to say about it, and its frames are to be read one by one. For connections that are open.
-size_t publish_again(Connection& connection, base::Bytes in);
 Step on_content_header(Channel& channel, base::Bytes payload);
 // The next octets of a body frame; the caller has checked that the channel takes that many.
 Step on_body(Channel& channel, base::Bytes octets);
+// The hot way: the method and the header of a message, and its body if that lies behind them in one frame, all at once.
+// Returns the octets taken; 0: it is something else, or there is something to say about it, and its frames are to be
+// read one by one. For connections that are open.
+size_t publish_at_once(Connection& connection, base::Bytes in);
 // Tries again what waits for room, once a turn. A client that can is told when it takes long.
 void resume_publisher(Connection& connection);
 // What was being published is forgotten.

@@ -97,6 +97,18 @@ inline Frame parse_frame(Bytes available, uint32_t frame_max) {
   return frame;
 }
 
+// For who knows what should come next: the payload of the frame of that type and channel that `available` begins with.
+// Without data if that is not there whole, or is something else: `parse_frame` knows what.
+inline Bytes expected_payload(Bytes available, FrameType type, uint16_t channel, uint32_t frame_max) {
+  if (available.size() < frame_overhead) return {};
+  const uint64_t head = base::load_be64(available.data());
+  const size_t size = static_cast<uint32_t>(head >> 8);
+  if (head >> 40 != (uint64_t{static_cast<uint8_t>(type)} << 16 | channel) || size > frame_max ||
+      size > available.size() - frame_overhead || available[frame_header_size + size] != frame_end)
+    return {};
+  return available.subspan(frame_header_size, size);
+}
+
 // ---- out ------------------------------------------------------------------------------------------------------------
 
 inline uint8_t* store_frame_header(uint8_t* at, FrameType type, uint16_t channel, uint32_t payload_size) {

@@ -1,5 +1,5 @@
-// Publishes that say what the one before said are taken in one look: with the same result as when they are read frame
-// by frame, wherever they are cut, and only while what was found out about them stands.
+// Publishes whose frames lie there whole are taken all at once: with the same result as when they are read frame by
+// frame, wherever they are cut, and what is remembered of the one before is used only while it stands.
 #include "tests/unit/amqp091/session/client.h"
 
 namespace talaria::amqp091::session {
@@ -7,7 +7,7 @@ namespace {
 
 using wire::ReplyCode;
 
-struct SessionRepeatedPublish : testing::Test {
+struct SessionPublishAtOnce : testing::Test {
   void SetUp() override {
     client.open();
     client.open_channel(1);
@@ -77,7 +77,7 @@ struct Stream {
   }
 };
 
-TEST_F(SessionRepeatedPublish, IsTheSameWhereverItIsCut) {
+TEST_F(SessionPublishAtOnce, IsTheSameWhereverItIsCut) {
   world.control.bind("amq.direct", "q", "q");
   const std::vector<uint8_t> plain = properties_of(1, 0, "m"), other = properties_of(2, 7, "n"),
                              longer = properties_of(1, 0, std::string(250, 'i'));
@@ -118,7 +118,7 @@ TEST_F(SessionRepeatedPublish, IsTheSameWhereverItIsCut) {
   EXPECT_EQ(world.sessions.counters().messages_published.value() - published_before, streams * expected.size());
 }
 
-TEST_F(SessionRepeatedPublish, GoesWhereTopologyOfTheMomentLeads) {
+TEST_F(SessionPublishAtOnce, GoesWhereTopologyOfTheMomentLeads) {
   client.publish(1, "amq.topic", "a.b", "nowhere");
   client.publish(1, "amq.topic", "a.b", "nowhere", true);
   client.expect<wire::basic::Return>(1);
@@ -140,7 +140,7 @@ TEST_F(SessionRepeatedPublish, GoesWhereTopologyOfTheMomentLeads) {
   expect_bodies({"five", "six"});
 }
 
-TEST_F(SessionRepeatedPublish, IsAskedAboutAgainWhenPermissionsChangedUnderWay) {
+TEST_F(SessionPublishAtOnce, IsAskedAboutAgainWhenPermissionsChangedUnderWay) {
   world.control.bind("amq.direct", "q", "x");
   client.publish(1, "amq.direct", "x", "one");
   client.publish(1, "amq.direct", "x", "two");
@@ -157,7 +157,7 @@ TEST_F(SessionRepeatedPublish, IsAskedAboutAgainWhenPermissionsChangedUnderWay) 
   client.expect_channel_close(1, ReplyCode::access_refused, "access to 'amq.direct' refused");
 }
 
-TEST_F(SessionRepeatedPublish, IsOfItsOwnChannel) {
+TEST_F(SessionPublishAtOnce, RemembersByChannel) {
   client.open_channel(2);
   for (unsigned i = 0; i < 3; i++) {
     client.publish(1, "", "q", "first");
@@ -176,7 +176,7 @@ TEST_F(SessionRepeatedPublish, IsOfItsOwnChannel) {
   client.expect_connection_close(ReplyCode::channel_error, "expected 'channel.open'");
 }
 
-TEST_F(SessionRepeatedPublish, BrokenBehindItsHeaderIsRefusedAsEver) {
+TEST_F(SessionPublishAtOnce, BrokenBehindItsHeaderIsRefusedAsEver) {
   client.publish(1, "", "q", "one");
   client.publish(1, "", "q", "two");
   expect_bodies({"one", "two"});
