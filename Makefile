@@ -129,6 +129,10 @@ LOAD_OPTIONS ?=
 load: all ## the broker measured with talaria-load: results, table and plot in bench-results/load; LOAD_OPTIONS='--runs 5'
 	@scripts/load-suite $(LOAD_OPTIONS)
 
+.PHONY: load-scale
+load-scale: all $(B)/bin/bench ## many connections, queues, bindings, messages at rest: instructions and rates, into bench-results/scale
+	@scripts/load-scale $(LOAD_OPTIONS)
+
 .PHONY: unit
 unit: $(UNIT_PROGRAMS) ## unit tests, one program a layer
 	@scripts/run-tests $(UNIT_PROGRAMS)
