@@ -21,6 +21,8 @@ void Stack::on_segments(std::span<net::Datagram> datagrams, base::Time now) {
 
 // In phases, so that what the next phase needs is on its way into the cache while this one works on other segments.
 void Stack::on_burst(std::span<net::Datagram> burst) {
+  // A burst is mostly runs of segments of one connection, which is looked up once.
+  const Arrival* last = nullptr;
   for (size_t i = 0; i < burst.size(); i++) {
     const net::Datagram& datagram = burst[i];
     Arrival& arrival = arrivals_[i];
@@ -38,14 +40,23 @@ void Stack::on_burst(std::span<net::Datagram> burst) {
     }
     arrival.valid = true;
     arrival.tuple = {datagram.source.value, arrival.segment.source_port, arrival.segment.destination_port};
-    arrival.hash = hash(arrival.tuple);
-    index_.prefetch(arrival.hash);
+    arrival.of_last = last && last->tuple == arrival.tuple;
+    if (arrival.of_last) {
+      arrival.hash = last->hash;
+    } else {
+      arrival.hash = hash(arrival.tuple);
+      index_.prefetch(arrival.hash);
+    }
+    last = &arrival;
   }
+  last = nullptr;
   for (size_t i = 0; i < burst.size(); i++) {
     Arrival& arrival = arrivals_[i];
     if (!arrival.valid) continue;
-    arrival.slot = index_.find(arrival.tuple, arrival.hash);
-    if (arrival.slot == base::none) continue;
+    arrival.slot = arrival.of_last ? last->slot : index_.find(arrival.tuple, arrival.hash);
+    const bool fresh = !arrival.of_last && arrival.slot != base::none;
+    last = &arrival;
+    if (!fresh) continue;
     __builtin_prefetch(&connections_[arrival.slot].send);
     __builtin_prefetch(&connections_[arrival.slot].timer);
   }

@@ -169,6 +169,7 @@ class Stack {
     uint64_t hash = 0;
     uint32_t slot = base::none;  // of the connection
     bool valid = false;
+    bool of_last = false;  // the same tuple as the last valid one before it
   };
   // What `choose` decided to send next: payload bytes, and whether a FIN stands behind them.
   struct Pick {
