@@ -155,11 +155,10 @@ void write_or_hold(Connection& connection, Consumer& consumer, const broker::Del
   }
 }
 
-// Takes its tag and goes out; unless nobody will acknowledge it, it is unsettled from here on.
-void hand_on(Consumer& consumer, const broker::Deliver& delivery) {
+// Takes its tag and goes out; unless nobody will acknowledge it, it is unsettled from here on. Returns its frames.
+size_t hand_on(Consumer& consumer, const broker::Deliver& delivery) {
   Channel& channel = consumer.channel;
   Connection& connection = channel.connection;
-  Shared& shared = *connection.shared;
   const uint64_t tag = ++channel.last_tag;
   if (delivery.entry) {
     channel.counted++;
@@ -167,27 +166,39 @@ void hand_on(Consumer& consumer, const broker::Deliver& delivery) {
     connection.info->unacknowledged.add();
     channel.counters->unacknowledged.add();
   }
-  shared.counters.messages_delivered.add();
-  shared.counters.frames_out.add(count_frames(connection, *delivery.message));
-  connection.info->messages_out.add();
+  const size_t frames = count_frames(connection, *delivery.message);
   write_or_hold(connection, consumer, delivery, tag);
+  return frames;
+}
+
+void count_handed_on(Connection& connection, uint64_t messages, uint64_t frames) {
+  connection.shared->counters.messages_delivered.add(messages);
+  connection.shared->counters.frames_out.add(frames);
+  connection.info->messages_out.add(messages);
 }
 
 }  // namespace
 
-void deliver(Shared& shared, Channel* channel, const broker::Deliver& delivery) {
-  Consumer* consumer = channel != nullptr && !channel->ending ? channel->consumer(delivery.consumer.consumer) : nullptr;
+void deliver(Shared& shared, Channel* channel, std::span<const broker::Deliver> run) {
+  const uint32_t number = run.front().consumer.consumer;
+  Consumer* consumer = channel != nullptr && !channel->ending ? channel->consumer(number) : nullptr;
   if (consumer == nullptr || channel->connection.output.stopped()) [[unlikely]] {
-    shared.counters.events_stale.add();
-    return give_back(shared, delivery);
-  }
-  note_passed(*consumer, delivery);
-  const bool full = channel->prefetch_limit != 0 && channel->counted >= channel->prefetch_limit;
-  if (delivery.entry && (full || !channel->parked.empty())) [[unlikely]] {
-    channel->parked.push_back(delivery);
+    shared.counters.events_stale.add(run.size());
+    for (const broker::Deliver& delivery : run) give_back(shared, delivery);
     return;
   }
-  hand_on(*consumer, delivery);
+  uint64_t messages = 0, frames = 0;
+  for (const broker::Deliver& delivery : run) {
+    note_passed(*consumer, delivery);
+    const bool full = channel->prefetch_limit != 0 && channel->counted >= channel->prefetch_limit;
+    if (delivery.entry && (full || !channel->parked.empty())) [[unlikely]] {
+      channel->parked.push_back(delivery);
+      continue;
+    }
+    frames += hand_on(*consumer, delivery);
+    messages++;
+  }
+  count_handed_on(channel->connection, messages, frames);
 }
 
 void deliver_parked(Channel& channel) {
@@ -197,7 +208,7 @@ void deliver_parked(Channel& channel) {
     const broker::Deliver delivery = channel.parked.front();
     channel.parked.pop_front();
     if (Consumer* consumer = channel.consumer(delivery.consumer.consumer))
-      hand_on(*consumer, delivery);
+      count_handed_on(channel.connection, 1, hand_on(*consumer, delivery));
     else
       give_back(*channel.connection.shared, delivery);
   }

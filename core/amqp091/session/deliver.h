@@ -5,13 +5,15 @@
 // connection's consumers are paused, and a body stops where it is.
 #pragma once
 
+#include <span>
+
 #include "core/amqp091/session/connection.h"
 #include "core/broker/operations.h"
 
 namespace talaria::amqp091::session {
 
-// Takes over the delivery's reference to its message. `channel`: nullptr if it is gone.
-void deliver(Shared& shared, Channel* channel, const broker::Deliver& delivery);
+// Takes over the references of deliveries to one consumer. `channel`: nullptr if it is gone.
+void deliver(Shared& shared, Channel* channel, std::span<const broker::Deliver> run);
 // There is room under the channel-wide prefetch again: what was parked goes out.
 void deliver_parked(Channel& channel);
 // Nobody has had it: back to its place in the queue. Marked redelivered all the same, as younger messages may have gone

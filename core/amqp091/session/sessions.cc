@@ -209,20 +209,22 @@ void Sessions::on_deliveries(std::span<const broker::Deliver> deliveries, base::
   Shared& shared = *shared_;
   shared.now = now;
   shared.latency.begin_run(now);
-  // Deliveries come in runs to one channel.
+  // They come in runs to one consumer, and to one channel.
   Channel* channel = nullptr;
-  const broker::Deliver* last = nullptr;
-  for (const broker::Deliver& delivery : deliveries) {
-    if (last == nullptr || delivery.consumer.channel != last->consumer.channel) {
+  const broker::ChannelAddress* last = nullptr;
+  while (!deliveries.empty()) {
+    const broker::ConsumerAddress& to = deliveries.front().consumer;
+    size_t run = 1;
+    while (run < deliveries.size() && deliveries[run].consumer == to) run++;
+    if (last == nullptr || to.channel != *last) {
       if (channel != nullptr) pause_if_full(channel->connection);
-      Connection* connection = find_connection(shared, delivery.consumer.channel.session);
-      channel = connection
-                    ? connection->channel(delivery.consumer.channel.channel, delivery.consumer.channel.incarnation)
-                    : nullptr;
+      Connection* connection = find_connection(shared, to.channel.session);
+      channel = connection ? connection->channel(to.channel.channel, to.channel.incarnation) : nullptr;
       if (channel != nullptr) channel->connection.output.measure();
     }
-    last = &delivery;
-    deliver(shared, channel, delivery);
+    last = &to.channel;
+    deliver(shared, channel, deliveries.first(run));
+    deliveries = deliveries.subspan(run);
   }
   if (channel != nullptr) pause_if_full(channel->connection);
 }
