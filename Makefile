@@ -12,15 +12,27 @@ CXX := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 # Debian's clang 14 refuses std::expected of anything with a destructor; its clang 16, beside it, does not.
 override CXX := $(if $(filter clang++,$(CXX)),$(firstword $(shell command -v clang++-16) clang++),$(CXX))
 SANITIZE ?=
+# PROFILE=1: optimized across files (LTO), by what was counted while the programs of PROFILE=train did the walk of a message.
+PROFILE ?=
 comma := ,
-B := build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(findstring clang,$(CXX)),-clang)
+B := build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(PROFILE),-profile$(filter-out 1,$(PROFILE)))$(if $(findstring clang,$(CXX)),-clang)
 
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Werror
 # clang 16 implements what libstdc++ 12's <expected> asks for, but announces an older __cpp_concepts.
 CLANG_FLAGS := $(if $(findstring clang,$(CXX)),-Wno-builtin-macro-redefined -Wno-macro-redefined -D__cpp_concepts=202002L)
+ifneq ($(filter-out train 1,$(PROFILE))$(if $(PROFILE),$(SANITIZE)$(findstring clang,$(CXX))),)
+$(error PROFILE is 1 or train, with g++ and without SANITIZE)
+endif
+# The datapath alone; what of it the training did not come by is optimized as ever.
+PROFILE_FLAGS_train := -fprofile-generate -fprofile-update=prefer-atomic
+PROFILE_FLAGS_1 = -flto=auto -fprofile-use=build-profiletrain/$*.gcda -fprofile-partial-training -Wno-missing-profile
+profile_flags = $(if $(filter core/% dpdk-app/%,$<),$(PROFILE_FLAGS_$(PROFILE)))
+PROFILE_LDFLAGS_train := -fprofile-generate
+PROFILE_LDFLAGS_1 := -flto=auto -O2
+AR := $(if $(filter 1,$(PROFILE)),gcc-ar,ar)
 CXXFLAGS_ALL := -std=c++2b -O2 -g $(WARNINGS) -I. -MMD -MP -pthread -march=x86-64-v2 -fno-omit-frame-pointer $(CLANG_FLAGS) \
   $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all) $(CXXFLAGS)
-LDFLAGS_ALL := -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
+LDFLAGS_ALL := -pthread $(PROFILE_LDFLAGS_$(PROFILE)) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
 
 # ---- layers ---------------------------------------------------------------------------------------------------------
 LAYERS := $(shell sed -n 's/^\([a-z][^:]*\):.*/\1/p' scripts/layers.txt)
@@ -52,13 +64,28 @@ $(B)/tests/unit/dpdk-app/%.o: EXTRA = -O0 $(DPDK_CFLAGS) -DSPDLOG_FMT_EXTERNAL -
 $(B)/%.o: %.cc
 	@mkdir -p $(@D)
 	@echo "  CXX   $<"
-	@$(CXX) $(CXXFLAGS_ALL) $(EXTRA) -c $< -o $@
+	@$(CXX) $(CXXFLAGS_ALL) $(EXTRA) $(profile_flags) -c $< -o $@
+
+# Counts come from the walks of `make bench`: the core alone, no port, no driver.
+TRAINED := build-profiletrain/trained
+ifeq ($(PROFILE),1)
+$(foreach l,$(CORE_LAYERS),$(call objects,$(l))): $(TRAINED)
+$(TRAINED): FORCE
+	@$(MAKE) --no-print-directory PROFILE=train $@
+.PHONY: FORCE
+endif
+ifeq ($(PROFILE),train)
+$(TRAINED): $(B)/bin/bench
+	@find $(B) -name '*.gcda' -delete
+	@$< --benchmark_filter='^Walk/' --benchmark_min_time=0.05 > /dev/null
+	@touch $@
+endif
 
 define layer_library
 $(call lib,$(1)): $(call objects,$(1))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	@ar rcs $$@ $$^
+	@$(AR) rcs $$@ $$^
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer_library,$(l))))
 
@@ -253,7 +280,7 @@ clean: ## remove everything that was built
 help: ## this list
 	@echo "Talaria, a kernel-bypass AMQP broker."
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | sort | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
-	@echo "Variables: SANITIZE=address,undefined | thread    CXX=clang++    SEED=n (make sim)    TARGET=frames SECONDS=60 (make fuzz)    LAB_OPTIONS='--workers 2' (run, demo, interop)"
+	@echo "Variables: SANITIZE=address,undefined | thread    PROFILE=1 (into build-profile: by counted runs, across files)    CXX=clang++    SEED=n (make sim)    TARGET=frames SECONDS=60 (make fuzz)    LAB_OPTIONS='--workers 2' (run, demo, interop)"
 
 .PHONY: deps
 deps: ## install what is missing from Debian's packages
