@@ -42,7 +42,7 @@ const std::vector<Layer>& layers() {
       {"pool", {"messages"}},
       {"worker",
        {"turns_busy", "turns_idle", "longest_turn_ns", "busy_ns", "asleep_ns", "operations_sent", "operations_received",
-        "events_sent", "events_received", "changes_applied", "message_bytes_used"}},
+        "events_sent", "events_received", "releases_sent", "peer_pushes", "changes_applied", "message_bytes_used"}},
   };
   return list;
 }

@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/base/cache_line.h"
 #include "core/base/hash.h"
 #include "core/worker/worker.h"
 #include "dpdk-app/core_loop.h"
@@ -62,7 +63,8 @@ class Datapath {
   Doorbell* doorbell(size_t index) const { return cores_[index]->bell.get(); }
 
  private:
-  struct Core {
+  // On cache lines of its own: the worker's loop writes its turns' lengths here.
+  struct alignas(base::cache_line) Core {
     std::unique_ptr<SpreadLane> lane;
     std::unique_ptr<net::Device> device;
     const DeviceCounters* counters = nullptr;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/base/cache_line.h"
 #include "core/base/counters.h"
 #include "core/net/device.h"
 
@@ -56,7 +57,8 @@ struct DeviceConfig {
   net::Capabilities capabilities;
 };
 
-class DpdkDevice final : public net::Device {
+// On cache lines of its own: the main thread makes them one after the other, each for another worker to write to.
+class alignas(base::cache_line) DpdkDevice final : public net::Device {
  public:
   explicit DpdkDevice(const DeviceConfig& config) : config_(config) {}
 

@@ -1,15 +1,22 @@
-// A mailbox from one thread to one other: a bounded ring, single producer, single consumer, no lock (boost::lockfree's
-// spsc_queue, which keeps the two ends on cache lines of their own). Values are copied in and out and should be small.
+// A mailbox from one thread to one other: a bounded ring, single producer, single consumer, no lock. Values are copied
+// in and out and should be small.
+//
+// The ring is boost::lockfree's spsc_queue. Its producer's index begins it, its consumer's stands a line further,
+// beside what neither changes (size and place of the values); begun on a line and alone on its two
+// (tests/unit/base/mailbox_test.cc looks who writes where), it has no line that both write. The values begin on a line
+// too. A push of many values moves the index once, so however many there are the other core fetches that line once.
 #pragma once
 
 #include <boost/lockfree/spsc_queue.hpp>
 #include <cstddef>
 #include <span>
 
+#include "core/base/cache_line.h"
+
 namespace talaria::base {
 
 template <class T>
-class Mailbox {
+class alignas(cache_line) Mailbox {
  public:
   // `capacity`: how many values may lie in it. Allocated here, never again.
   explicit Mailbox(size_t capacity) : ring_(capacity) {}
@@ -26,7 +33,10 @@ class Mailbox {
   size_t waiting() const { return ring_.read_available(); }
 
  private:
-  boost::lockfree::spsc_queue<T> ring_;
+  boost::lockfree::spsc_queue<T, boost::lockfree::allocator<LineAllocator<T>>> ring_;
 };
+
+static_assert(BOOST_LOCKFREE_CACHELINE_BYTES == cache_line, "the ring keeps its ends so far apart");
+static_assert(has_lines_of_its_own<Mailbox<int>> && sizeof(Mailbox<int>) == 2 * cache_line);
 
 }  // namespace talaria::base

@@ -30,6 +30,7 @@
 #include <memory>
 #include <span>
 
+#include "core/base/cache_line.h"
 #include "core/base/counters.h"
 #include "core/base/time.h"
 #include "core/broker/address.h"
@@ -45,9 +46,10 @@ namespace talaria::broker {
 
 // Which workers are short of memory: each writes its own line, all read. Made once, shared by all engines.
 struct PressureBoard {
-  struct alignas(64) Line {
+  struct alignas(base::cache_line) Line {
     base::Counter pressed;  // 0 or 1
   };
+  static_assert(base::has_lines_of_its_own<Line>, "each is another worker's to write");
   std::array<Line, workers_max> workers;
 };
 

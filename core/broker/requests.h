@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/base/cache_line.h"
 #include "core/base/counters.h"
 #include "core/base/field.h"
 #include "core/broker/address.h"
@@ -88,10 +89,12 @@ struct Reauthenticate {
 // Notices: no answer. They feed list_channels and list_consumers.
 
 // Of one channel. Written by its worker only, read by anyone; goes with the last who holds it.
-struct ChannelCounters {
+struct alignas(base::cache_line) ChannelCounters {
   base::Counter unacknowledged;  // deliveries the client has not settled, a gauge
   base::Counter unconfirmed;     // publishes not yet answered with a confirm, a gauge
 };
+// Written with every message, whatever the heap puts beside it.
+static_assert(base::has_lines_of_its_own<ChannelCounters>);
 struct ChannelOpened {
   uint16_t channel = 0;
   std::shared_ptr<const ChannelCounters> counters = {};

@@ -10,6 +10,7 @@
 #include <string>
 #include <variant>
 
+#include "core/base/cache_line.h"
 #include "core/base/counters.h"
 #include "core/base/field.h"
 #include "core/broker/address.h"
@@ -20,7 +21,7 @@ enum class ExchangeType : uint8_t { direct, fanout, topic, headers };
 
 // Written by the queue's home worker only (a new home begins when the old one has ended), read by anyone. Owned by the
 // control plane, which frees it only after every worker has applied the queue's removal.
-struct QueueCounters {
+struct alignas(base::cache_line) QueueCounters {
   base::Counter ready;           // messages, a gauge
   base::Counter unacknowledged;  // messages, a gauge
   base::Counter bytes_ready;     // body bytes, a gauge
@@ -30,6 +31,9 @@ struct QueueCounters {
   base::Counter acknowledged;
   base::Counter redelivered;
 };
+// The control plane allocates them one after the other, and queues that are neighbours there have different homes, each
+// of which writes here with every message.
+static_assert(base::has_lines_of_its_own<QueueCounters> && sizeof(QueueCounters) == base::cache_line);
 
 struct AddVhost {
   VhostId id;

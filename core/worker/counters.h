@@ -13,6 +13,8 @@ struct WorkerCounters {
   base::Counter longest_turn_ns, busy_ns, asleep_ns;
   base::Counter operations_sent, operations_received;
   base::Counter events_sent, events_received;
+  base::Counter releases_sent;  // messages whose memory goes home
+  base::Counter peer_pushes;    // into mailboxes of peers, each of as many operations, events or releases as there were
   base::Counter peers_congested;     // turns in which a mailbox to a peer was full
   base::Counter changes_applied;     // topology
   base::Counter message_bytes_used;  // of the message memory, entries of queues included; a gauge
@@ -25,7 +27,7 @@ struct WorkerCounters {
 
 template <class Visitor>
 void WorkerCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(WorkerCounters) == 12 * sizeof(base::Counter) + sizeof(base::Histogram),
+  static_assert(sizeof(WorkerCounters) == 14 * sizeof(base::Counter) + sizeof(base::Histogram),
                 "a counter is missing below");
   visit("turns_busy", turns_busy.value());
   visit("turns_idle", turns_idle.value());
@@ -36,6 +38,8 @@ void WorkerCounters::for_each(Visitor&& visit) const {
   visit("operations_received", operations_received.value());
   visit("events_sent", events_sent.value());
   visit("events_received", events_received.value());
+  visit("releases_sent", releases_sent.value());
+  visit("peer_pushes", peer_pushes.value());
   visit("peers_congested", peers_congested.value());
   visit("changes_applied", changes_applied.value());
   visit("message_bytes_used", message_bytes_used.value());

@@ -9,14 +9,15 @@
 //        control thread (owns no message)
 //
 // Bounds: mailbox capacities below; what does not fit waits at the sender, which then stops reading its clients. A lane
-// is about 2.3 MiB / workers (at least 37 KiB), all lanes together about 2.3 MiB * (workers - 1): 2 MiB for 2 workers,
-// 16 MiB for 8, 147 MiB for 64.
+// is 160 B a place and 16384 / workers places, at least 256 (41 KiB); all lanes together are 2.5 MiB * (workers - 1) up
+// to 64 workers: 2.5 MiB for 2, 18 MiB for 8, 163 MiB for 64. docs/PERFORMANCE.md has the sum of all that grows so.
 #pragma once
 
 #include <algorithm>
 #include <memory>
 #include <vector>
 
+#include "core/base/cache_line.h"
 #include "core/base/check.h"
 #include "core/base/mailbox.h"
 #include "core/broker/address.h"
@@ -38,6 +39,9 @@ struct Lane {
   base::Mailbox<broker::Message*> releases;
   base::Mailbox<net::LearnedNeighbor> neighbors;
 };
+static_assert(base::has_lines_of_its_own<Lane>, "its neighbour in memory is another pair's");
+// One each: what crosses is one line a message, not parts of two.
+static_assert(sizeof(broker::Operation) == base::cache_line && sizeof(broker::Event) == base::cache_line);
 
 // Between the control thread and one worker. What still lies in it at the end is deleted with it.
 struct ControlLane {
@@ -49,6 +53,7 @@ struct ControlLane {
   base::Mailbox<ControlCommand> commands{1024};
   base::Mailbox<ControlReport> reports{1024};
 };
+static_assert(base::has_lines_of_its_own<ControlLane>);
 
 class Mesh {
  public:

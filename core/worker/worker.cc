@@ -1,7 +1,9 @@
 #include "core/worker/worker.h"
 
-#include <array>
+#include <cstddef>
 #include <memory>
+#include <span>
+#include <type_traits>
 #include <utility>
 
 namespace talaria::worker {
@@ -17,14 +19,34 @@ constexpr base::Duration transmit_retry = std::chrono::microseconds(20);
 // Events may lead to more events (an answer lets a connection go on, whose next method asks a queue again).
 constexpr int event_rounds_max = 64;
 
-// Moves the front of `waiting` into the mailbox, as much as it takes. True if all of it went.
+// Moves the front of `waiting` into the mailbox, as much as it takes, in one push. True if all of it went.
 template <class T>
-bool send(std::vector<T>& waiting, base::Mailbox<T>& mailbox, base::Counter* sent = nullptr) {
+bool send(std::vector<T>& waiting, base::Mailbox<T>& mailbox, base::Counter& sent, base::Counter& pushes) {
   if (waiting.empty()) return true;
   const size_t count = mailbox.push(waiting);
-  if (sent) sent->add(count);
+  sent.add(count);
+  pushes.add(count != 0);
   waiting.erase(waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(count));
   return waiting.empty();
+}
+
+// Takes at most so many values out of the mailbox, some at a time, so that its index, which the sender looks at, is
+// written once for all of them. Says how many.
+template <class T, class Take>
+size_t drain(base::Mailbox<T>& mailbox, size_t most, Take take) {
+  // Nobody needs 32 variants made first.
+  static_assert(std::is_trivially_copyable_v<T>);
+  alignas(T) std::byte space[32 * sizeof(T)];
+  const std::span<T> some{reinterpret_cast<T*>(space), 32};
+  size_t taken = 0;
+  while (taken < most) {
+    const size_t asked = std::min(some.size(), most - taken);
+    const size_t count = mailbox.pop(some.first(asked));
+    for (const T& value : some.first(count)) take(value);
+    taken += count;
+    if (count < asked) break;
+  }
+  return taken;
 }
 
 }  // namespace
@@ -100,19 +122,13 @@ bool Worker::take_peer_messages(base::Time now) {
     Lane& lane = mesh_.lane(peer, config_.index);
     if (size_t waiting = lane.releases.waiting()) {
       any = true;
-      broker::Message* message = nullptr;
-      for (size_t i = 0; i < waiting && lane.releases.pop(message); i++) pool_.take_back(message);
+      drain(lane.releases, waiting, [&](broker::Message* message) { pool_.take_back(message); });
     }
     if (size_t waiting = lane.operations.waiting()) {
       any = true;
       left_over_ |= waiting > config_.peer_messages_per_turn;
-      broker::Operation operation;
-      size_t taken = 0;
-      while (taken < config_.peer_messages_per_turn && lane.operations.pop(operation)) {
-        taken++;
-        engine_.perform(operation);
-      }
-      counters_.operations_received.add(taken);
+      counters_.operations_received.add(drain(lane.operations, config_.peer_messages_per_turn,
+                                              [&](const broker::Operation& operation) { engine_.perform(operation); }));
     }
     if (lane.events.waiting() != 0) {
       any = true;
@@ -130,17 +146,14 @@ void Worker::take_events_of(Lane& lane, base::Time now) {
     sessions_.on_deliveries(peer_deliveries_, now);
     peer_deliveries_.clear();
   };
-  broker::Event event;
-  size_t taken = 0;
-  while (taken < config_.peer_messages_per_turn && lane.events.pop(event)) {
-    taken++;
+  const size_t taken = drain(lane.events, config_.peer_messages_per_turn, [&](const broker::Event& event) {
     if (const auto* deliver = std::get_if<broker::Deliver>(&event)) {
       peer_deliveries_.push_back(*deliver);
     } else {
       pass_deliveries();
       pass_event(event, now);
     }
-  }
+  });
   pass_deliveries();
   counters_.events_received.add(taken);
   left_over_ |= taken == config_.peer_messages_per_turn;
@@ -230,9 +243,10 @@ void Worker::send_peer_messages() {
   for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++) {
     if (peer == config_.index) continue;
     Lane& lane = mesh_.lane(config_.index, peer);
-    bool all = send(outbox_.operations[peer], lane.operations, &counters_.operations_sent);
-    all &= send(outbox_.events_to[peer], lane.events, &counters_.events_sent);
-    all &= send(outbox_.releases[peer], lane.releases);
+    base::Counter& pushes = counters_.peer_pushes;
+    bool all = send(outbox_.operations[peer], lane.operations, counters_.operations_sent, pushes);
+    all &= send(outbox_.events_to[peer], lane.events, counters_.events_sent, pushes);
+    all &= send(outbox_.releases[peer], lane.releases, counters_.releases_sent, pushes);
     if (!all) {
       counters_.peers_congested.add();
       left_over_ = true;
@@ -266,7 +280,10 @@ void Worker::send_reports() {
     drained_ = true;
     reports_.push_back(Drained{});
   }
-  if (!send(reports_, mesh_.control(config_.index).reports)) left_over_ = true;
+  if (reports_.empty()) return;
+  const size_t sent = mesh_.control(config_.index).reports.push(reports_);
+  reports_.erase(reports_.begin(), reports_.begin() + static_cast<std::ptrdiff_t>(sent));
+  left_over_ |= !reports_.empty();
 }
 
 // ---- commands

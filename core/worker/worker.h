@@ -16,6 +16,7 @@
 #include "core/amqp091/session/sessions.h"
 #include "core/base/arena.h"
 #include "core/base/bytes.h"
+#include "core/base/cache_line.h"
 #include "core/base/hash.h"
 #include "core/base/time.h"
 #include "core/broker/engine.h"
@@ -49,7 +50,9 @@ struct WorkerConfig {
   size_t deliveries_per_turn = 1024;
 };
 
-class Worker {
+// Stands on cache lines of its own, counters and all: the control thread reads those, nobody else touches anything
+// here.
+class alignas(base::cache_line) Worker {
  public:
   // Device and mesh outlive the worker; both may be shared out to other workers, each with its own end.
   Worker(const WorkerConfig& config, net::Device& device, Mesh& mesh);
@@ -125,5 +128,6 @@ class Worker {
   bool left_over_ = false;  // a bound cut this turn short
   bool stopped_ = false;
 };
+static_assert(base::has_lines_of_its_own<Worker>, "workers are neighbours in memory");
 
 }  // namespace talaria::worker

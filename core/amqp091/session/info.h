@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "core/base/cache_line.h"
 #include "core/base/counters.h"
 
 namespace talaria::amqp091::session {
@@ -23,7 +24,7 @@ enum class SessionState : uint8_t {
 };
 std::string_view to_text(SessionState state);
 
-struct alignas(64) SessionInfo {
+struct alignas(base::cache_line) SessionInfo {
   base::Counter generation;  // of broker::SessionId; 0: the slot is vacant
   base::Counter state;       // SessionState
   base::Counter channels;
@@ -35,5 +36,6 @@ struct alignas(64) SessionInfo {
   // Of its TCP connection, refreshed every few seconds.
   base::Counter send_buffered, smoothed_rtt_ns, congestion_window, peer_window, retransmissions, segment_size;
 };
+static_assert(base::has_lines_of_its_own<SessionInfo>);
 
 }  // namespace talaria::amqp091::session

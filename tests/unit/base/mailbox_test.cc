@@ -42,6 +42,36 @@ TEST(Mailbox, PopsNoMoreThanAsked) {
   EXPECT_EQ(mailbox.pop(std::span<int>(out)), 0u);
 }
 
+// Which lines of the object change when `act` is done.
+template <class Act>
+std::vector<size_t> lines_written(const Mailbox<int>& mailbox, Act act) {
+  const auto* at = reinterpret_cast<const uint8_t*>(&mailbox);
+  const std::vector<uint8_t> before(at, at + sizeof mailbox);
+  act();
+  std::vector<size_t> lines;
+  for (size_t i = 0; i < sizeof mailbox; i++)
+    if (at[i] != before[i] && (lines.empty() || lines.back() != i / cache_line)) lines.push_back(i / cache_line);
+  return lines;
+}
+
+TEST(Mailbox, EachEndWritesOnALineOfItsOwn) {
+  Mailbox<int> mailbox(8);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(&mailbox) % cache_line, 0u);
+  int out = 0;
+  EXPECT_EQ(lines_written(mailbox, [&] { mailbox.push(1); }), (std::vector<size_t>{0}));
+  EXPECT_EQ(lines_written(mailbox, [&] { mailbox.pop(out); }), (std::vector<size_t>{1}));
+  EXPECT_EQ(lines_written(mailbox, [&] { mailbox.push(std::vector<int>{2, 3, 4}); }), (std::vector<size_t>{0}));
+}
+
+TEST(LineAllocator, GivesWholeLines) {
+  LineAllocator<std::array<char, 24>> allocator;
+  for (size_t count = 1; count < 10; count++) {
+    auto* at = allocator.allocate(count);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(at) % cache_line, 0u);
+    allocator.deallocate(at, count);
+  }
+}
+
 TEST(Mailbox, CarriesValuesBetweenThreads) {
   constexpr uint64_t last = 100000;
   Mailbox<uint64_t> mailbox(64);

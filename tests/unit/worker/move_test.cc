@@ -183,6 +183,72 @@ TEST_F(WorkerMove, RemovedMeanwhile) {
   EXPECT_FALSE(consumer.take<channel::Close>().has_value());
 }
 
+// Deliveries beyond the channel-wide prefetch lie in the channel, under the names that the old home gave them.
+TEST_F(WorkerMove, WhatAChannelHasParkedKeepsItsPlace) {
+  AmqpClient& consumer = cluster.open(2);
+  consumer.send(1, basic::Qos{.prefetch_count = 5, .global = true});
+  cluster.await<basic::QosOk>(consumer);
+  for (const char* tag : {"c1", "c2"}) {
+    consumer.consume(1, "q", tag, false);
+    cluster.await<basic::ConsumeOk>(consumer);
+  }
+  AmqpClient& publisher = cluster.open(1);
+  uint64_t published = 0, taken = 0;
+  std::vector<uint64_t> tags;
+  const auto publish_some = [&] {
+    for (int i = 0; i < 20; i++) publisher.publish(1, "", "q", std::to_string(published++));
+  };
+  const auto take_some = [&](uint64_t until) {
+    return cluster.run_until([&] {
+      while (taken < until) {
+        const auto delivery = consumer.take<basic::Deliver>();
+        if (!delivery) break;
+        EXPECT_EQ(delivery->body, std::to_string(taken)) << "in their order";
+        EXPECT_FALSE(delivery->as<basic::Deliver>().redelivered);
+        taken++;
+        consumer.send(1, basic::Ack{.delivery_tag = delivery->as<basic::Deliver>().delivery_tag});
+      }
+      return taken == until;
+    });
+  };
+  publish_some();
+  ASSERT_TRUE(cluster.run_until([&] { return queue.counters->unacknowledged.value() == 10; })) << "five of them parked";
+  ASSERT_TRUE(cluster.control.move_queue("q", 1));
+  publish_some();
+  ASSERT_TRUE(take_some(13));
+  ASSERT_TRUE(moved(1));
+  ASSERT_TRUE(cluster.control.move_queue("q", 2));
+  ASSERT_TRUE(take_some(27));
+  ASSERT_TRUE(moved(2));
+  ASSERT_TRUE(cluster.control.move_queue("q", 0));
+  cluster.turn();
+  cluster.abort(consumer);
+  ASSERT_TRUE(moved(3));
+  EXPECT_TRUE(cluster.run_until([&] { return queue.counters->ready.value() == 13; })) << "the others came back";
+  EXPECT_EQ(queue.counters->unacknowledged.value(), 0u);
+  AmqpClient& last = cluster.open(1);
+  last.consume(1, "q", "c", true);
+  for (uint64_t i = 27; i < 40; i++)
+    ASSERT_EQ(cluster.await<basic::Deliver>(last).body, std::to_string(i)) << "in their order";
+}
+
+// Once all are told, a move needs the control plane no more; and what it could not say for a while it says later.
+TEST_F(WorkerMove, AControlPlaneThatIsLateHoldsUpNobody) {
+  AmqpClient& publisher = cluster.open(1);
+  publisher.publish(1, "", "q", "first");
+  ASSERT_TRUE(cluster.run_until([&] { return queue.counters->ready.value() == 1; }));
+  ASSERT_TRUE(cluster.control.move_queue("q", 1));
+  cluster.turn();  // says so
+  cluster.control_held = true;
+  publisher.publish(1, "", "q", "second");
+  EXPECT_TRUE(cluster.run_until([&] { return queue.counters->ready.value() == 2; }));
+  cluster.run(1ms);
+  for (WorkerIndex at = 0; at < 3; at++) EXPECT_EQ(record(at)->home, 1);
+  EXPECT_TRUE(cluster.control.moving()) << "it has heard of nothing";
+  cluster.control_held = false;
+  EXPECT_TRUE(moved(1));
+}
+
 // ---- the process ends in the middle of it ---------------------------------------------------------------------------
 
 struct WorkerMoveEnd : ::testing::TestWithParam<std::tuple<WorkerIndex, int>> {};
