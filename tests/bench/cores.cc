@@ -19,8 +19,8 @@ constexpr size_t fan = 8;
 constexpr size_t deliveries_per_turn = 96;
 // Under way at most, so that a queue stays short when its consumer waits for TCP.
 constexpr uint64_t in_flight = 1000;
-constexpr int turns_per_batch = 32;
-constexpr int batches = 301;
+constexpr int worker_turns_per_batch = 16;
+constexpr int batches = 201;
 
 const Placement placements[] = {
     {.name = "local", .workers_min = 1, .queue = 0, .consumer = 0},
@@ -184,7 +184,7 @@ CoresSums Cores::measure() {
     const CoresSums before = crossed();
     const uint64_t disturbed = preemptions();
     const uint64_t delivered_before = delivered();
-    for (int i = 0; i < turns_per_batch; i++) turn(sums, true);
+    for (int i = 0; i < worker_turns_per_batch; i += mesh_.workers()) turn(sums, true);
     if (preemptions() != disturbed) continue;
     const CoresSums after = crossed();
     sums.messages = delivered() - delivered_before;
