@@ -198,7 +198,8 @@ CoresSums Cores::measure() {
 
 uint64_t Cores::run(int turns) {
   CoresSums ignored;
-  while (delivered() < 2000 * flows_.size()) turn(ignored, true);  // a delayed acknowledgement may be waited for first
+  // Windows open only slowly, and a delayed acknowledgement may be waited for first.
+  while (delivered() < 10'000 * flows_.size()) turn(ignored, true);
   for (int i = 0; i < turns; i++) turn(ignored, true);
   return delivered();
 }
