@@ -159,6 +159,7 @@ std::expected<void, std::string> CommandLine::finish() {
   plan.window = seconds(window);
   plan.warm_up = seconds(warm_up);
   plan.drain_patience = seconds(drain);
+  plan.leaves_topology = settings.transport == Transport::rings;
   settings.ceiling = !no_ceiling;
   settings.ceiling_window = seconds(ceiling_seconds);
 

@@ -273,8 +273,10 @@ void Driver::drain(base::Time now) {
   if (complete && now - phase_since_ < linger) return;
   at_last_ = now_there;
   if (against_sink_) return enter(Phase::ended, now);
-  if (plan_.exchange != ExchangeKind::none) jobs_.push_back({1, &Driver::delete_exchange});
-  jobs_.push_back({plan_.queues, &Driver::delete_queue});
+  if (!plan_.leaves_topology) {
+    if (plan_.exchange != ExchangeKind::none) jobs_.push_back({1, &Driver::delete_exchange});
+    jobs_.push_back({plan_.queues, &Driver::delete_queue});
+  }
   enter(Phase::deleting, now);
 }
 

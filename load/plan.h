@@ -62,6 +62,8 @@ struct Plan {
   base::Duration drain_patience = 2s;   // without a delivery, after the end: what is missing then is lost
   base::Duration setup_patience = 10s;  // without an answer, before the beginning
 
+  bool leaves_topology = false;  // what was declared is not deleted at the end: the broker ends with the run
+
   std::string prefix = "talaria-load";  // of the names of queues and exchange
   std::string user = "guest";
   std::string password = "guest";
