@@ -143,8 +143,6 @@ bool Stack::hold(Connection& connection, base::Bytes payload, net::Packet& packe
                .offset = 0,
                .length = static_cast<uint16_t>(payload.size())};
   held_[at].offset = static_cast<uint16_t>(payload.data() - held_[at].packet.data);
-  // The port, or another core, wrote it: all of it is on its way here when the application comes to read.
-  for (size_t line = 0; line < payload.size(); line += 64) __builtin_prefetch(payload.data() + line, 0, 2);
   (receive.held_last == held_none ? receive.held_first : held_[receive.held_last].next) = at;
   receive.held_last = at;
   return true;
