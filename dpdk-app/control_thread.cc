@@ -15,7 +15,7 @@
 #include "core/base/check.h"
 #include "core/base/version.h"
 #include "dpdk-app/log.h"
-#include "dpdk-app/mesh_link.h"
+#include "dpdk-app/waking_link.h"
 
 namespace talaria::app {
 namespace {
@@ -147,11 +147,11 @@ std::expected<std::unique_ptr<control::Store>, Failure> open_store(const Setting
 
 std::expected<void, Failure> run_control_thread(const Settings& settings, control::Store& store, Datapath& datapath,
                                                 Port& port, const Statistics& statistics, const TscClock& clock) try {
-  std::vector<std::unique_ptr<MeshLink>> links;
+  std::vector<std::unique_ptr<WakingLink>> links;
   std::vector<control::WorkerLink*> link_pointers;
   for (size_t index = 0; index < datapath.size(); index++) {
-    links.push_back(std::make_unique<MeshLink>(datapath.mesh().control(static_cast<worker::WorkerIndex>(index)),
-                                               datapath.doorbell(index)));
+    links.push_back(std::make_unique<WakingLink>(datapath.mesh().control(static_cast<worker::WorkerIndex>(index)),
+                                                 datapath.doorbell(index)));
     link_pointers.push_back(links.back().get());
   }
   control::Plane plane(store, link_pointers,

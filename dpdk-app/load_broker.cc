@@ -43,17 +43,12 @@ LoadBroker::LoadBroker(const Settings& settings, size_t connections, unsigned lc
   config_.key = key;
   config_.memory = &page_memory_;
   const size_t spare = 64;
-  if (connections + spare > config_.tcp.connections) {
-    config_.tcp.send_chunks += connections + spare - config_.tcp.connections;
-    config_.tcp.receive_chunks += connections + spare - config_.tcp.connections;
-    config_.tcp.connections = connections + spare;
-    config_.session.sessions = connections + spare;
-  }
+  config_.make_room_for(connections + spare);
   loop_.clock = clock;
   config_.clock = loop_.clock.reader();
 
   store_ = std::make_unique<control::MemoryStore>();
-  link_ = std::make_unique<MeshLink>(mesh_.control(0));
+  link_ = std::make_unique<control::MeshLink>(mesh_.control(0));
   plane_ = std::make_unique<control::Plane>(
       *store_, std::vector<control::WorkerLink*>{link_.get()},
       control::PlaneOptions{.demo_account = true, .limits = {}, .random = fill_with_random});

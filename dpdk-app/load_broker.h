@@ -7,12 +7,12 @@
 #include <memory>
 
 #include "control/memory_store.h"
+#include "control/mesh_link.h"
 #include "control/plane.h"
 #include "core/base/hash.h"
 #include "core/worker/worker.h"
 #include "dpdk-app/core_loop.h"
 #include "dpdk-app/memory.h"
-#include "dpdk-app/mesh_link.h"
 #include "dpdk-app/settings.h"
 
 namespace talaria::app {
@@ -45,7 +45,7 @@ class LoadBroker {
   worker::Mesh mesh_{1};
   std::unique_ptr<Pages> messages_;
   std::unique_ptr<control::MemoryStore> store_;
-  std::unique_ptr<MeshLink> link_;
+  std::unique_ptr<control::MeshLink> link_;
   std::unique_ptr<control::Plane> plane_;
   std::unique_ptr<worker::Worker> worker_;
   CoreLoop loop_;

@@ -179,15 +179,13 @@ RingPairConfig ring_config(const LoadSettings& settings) {
   return {.mtu = settings.base.mtu, .checksums = settings.checksums, .huge_pages = settings.base.huge_pages};
 }
 
-size_t connections_of(const load::Plan& plan) { return size_t{plan.producers} + plan.consumers + plan.stewards(); }
-
 std::expected<RunFigures, Failure> run_over_rings(const LoadContext& context, const load::Plan& plan) {
   auto pair = RingPair::make("run", ring_config(context.settings));
   if (!pair) return std::unexpected(pair.error());
   Settings broker_settings = context.settings.base;
   broker_settings.address = rings_broker;
   broker_settings.prefix_length = 24;
-  LoadBroker broker(broker_settings, connections_of(plan), peer_lcore, (*pair)->left(), context.key, context.clock);
+  LoadBroker broker(broker_settings, plan.connections(), peer_lcore, (*pair)->left(), context.key, context.clock);
   LoopWatch broker_watch(&broker.turn_lengths(), thread_of(peer_lcore));
   LoopWatch load_watch(nullptr, thread_of(load_lcore));
   auto driver =

@@ -22,7 +22,7 @@ constexpr uint64_t scheduled_per_turn = 8192;
 
 tcp::Config tcp_config_for(const Plan& plan) {
   tcp::Config config;
-  const size_t connections = size_t{plan.producers} + plan.consumers + plan.stewards();
+  const size_t connections = plan.connections();
   // As a client's kernel would: it takes more than a broker keeps for one.
   config.receive_window = 1024 * 1024;
   config.connections = std::max(config.connections, connections + 16);

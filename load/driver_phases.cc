@@ -58,7 +58,7 @@ void Driver::enter(Phase phase, base::Time now) {
 std::unique_ptr<Connection> Driver::connect(Place place, base::Time now) {
   // There are 16384 ephemeral ports; with more connections all ports are gone through in order.
   std::optional<uint16_t> port;
-  if (size_t{plan_.producers} + plan_.consumers + plan_.stewards() >= ephemeral_ports) port = next_port_++;
+  if (plan_.connections() >= ephemeral_ports) port = next_port_++;
   auto id = stack_.connect(broker_, port, now);
   CHECK(id.has_value());
   CHECK(id->slot < places_.size());

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -85,6 +86,7 @@ struct Plan {
   double mean_body_bytes() const;
   // Connections that declare and delete.
   uint32_t stewards() const { return std::min(32u, 1 + (queues + bindings) / 256); }
+  size_t connections() const { return size_t{producers} + consumers + stewards(); }
 
   std::string queue_name(uint32_t queue) const;
   std::string exchange_name() const;  // empty: the default exchange

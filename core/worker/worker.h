@@ -48,6 +48,14 @@ struct WorkerConfig {
   size_t commands_per_turn = 64;
   size_t peer_messages_per_turn = 1024;  // of each kind, over all peers
   size_t deliveries_per_turn = 1024;
+
+  // At least so many connections fit, with a chunk of send and of receive memory more for each that did not.
+  void make_room_for(size_t connections) {
+    if (connections <= tcp.connections) return;
+    tcp.send_chunks += connections - tcp.connections;
+    tcp.receive_chunks += connections - tcp.connections;
+    tcp.connections = session.sessions = connections;
+  }
 };
 
 // Stands on cache lines of its own, counters and all: the control thread reads those, nobody else touches anything

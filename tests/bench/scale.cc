@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "control/memory_store.h"
+#include "control/mesh_link.h"
 #include "control/plane.h"
 #include "core/base/check.h"
 #include "core/worker/worker.h"
@@ -58,16 +59,6 @@ const Scale scales[] = {
     {"draining 1,000,000", 1, 1, 1, ExchangeKind::none, 0, 1'000'000},
 };
 
-class Link final : public control::WorkerLink {
- public:
-  explicit Link(worker::ControlLane& lane) : lane_(lane) {}
-  bool send(const worker::ControlCommand& command) override { return lane_.commands.push(command); }
-  bool receive(worker::ControlReport& report) override { return lane_.reports.pop(report); }
-
- private:
-  worker::ControlLane& lane_;
-};
-
 // Touched as it is needed, and by nobody before.
 class Memory {
  public:
@@ -108,12 +99,7 @@ worker::WorkerConfig worker_config(const load::Plan& plan, base::MutableBytes me
   config.host = {.address = broker_address, .prefix_length = 24, .announce = false};
   config.message_memory = memory;
   config.key = {7, 8};
-  const size_t connections = size_t{plan.producers} + plan.consumers + plan.stewards() + 64;
-  if (connections > config.tcp.connections) {
-    config.tcp.send_chunks += connections - config.tcp.connections;
-    config.tcp.receive_chunks += connections - config.tcp.connections;
-    config.tcp.connections = config.session.sessions = connections;
-  }
+  config.make_room_for(plan.connections() + 64);
   return config;
 }
 
@@ -165,7 +151,7 @@ class World {
   tests::Pipe pipe_{true};
   worker::Mesh mesh_{1};
   control::MemoryStore store_;
-  Link link_;
+  control::MeshLink link_;
   control::Plane plane_;
   worker::Worker worker_;
   base::Time now_{std::chrono::seconds(1)};

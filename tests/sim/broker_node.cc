@@ -2,21 +2,9 @@
 
 #include <algorithm>
 
+#include "control/mesh_link.h"
+
 namespace talaria::sim {
-
-namespace {
-
-class MeshLink final : public control::WorkerLink {
- public:
-  explicit MeshLink(worker::ControlLane& lane) : lane_(lane) {}
-  bool send(const worker::ControlCommand& command) override { return lane_.commands.push(command); }
-  bool receive(worker::ControlReport& report) override { return lane_.reports.pop(report); }
-
- private:
-  worker::ControlLane& lane_;
-};
-
-}  // namespace
 
 struct BrokerNode::WorkerActor final : Actor {
   WorkerActor(const worker::WorkerConfig& config, net::Device& device, worker::Mesh& mesh)
@@ -107,7 +95,7 @@ BrokerNode::BrokerNode(World& world, Network& network, const BrokerConfig& confi
     if (sabotaged)
       links_.push_back(std::make_unique<HastyLink>(world, mesh_.control(index), hasty_));
     else
-      links_.push_back(std::make_unique<MeshLink>(mesh_.control(index)));
+      links_.push_back(std::make_unique<control::MeshLink>(mesh_.control(index)));
   }
   if (plant != Plant::none && plant != Plant::early_answer) {
     saboteur_ = std::make_unique<Saboteur>(mesh_, plant, world.random("plant"));
