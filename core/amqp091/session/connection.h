@@ -181,7 +181,6 @@ struct Connection {
   bool answered_close = false;   // and so did the peer at the same time
   bool hang_up = false;          // close TCP as soon as nobody reads its input any more
   bool cut = false;              // reset it instead
-  bool published = false;
   bool told_blocked = false;
   bool can_blocked = false, can_cancel_notify = false, can_close_on_failure = false;
   uint16_t heartbeat = 0;        // seconds; 0: none

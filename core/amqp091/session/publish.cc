@@ -1,6 +1,7 @@
 #include "core/amqp091/session/publish.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "core/amqp091/session/closing.h"
@@ -14,7 +15,6 @@
 #include "core/broker/vhost.h"
 
 namespace talaria::amqp091::session {
-
 namespace {
 
 // ---- no room --------------------------------------------------------------------------------------------------------
@@ -47,37 +47,45 @@ bool is_known(const Shared& shared, const KnownExchange& known, std::string_view
   return known.epoch == shared.engine.topology_epoch() && known.exchange->name() == name;
 }
 
-// Cold: another exchange than last time, or topology changed. nullptr with `step` `taken`: the channel has failed.
-broker::Exchange* look_up_exchange(Channel& channel, std::string_view name, Step& step) {
-  Connection& connection = channel.connection;
-  Shared& shared = *connection.shared;
+// Whether it is one of those the channel published to last, and its user may; it is the one used last then.
+bool recall_exchange(Channel& channel, std::string_view name) {
+  const Shared& shared = *channel.connection.shared;
+  if (is_known(shared, channel.known_exchanges[channel.last_known], name)) [[likely]]
+    return true;
   for (size_t i = 0; i < channel.known_exchanges.size(); i++) {
     if (!is_known(shared, channel.known_exchanges[i], name)) continue;
     channel.last_known = static_cast<uint8_t>(i);
-    return channel.known_exchanges[i].exchange;
+    return true;
   }
+  return false;
+}
+
+// Cold: an exchange that the channel did not publish to lately, or topology changed. False with `step` `taken`: the
+// channel has failed.
+bool look_up_exchange(Channel& channel, std::string_view name, Step& step) {
+  Connection& connection = channel.connection;
   constexpr uint32_t method = wire::basic::Publish::id;
   switch (authorized(channel, broker::Access::write, true, name, method)) {
     case Allowed::yes: break;
-    case Allowed::no: return nullptr;
-    case Allowed::asked: step = Step::wait; return nullptr;
+    case Allowed::no: return false;
+    case Allowed::asked: step = Step::wait; return false;
   }
   broker::Vhost* vhost = connection.vhost_record();
   broker::Exchange* exchange = vhost ? vhost->find_exchange(name) : nullptr;
   if (exchange == nullptr) {
     fail_channel(channel, ReplyCode::not_found, no_such("exchange", name, connection), method);
-    return nullptr;
+    return false;
   }
   if (exchange->internal()) {
     std::string text =
         "cannot publish to internal exchange '" + std::string(name) + "' in vhost '" + connection.vhost_name + "'";
     fail_channel(channel, ReplyCode::access_refused, text, method);
-    return nullptr;
+    return false;
   }
   channel.last_known = channel.next_known;
   channel.next_known = static_cast<uint8_t>((channel.next_known + 1) % channel.known_exchanges.size());
-  channel.known_exchanges[channel.last_known] = {shared.engine.topology_epoch(), exchange};
-  return exchange;
+  channel.known_exchanges[channel.last_known] = {connection.shared->engine.topology_epoch(), exchange};
+  return true;
 }
 
 // ---- a complete message ---------------------------------------------------------------------------------------------
@@ -131,6 +139,12 @@ void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory)
 // A publish that leads to more queues is routed each time.
 constexpr size_t remembered_queues_max = 64;
 
+// The exchange of the last method, while topology and what the user may are what they were; else nullptr.
+broker::Exchange* known_exchange(const Channel& channel) {
+  const KnownExchange& known = channel.known_exchanges[channel.last_known];
+  return is_known(*channel.connection.shared, known, channel.publishing.front.exchange()) ? known.exchange : nullptr;
+}
+
 // Where the last method leads, by what is known about it. False: that is not enough.
 bool route_known(Channel& channel, std::span<broker::QueueRecord* const>& queues) {
   Shared& shared = *channel.connection.shared;
@@ -140,13 +154,10 @@ bool route_known(Channel& channel, std::span<broker::QueueRecord* const>& queues
     queues = publishing.queues;
     return true;
   }
-  const KnownExchange& known = channel.known_exchanges[channel.last_known];
-  if (!is_known(shared, known, publishing.front.exchange())) [[unlikely]]
+  broker::Exchange* exchange = known_exchange(channel);
+  if (exchange == nullptr || exchange->vhost().needs_headers()) [[unlikely]]
     return false;
-  broker::Vhost& vhost = known.exchange->vhost();
-  if (vhost.needs_headers()) [[unlikely]]
-    return false;
-  broker::route(vhost, *known.exchange, publishing.front.routing_key(), {}, shared.targets);
+  broker::route(exchange->vhost(), *exchange, publishing.front.routing_key(), {}, shared.targets);
   queues = shared.targets.queues();
   if (queues.size() <= remembered_queues_max) {
     publishing.queues.assign(queues.begin(), queues.end());
@@ -161,17 +172,21 @@ bool route(Channel& channel, const broker::Message& message, std::span<broker::Q
     return true;
   Connection& connection = channel.connection;
   Shared& shared = *connection.shared;
-  // Topology, or what the user may, may have changed between the method and the last octet.
-  broker::Vhost* vhost = connection.vhost_record();
-  broker::Exchange* exchange = vhost ? vhost->find_exchange(message.exchange()) : nullptr;
+  broker::Exchange* exchange = known_exchange(channel);
+  if (exchange == nullptr) {
+    // Something changed between the method and the last octet.
+    broker::Vhost* vhost = connection.vhost_record();
+    exchange = vhost ? vhost->find_exchange(message.exchange()) : nullptr;
+  }
   if (exchange == nullptr) {
     fail_channel(channel, ReplyCode::not_found, no_such("exchange", message.exchange(), connection),
                  wire::basic::Publish::id);
     return false;
   }
+  broker::Vhost& vhost = exchange->vhost();
   std::span<const base::HeaderView> headers;
-  if (vhost->needs_headers() && !find_headers(connection, message, headers)) return false;
-  broker::route(*vhost, *exchange, message.routing_key(), headers, shared.targets);
+  if (vhost.needs_headers() && !find_headers(connection, message, headers)) return false;
+  broker::route(vhost, *exchange, message.routing_key(), headers, shared.targets);
   queues = shared.targets.queues();
   return true;
 }
@@ -244,37 +259,84 @@ bool is_signed_rightly(Channel& channel, const wire::ContentScan& scan) {
   return false;
 }
 
+// ---- what the frames say --------------------------------------------------------------------------------------------
+
+// These say no to all that is not as usual. What it is the others below find out, answer and wait for.
+
+bool knows_method(Channel& channel, Bytes payload) {
+  Publishing& publishing = channel.publishing;
+  if (publishing.front.method_is(payload)) [[likely]]
+    return publishing.routed_epoch == channel.connection.shared->engine.topology_epoch() || known_exchange(channel);
+  auto method = wire::parse<wire::basic::Publish>(payload);
+  if (!method || method->immediate || !recall_exchange(channel, method->exchange)) [[unlikely]]
+    return false;
+  publishing.keep_method(payload, *method);
+  return true;
+}
+
+bool knows_header(Channel& channel, Bytes payload) {
+  Front& front = channel.publishing.front;
+  if (front.header_is(payload)) [[likely]]
+    return true;
+  auto scan = wire::scan_content_header(payload);
+  if (!scan || scan->has(wire::Property::user_id)) [[unlikely]]
+    return false;
+  front.keep_header(*scan);
+  return !front.properties().empty();
+}
+
+// Cold. False: the channel or the connection has failed, or (`step`) the frame waits for an answer.
+bool find_out_method(Channel& channel, Bytes payload, Step& step) {
+  auto method = wire::parse<wire::basic::Publish>(payload);
+  if (!method) {
+    fail(channel.connection, method.error());
+    return false;
+  }
+  if (method->immediate) {
+    fail_connection(channel.connection, ReplyCode::not_implemented, "immediate=true", method->id);
+    return false;
+  }
+  if (!look_up_exchange(channel, method->exchange, step)) return false;
+  channel.publishing.keep_method(payload, *method);
+  return true;
+}
+
+// Why no message is begun on the channel now.
+std::optional<Stall> shortage(const Channel& channel) {
+  const Shared& shared = *channel.connection.shared;
+  if (shared.pool.pressure() != broker::Pressure::ok) [[unlikely]]
+    return for_memory_here(shared);
+  if (channel.confirms.outstanding() >= shared.config.confirms_outstanding) [[unlikely]]
+    return Stall{Stall::For::confirms, channel.number, {}};
+  return std::nullopt;
+}
+
+// The message that the channel's frames announce.
+broker::MessageHead head_of(const Front& front, Bytes properties, uint64_t body_size, base::Time received) {
+  broker::MessageHead head;
+  head.exchange = front.exchange();
+  head.routing_key = front.routing_key();
+  head.format = broker::PropertiesFormat::amqp091;
+  head.properties = properties;
+  head.body_size = body_size;
+  head.persistent = front.persistent();
+  head.priority = front.priority();
+  head.received = received;
+  return head;
+}
+
 }  // namespace
 
+// ---- frame by frame -------------------------------------------------------------------------------------------------
+
 Step on_publish(Channel& channel, Bytes payload) {
-  Connection& connection = channel.connection;
-  const Shared& shared = *connection.shared;
-  Publishing& publishing = channel.publishing;
-  const bool repeated =
-      publishing.routed_epoch == shared.engine.topology_epoch() && publishing.front.method_is(payload);
-  if (!repeated) {
-    auto method = wire::parse<wire::basic::Publish>(payload);
-    if (!method) [[unlikely]] {
-      fail(connection, method.error());
-      return Step::taken;
-    }
-    if (method->immediate) [[unlikely]] {
-      fail_connection(connection, ReplyCode::not_implemented, "immediate=true", method->id);
-      return Step::taken;
-    }
-    connection.published = true;
-    if (!is_known(shared, channel.known_exchanges[channel.last_known], method->exchange)) [[unlikely]] {
-      Step step = Step::taken;
-      if (look_up_exchange(channel, method->exchange, step) == nullptr) return step;
-    }
-    publishing.front.keep_method(payload, *method);
-    publishing.routed_epoch = 0;
+  if (!knows_method(channel, payload)) [[unlikely]] {
+    Step step = Step::taken;
+    if (!find_out_method(channel, payload, step)) return step;
   }
-  if (connection.shared->pool.pressure() != broker::Pressure::ok) [[unlikely]]
-    return wait_for_room(connection, for_memory_here(shared));
-  if (channel.confirms.outstanding() >= shared.config.confirms_outstanding) [[unlikely]]
-    return wait_for_room(connection, {Stall::For::confirms, channel.number, {}});
-  publishing.stage = Publishing::Stage::header;
+  if (const std::optional<Stall> why = shortage(channel)) [[unlikely]]
+    return wait_for_room(channel.connection, *why);
+  channel.publishing.stage = Publishing::Stage::header;
   return Step::taken;
 }
 
@@ -298,15 +360,7 @@ Step on_content_header(Channel& channel, Bytes payload) {
   if (scan->has(wire::Property::user_id) && !is_signed_rightly(channel, *scan)) [[unlikely]]
     return Step::taken;
   publishing.front.keep_header(*scan);
-  broker::MessageHead head;
-  head.exchange = publishing.front.exchange();
-  head.routing_key = publishing.front.routing_key();
-  head.format = broker::PropertiesFormat::amqp091;
-  head.properties = scan->raw;
-  head.body_size = scan->body_size;
-  head.persistent = scan->persistent();
-  head.priority = scan->priority;
-  head.received = shared.latency.moment();
+  const broker::MessageHead head = head_of(publishing.front, scan->raw, scan->body_size, shared.latency.moment());
   publishing.builder = shared.pool.begin(head);
   if (!publishing.builder) [[unlikely]]
     return wait_for_room(connection, for_memory_here(shared));
@@ -325,33 +379,6 @@ Step on_body(Channel& channel, Bytes octets) {
 
 // ---- all at once ----------------------------------------------------------------------------------------------------
 
-// What is not as usual makes these say no: it is found out again, answered and waited for where frames are read one by
-// one.
-
-static bool knows_method(Channel& channel, Bytes payload) {
-  Publishing& publishing = channel.publishing;
-  if (publishing.front.method_is(payload)) [[likely]]
-    return true;
-  auto method = wire::parse<wire::basic::Publish>(payload);
-  if (!method || method->immediate ||
-      !is_known(*channel.connection.shared, channel.known_exchanges[channel.last_known], method->exchange)) [[unlikely]]
-    return false;
-  publishing.front.keep_method(payload, *method);
-  publishing.routed_epoch = 0;
-  return true;
-}
-
-static bool knows_header(Channel& channel, Bytes payload) {
-  Front& front = channel.publishing.front;
-  if (front.header_is(payload)) [[likely]]
-    return true;
-  auto scan = wire::scan_content_header(payload);
-  if (!scan || scan->has(wire::Property::user_id)) [[unlikely]]
-    return false;
-  front.keep_header(*scan);
-  return !front.properties().empty();
-}
-
 size_t publish_at_once(Connection& connection, Bytes in) {
   if (in.size() < wire::frame_overhead) return 0;
   const uint16_t number = base::load_be16(in.data() + 1);
@@ -366,30 +393,21 @@ size_t publish_at_once(Connection& connection, Bytes in) {
   if (channel == nullptr || channel->publishing.stage != Publishing::Stage::idle) [[unlikely]]
     return 0;
   Shared& shared = *connection.shared;
-  if (shared.pool.pressure() != broker::Pressure::ok ||
-      channel->confirms.outstanding() >= shared.config.confirms_outstanding) [[unlikely]]
-    return 0;
   Publishing& publishing = channel->publishing;
   std::span<broker::QueueRecord* const> queues;
-  if (!knows_method(*channel, method) || !knows_header(*channel, header) || !route_known(*channel, queues) ||
-      queues.empty()) [[unlikely]]
+  if (shortage(*channel) || !knows_method(*channel, method) || !knows_header(*channel, header) ||
+      !route_known(*channel, queues) || queues.empty()) [[unlikely]]
     return 0;
-  const Front& front = publishing.front;
-  broker::MessageHead head;
-  head.exchange = front.exchange();
-  head.routing_key = front.routing_key();
-  head.format = broker::PropertiesFormat::amqp091;
-  head.properties = front.properties();
-  head.body_size = base::load_be64(header.data() + 4);
-  head.persistent = front.persistent();
-  head.priority = front.priority();
-  if (head.body_size == 0 || head.body_size > shared.message_size_max) [[unlikely]]
+  const uint64_t body_size = base::load_be64(header.data() + 4);
+  if (body_size == 0 || body_size > shared.message_size_max) [[unlikely]]
     return 0;
   const Bytes body = wire::expected_payload(left, wire::FrameType::body, number, connection.frame_max);
-  if (body.size() == head.body_size) [[likely]] {
-    if (!shared.engine.room_for(queues)) [[unlikely]]
-      return 0;
-    head.received = shared.latency.moment();
+  const bool whole = body.size() == body_size;
+  if (whole && !shared.engine.room_for(queues)) [[unlikely]]
+    return 0;
+  const broker::MessageHead head =
+      head_of(publishing.front, publishing.front.properties(), body_size, shared.latency.moment());
+  if (whole) [[likely]] {
     broker::Message* message = shared.pool.make(head, body);
     if (message == nullptr) [[unlikely]]
       return 0;
@@ -399,7 +417,6 @@ size_t publish_at_once(Connection& connection, Bytes in) {
     return in.size() - left.size() + wire::frame_overhead + body.size();
   }
   // Its body comes later, or in pieces.
-  head.received = shared.latency.moment();
   publishing.builder = shared.pool.begin(head);
   if (!publishing.builder) [[unlikely]]
     return 0;

@@ -50,12 +50,12 @@ class Front {
            std::memcmp(payload.data() + fixed, properties_.data(), properties_size_) == 0;
   }
   void keep_header(const wire::ContentScan& scan) {
+    persistent_ = scan.persistent();
+    priority_ = scan.priority;
     properties_size_ = 0;
     if (scan.raw.size() > properties_kept_max) return;
     base::copy_short(properties_.data(), scan.raw.data(), scan.raw.size());
     properties_size_ = static_cast<uint16_t>(scan.raw.size());
-    persistent_ = scan.persistent();
-    priority_ = scan.priority;
   }
   wire::Bytes properties() const { return {properties_.data(), properties_size_}; }
   bool persistent() const { return persistent_; }
@@ -92,6 +92,11 @@ struct Publishing {
   // Where `front`'s message goes, as found when topology had that epoch. 0: not known, or it depends on more than that.
   uint64_t routed_epoch = 0;
   std::vector<broker::QueueRecord*> queues;
+
+  void keep_method(wire::Bytes payload, const wire::basic::Publish& method) {
+    front.keep_method(payload, method);
+    routed_epoch = 0;
+  }
 };
 
 }  // namespace talaria::amqp091::session
