@@ -1,6 +1,7 @@
 #include "core/broker/engine.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/check.h"
 
@@ -115,6 +116,18 @@ void Engine::passed(const Passed& report) {
   const QueueRecord* record = find_queue(report.queue);
   if (!record || record->home == self_) return;
   (record->home == nowhere ? move_.held : outbox_.operations[record->home]).push_back(report);
+}
+
+// What waited for a queue to move, to where that is now; if it is gone, each is answered so.
+void Engine::resume_held() {
+  const auto again = [this]<class Kind>(const Kind& one) {
+    if constexpr (std::is_same_v<Kind, Passed>)
+      passed(one);
+    else if constexpr (!std::is_same_v<Kind, Publish> && !std::is_same_v<Kind, MoveStep>)  // they never wait
+      ask(one);
+  };
+  const std::vector<Operation> held = std::exchange(move_.held, {});
+  for (const Operation& operation : held) std::visit(again, operation);
 }
 
 void Engine::perform(const Operation& operation) {

@@ -230,18 +230,6 @@ class Engine {
   void arrive_if_due();
   void end_move(MoveOutcome outcome);
   void resume_held();
-  void again(const Subscribe& wish) { subscribe(wish); }
-  void again(const Unsubscribe& wish) { unsubscribe(wish); }
-  void again(const Credit& wish) { credit(wish); }
-  void again(const Pause& wish) { pause(wish); }
-  void again(const Passed& report) { passed(report); }
-  void again(const Settle& settlement) { settle(settlement); }
-  void again(const Get& wish) { get(wish); }
-  void again(const Count& wish) { count(wish); }
-  void again(const Purge& wish) { purge(wish); }
-  // Never held back.
-  void again(const Publish&) {}
-  void again(const MoveStep&) {}
   void removed_while_moving();
 
   void apply_one(const AddQueue& change);

@@ -83,12 +83,6 @@ void Engine::end_move(MoveOutcome outcome) {
   resume_held();
 }
 
-// To where the queue is now; if it is gone, each is answered so.
-void Engine::resume_held() {
-  const std::vector<Operation> held = std::exchange(move_.held, {});
-  for (const Operation& operation : held) std::visit([this](const auto& one) { again(one); }, operation);
-}
-
 // ---- the old home ---------------------------------------------------------------------------------------------------
 
 void Engine::take_step(const LastOperation& step) {
