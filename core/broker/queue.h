@@ -14,6 +14,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/base/cache_line.h"
 #include "core/broker/message_pool.h"
 #include "core/broker/moved_entries.h"
 #include "core/broker/operations.h"
@@ -65,7 +66,7 @@ struct QueueHome {
   void release_holder(uint32_t holder);
 };
 
-class alignas(64) Queue {
+class alignas(base::cache_line) Queue {
  public:
   Queue(QueueRecord& record, QueueHome& home) : home_(home), record_(record), counters_(*record.counters) {}
   Queue(const Queue&) = delete;

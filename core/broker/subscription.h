@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/base/cache_line.h"
 #include "core/base/flat_map.h"
 #include "core/broker/address.h"
 
@@ -18,7 +19,7 @@ namespace talaria::broker {
 class Queue;
 struct PriorityClass;
 
-struct alignas(64) Subscription {
+struct alignas(base::cache_line) Subscription {
   ConsumerAddress consumer;
   bool no_ack = false;
   bool paused = false;

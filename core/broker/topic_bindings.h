@@ -14,13 +14,14 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/cache_line.h"
 #include "core/base/flat_map.h"
 #include "core/broker/binding.h"
 #include "core/broker/route_targets.h"
 
 namespace talaria::broker {
 
-struct alignas(64) TopicNode {
+struct alignas(base::cache_line) TopicNode {
   // ---- the first cache line: all that a node takes that is passed ----
   base::FlatMap<TopicNode*> words;  // children by ordinary words
   TopicNode* star = nullptr;        // child `*`
@@ -36,7 +37,7 @@ struct alignas(64) TopicNode {
   TopicNode* parent = nullptr;
   uint64_t word_hash = 0;
 };
-static_assert(sizeof(TopicNode) == 128);
+static_assert(sizeof(TopicNode) == 2 * base::cache_line);
 
 class TopicBindings {
  public:

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/base/cache_line.h"
 #include "core/base/rate_limit.h"
 #include "core/base/slab.h"
 #include "core/base/time.h"
@@ -32,7 +33,7 @@ enum class Recovery : uint8_t {
   timeout,  // since the retransmission timer fired, likewise: sending starts again at the first unacknowledged byte
 };
 
-struct alignas(64) Connection {
+struct alignas(base::cache_line) Connection {
   // ---- first line: segments in --------------------------------------------------------------------------------------
   struct Receive {
     base::Time ack_deadline = base::never;  // of a delayed acknowledgement
