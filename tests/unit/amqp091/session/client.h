@@ -23,6 +23,16 @@ struct Content {
   size_t body_frames = 0;
 };
 
+// Flags and list, as they follow the body's size.
+inline std::vector<uint8_t> encoded(const wire::Properties& properties) {
+  std::vector<uint8_t> raw(200000);
+  base::Writer writer(raw);
+  wire::emit_properties(writer, properties);
+  EXPECT_TRUE(writer.ok());
+  raw.resize(writer.size());
+  return raw;
+}
+
 class Client {
  public:
   explicit Client(World& world) : world_(world) {

@@ -30,11 +30,7 @@ std::vector<uint8_t> some_properties() {
   for (auto property : {wire::Property::content_type, wire::Property::headers, wire::Property::delivery_mode,
                         wire::Property::expiration})
     properties.set(property);
-  std::vector<uint8_t> raw(1024);
-  base::Writer writer(raw);
-  wire::emit_properties(writer, properties);
-  raw.resize(writer.size());
-  return raw;
+  return encoded(properties);
 }
 
 TEST_F(SessionMessage, GoesRoundWithItsPropertiesUntouched) {
@@ -143,10 +139,7 @@ TEST_F(SessionMessage, LargePropertiesArrive) {
   wire::Properties properties;
   properties.headers.bytes = Bytes(table).subspan(4);
   properties.set(wire::Property::headers);
-  std::vector<uint8_t> raw(100000);
-  base::Writer writer(raw);
-  wire::emit_properties(writer, properties);
-  raw.resize(writer.size());
+  const std::vector<uint8_t> raw = encoded(properties);
   client.publish(1, "", "q", "x", false, raw);
   client.expect<wire::basic::Deliver>(1);
   Content content = client.expect_content(1);

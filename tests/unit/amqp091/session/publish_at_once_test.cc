@@ -40,11 +40,7 @@ std::vector<uint8_t> properties_of(uint8_t delivery_mode, uint8_t priority, std:
   properties.message_id = message_id;
   for (auto property : {wire::Property::delivery_mode, wire::Property::priority, wire::Property::message_id})
     properties.set(property);
-  std::vector<uint8_t> raw(512);
-  base::Writer writer(raw);
-  wire::emit_properties(writer, properties);
-  raw.resize(writer.size());
-  return raw;
+  return encoded(properties);
 }
 
 // Octets of publishes, and what has to come of them.
