@@ -15,25 +15,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-var (
-	url    = os.Getenv("AMQP_URL")
-	prefix = fmt.Sprintf("interop-go-%d-", os.Getpid())
-	checks = 0
-	failed = 0
-)
-
-func ok(holds bool, what string, detail ...interface{}) {
-	checks++
-	if holds {
-		fmt.Printf("ok %d - %s\n", checks, what)
-		return
-	}
-	failed++
-	fmt.Printf("not ok %d - %s\n", checks, what)
-	if len(detail) > 0 {
-		fmt.Printf("# %v\n", detail)
-	}
-}
+var prefix = fmt.Sprintf("interop-go-%d-", os.Getpid())
 
 func equal(got, expected interface{}, what string) {
 	ok(reflect.DeepEqual(got, expected), what, "got", got, "expected", expected)
@@ -59,12 +41,6 @@ func connect(url string) *amqp.Connection {
 	connection, err := amqp.DialConfig(url, amqp.Config{Heartbeat: 10 * time.Second, Locale: "en_US"})
 	must(err)
 	return connection
-}
-
-func openChannel(connection *amqp.Connection) *amqp.Channel {
-	channel, err := connection.Channel()
-	must(err)
-	return channel
 }
 
 // publisher is a channel with confirms. It listens for them itself: this version of the client's own deferred confirmation
@@ -349,8 +325,5 @@ func main() {
 	part("exchanges", exchanges)
 	part("failures", failures)
 	part("manyConnections", manyConnections)
-	fmt.Printf("1..%d\n", checks)
-	if failed > 0 {
-		os.Exit(1)
-	}
+	finish()
 }

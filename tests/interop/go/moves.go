@@ -26,23 +26,6 @@ const (
 	patience     = 40 * time.Second
 )
 
-var (
-	url    = os.Getenv("AMQP_URL")
-	checks = 0
-	failed = 0
-)
-
-func ok(holds bool, what string, detail ...interface{}) {
-	checks++
-	if holds {
-		fmt.Printf("ok %d - %s\n", checks, what)
-		return
-	}
-	failed++
-	fmt.Printf("not ok %d - %s\n", checks, what)
-	fmt.Printf("# %v\n", detail)
-}
-
 func must(err error) {
 	if err != nil {
 		fmt.Printf("not ok %d - no error\n# %v\n", checks+1, err)
@@ -112,12 +95,6 @@ func connectTo(worker int) *amqp.Connection {
 	}
 	must(fmt.Errorf("no connection reaches worker %d", worker))
 	return nil
-}
-
-func openChannel(connection *amqp.Connection) *amqp.Channel {
-	channel, err := connection.Channel()
-	must(err)
-	return channel
 }
 
 // ---- a leg ----------------------------------------------------------------------------------------------------------
@@ -253,8 +230,5 @@ func main() {
 	_, err = openChannel(connection).QueueDelete(name, false, false, false)
 	must(err)
 	must(connection.Close())
-	fmt.Printf("1..%d\n", checks)
-	if failed > 0 {
-		os.Exit(1)
-	}
+	finish()
 }
