@@ -82,12 +82,16 @@ CLI::Validator between(uint64_t lowest, uint64_t highest) {
   return CLI::Validator(check, "");
 }
 
+std::string none_of(std::string_view text, const std::vector<std::string>& words) {
+  return "'" + std::string(text) + "' is none of " + CLI::detail::join(words, ", ");
+}
+
 // One of some words.
 CLI::Validator one_of(std::vector<std::string> words) {
   return CLI::Validator(
       [words = std::move(words)](const std::string& text) {
         if (std::find(words.begin(), words.end(), text) != words.end()) return std::string();
-        return "'" + text + "' is none of " + CLI::detail::join(words, ", ");
+        return none_of(text, words);
       },
       "");
 }
@@ -101,26 +105,25 @@ Checked<net::Ipv4Address> parse_address(std::string_view text) {
   return *address;
 }
 
-Checked<IdleMode> parse_idle_mode(std::string_view text) {
-  if (text == "spin") return IdleMode::spin;
-  if (text == "adaptive") return IdleMode::adaptive;
-  if (text == "wait") return IdleMode::wait;
-  return std::unexpected("'" + std::string(text) + "' is none of spin, adaptive, wait");
+// A parser of words that stand for values.
+template <class Value>
+auto word_for(std::vector<std::pair<std::string, Value>> known) {
+  return [known = std::move(known)](std::string_view text) -> Checked<Value> {
+    std::vector<std::string> words;
+    for (const auto& [word, value] : known) {
+      if (text == word) return value;
+      words.push_back(word);
+    }
+    return std::unexpected(none_of(text, words));
+  };
 }
 
-Checked<Profile> parse_profile(std::string_view text) {
-  if (text == "standard") return Profile::standard;
-  if (text == "realtime") return Profile::realtime;
-  if (text == "green") return Profile::green;
-  return std::unexpected("'" + std::string(text) + "' is none of standard, realtime, green");
-}
-
-Checked<FifoMode> parse_fifo_mode(std::string_view text) {
-  if (text == "isolated") return FifoMode::isolated;
-  if (text == "always") return FifoMode::always;
-  if (text == "never") return FifoMode::never;
-  return std::unexpected("'" + std::string(text) + "' is none of isolated, always, never");
-}
+const auto parse_idle_mode =
+    word_for<IdleMode>({{"spin", IdleMode::spin}, {"adaptive", IdleMode::adaptive}, {"wait", IdleMode::wait}});
+const auto parse_profile =
+    word_for<Profile>({{"standard", Profile::standard}, {"realtime", Profile::realtime}, {"green", Profile::green}});
+const auto parse_fifo_mode =
+    word_for<FifoMode>({{"isolated", FifoMode::isolated}, {"always", FifoMode::always}, {"never", FifoMode::never}});
 
 Checked<bool> parse_yes_or_no(std::string_view text) {
   if (text == "yes") return true;
