@@ -20,6 +20,9 @@ struct Capabilities {
   uint16_t mtu = 1500;  // bytes of an IP packet, Ethernet header and VLAN tag excluded
   bool transmit_ip_checksum = false;
   bool transmit_l4_checksum = false;
+  // Bytes of the longest IP packet with a TCP segment that the port cuts into those of its MTU itself (TSO); its
+  // checksums are then the port's, too.
+  uint16_t transmit_segmentation = 0;
 };
 
 class Device {
@@ -34,6 +37,10 @@ class Device {
   // A packet to write into, with `capacity` >= mtu + 18 and length 0; empty when the pool has none (counted by the
   // device; the caller waits, nothing is lost).
   virtual Packet allocate() = 0;
+
+  // The same for a packet that the port is to cut, with `capacity` >= transmit_segmentation + 18. Only where there is
+  // such.
+  virtual Packet allocate_long() { return {}; }
 
   // Hands over the first n packets and returns n; the rest stay the caller's (a full transmit ring, never loss).
   virtual size_t transmit(std::span<Packet> burst) = 0;

@@ -163,6 +163,8 @@ class Host {
   size_t l4_offset() const { return l4_offset_; }
   // An empty packet with room for mtu() bytes of IP; empty handle if the device has none (counted).
   Packet allocate();
+  // The same with room for capabilities().transmit_segmentation bytes, to be sent with segment_bytes set.
+  Packet allocate_long();
   // Takes the packet. The caller has written the L4 part at l4_offset() and set packet.length (and offload_l4_checksum,
   // if the capabilities allow it). Ethernet and IP headers are written here.
   void send(Packet packet, Ipv4Address destination, IpProtocol protocol, base::Time now);

@@ -14,6 +14,16 @@ Packet Host::allocate() {
   return packet;
 }
 
+Packet Host::allocate_long() {
+  Packet packet = device_.allocate_long();
+  if (!packet) {
+    counters_.no_packet.add();
+    return packet;
+  }
+  CHECK(packet.capacity >= capabilities_.transmit_segmentation + ethernet_header_bytes + vlan_tag_bytes);
+  return packet;
+}
+
 size_t Host::transmit_room() const {
   size_t used = transmit_tail_ - transmit_head_ + transmit_reserve;
   return used < transmit_queue_.size() ? transmit_queue_.size() - used : 0;

@@ -25,6 +25,8 @@ struct Packet {
   // already in the checksum field, as DPDK wants it.
   bool offload_ip_checksum = false;
   bool offload_l4_checksum = false;
+  // Transmit: a TCP segment for the port to cut into ones with so much payload; 0: it goes as it is.
+  uint16_t segment_bytes = 0;
   uint8_t l2_length = 0;  // for offloads: bytes of the Ethernet header, VLAN tag included
   uint8_t l3_length = 0;  // for offloads: bytes of the IP header
   void* owner = nullptr;  // the device's own handle; nobody else looks at it

@@ -8,7 +8,7 @@ namespace talaria::tcp {
 namespace {
 
 // Segments of one connection in one turn, so that a bulk transfer does not keep the others waiting.
-constexpr int segments_per_turn = 64;
+constexpr uint64_t segments_per_turn = 64;
 
 }  // namespace
 
@@ -53,9 +53,9 @@ Stack::Sent Stack::output_connection(Connection& connection) {
 
   // Duplicates count for a peer without SACK only if they carry nothing (RFC 5681 2): they go before the data.
   if (!receive.sack && connection.duplicate_acks_due > 0 && !send_acknowledgements(connection)) return Sent::blocked;
-  int sent = 0;
-  for (Pick pick; choose(connection, pick); sent++) {
-    if (sent == segments_per_turn) return Sent::more;
+  const uint64_t sent_before = connection.segments_sent;
+  for (Pick pick; choose(connection, pick);) {
+    if (connection.segments_sent - sent_before >= segments_per_turn) return Sent::more;
     if (host_.transmit_room() == 0) {
       counters_.port_busy.add();
       return Sent::blocked;
@@ -158,12 +158,20 @@ bool Stack::choose_new(Connection& connection, uint32_t congestion_room, Pick& p
     pick = {send.max, 0, true};
     return true;
   }
-  uint32_t most = payload_max(connection);
-  uint32_t bytes = std::min({available, most, window, congestion_room});
-  bool worthwhile = bytes == most || bytes == available || bytes >= connection.window_max / 2 || connection.force;
+  uint32_t full = payload_max(connection);
+  uint32_t bytes = std::min({available, window, congestion_room});
+  bool worthwhile = bytes >= full || bytes == available || bytes >= connection.window_max / 2 || connection.force;
   if (bytes == 0 || !worthwhile) return false;
+  if (bytes > full) bytes = segmentation_bytes_ == 0 ? full : for_the_port_to_cut(bytes, available, full);
   pick = {send.max, bytes, fin_due && bytes == available && bytes < window};
   return true;
+}
+
+// Several segments in one piece: full ones, and behind them what is left if that is all there is.
+uint32_t Stack::for_the_port_to_cut(uint32_t bytes, uint32_t available, uint32_t full) const {
+  uint32_t most = std::max(segmentation_bytes_ / full, 1u) * full;
+  if (bytes == available && bytes <= most) return bytes;
+  return std::min(bytes, most) / full * full;
 }
 
 // ---- sending
@@ -253,7 +261,9 @@ bool Stack::send_syn(Connection& connection) {
 
 // Builds a segment afresh, headers, options and payload, and hands it to the host. False if there is no packet.
 bool Stack::send_segment(Connection& connection, uint8_t flags, Sequence sequence, uint32_t payload) {
-  net::Packet packet = host_.allocate();
+  const uint32_t full = segmentation_bytes_ == 0 ? payload : payload_max(connection);
+  const bool is_cut = payload > full;
+  net::Packet packet = is_cut ? host_.allocate_long() : host_.allocate();
   if (!packet) {
     counters_.no_packet.add();
     return false;
@@ -299,12 +309,14 @@ bool Stack::send_segment(Connection& connection, uint8_t flags, Sequence sequenc
   if (payload > 0) send_memory_.copy(connection.send.queue, sequence, payload, l4 + header_bytes);
   size_t total = header_bytes + payload;
   packet.length = static_cast<uint16_t>(host_.l4_offset() + total);
+  if (is_cut) packet.segment_bytes = static_cast<uint16_t>(full);
   packet.offload_l4_checksum = host_.capabilities().transmit_l4_checksum;
   net::Ipv4Address remote{receive.tuple.remote_address};
   write_segment_checksum({l4, total}, address_, remote, packet.offload_l4_checksum);
   host_.send(packet, remote, net::IpProtocol::tcp, now_);
-  connection.segments_sent++;
-  counters_.segments_sent.add();
+  const uint32_t segments = is_cut ? (payload + full - 1) / full : 1;
+  connection.segments_sent += segments;
+  counters_.segments_sent.add(segments);
   return true;
 }
 

@@ -23,7 +23,9 @@ void Stack::on_payload(Connection& connection, const Segment& segment, net::Pack
   Sequence at = segment.sequence;
   base::Bytes payload = segment.payload;
   bool fin = segment.has(flag_fin);
-  if (payload.size() > receive.segment_max) receive.segment_max = static_cast<uint16_t>(payload.size());
+  // What a port or a kernel joined counts for more than one: the peer waits for an answer to each second.
+  if (payload.size() > receive.segment_max)
+    receive.segment_max = static_cast<uint16_t>(std::min<size_t>(payload.size(), local_mss_));
 
   if (before(at, receive.next)) {
     size_t known = std::min<size_t>(receive.next - at, payload.size());

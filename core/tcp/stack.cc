@@ -18,6 +18,12 @@ uint8_t scale_for(uint32_t window) {
   return scale;
 }
 
+// What is left for payload of a packet that the port cuts, behind the longest headers.
+uint32_t segmentation_payload(const net::Capabilities& port) {
+  constexpr uint32_t headers = 40 + tcp_header_bytes_max;
+  return port.transmit_segmentation > headers ? port.transmit_segmentation - headers : 0;
+}
+
 }  // namespace
 
 Stack::Stack(const Config& config, net::Host& host, base::HashKey key, std::pmr::memory_resource* memory)
@@ -28,6 +34,7 @@ Stack::Stack(const Config& config, net::Host& host, base::HashKey key, std::pmr:
       local_mss_(std::min<uint16_t>(config.mss_max,
                                     static_cast<uint16_t>(host.mtu() - net::ipv4_header_bytes - tcp_header_bytes))),
       local_scale_(scale_for(config.receive_window)),
+      segmentation_bytes_(segmentation_payload(host.capabilities())),
       connections_(config.connections, memory),
       index_(connections_, memory),
       half_open_(config.half_open, config.syn_ack_retransmits_max, config.rto_initial, memory),

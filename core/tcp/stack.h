@@ -224,6 +224,7 @@ class Stack {
   bool choose_by_scoreboard(Connection& connection, Pick& pick) const;
   bool choose_again(Connection& connection, Pick& pick) const;
   bool choose_new(Connection& connection, uint32_t congestion_room, Pick& pick) const;
+  uint32_t for_the_port_to_cut(uint32_t bytes, uint32_t available, uint32_t full) const;
   uint32_t payload_max(const Connection& connection) const;
   bool send_pick(Connection& connection, const Pick& pick);
   bool send_acknowledgements(Connection& connection);
@@ -293,9 +294,10 @@ class Stack {
   StackCounters counters_;
   Secrets secrets_;
   net::Ipv4Address address_;
-  uint16_t local_mss_;   // what we announce
-  uint8_t local_scale_;  // of the window we send
-  base::Time now_{};     // of the last call that was told
+  uint16_t local_mss_;           // what we announce
+  uint8_t local_scale_;          // of the window we send
+  uint32_t segmentation_bytes_;  // payload of the longest packet that the port cuts; 0: it cuts none
+  base::Time now_{};             // of the last call that was told
 
   base::Slab<Connection> connections_;
   TupleIndex<Connection> index_;

@@ -51,6 +51,8 @@ NicConfig draw_nic(Random& random, uint8_t number) {
   }
   config.checksum_offload = random.chance(0.3);
   if (random.chance(0.2)) config.refuse_chance = 0.1;
+  if (config.checksum_offload && random.chance(0.5))
+    config.segmentation = static_cast<uint16_t>(random.between(config.mtu, 65000));
   return config;
 }
 

@@ -60,11 +60,13 @@ class Nic::Queue final : public net::Device {
   Queue(Nic& nic, const NicConfig& config)
       : nic_(nic),
         received_(config.receive_packets, size_t{config.mtu} + 18),
-        written_(config.transmit_packets, size_t{config.mtu} + 18) {
+        written_(config.transmit_packets, size_t{config.mtu} + 18),
+        long_(config.segmentation == 0 ? 0 : 16, size_t{config.segmentation} + 18) {
     capabilities_.mac = config.mac;
     capabilities_.mtu = config.mtu;
     capabilities_.transmit_ip_checksum = config.checksum_offload;
     capabilities_.transmit_l4_checksum = config.checksum_offload;
+    capabilities_.transmit_segmentation = config.segmentation;
   }
 
   const net::Capabilities& capabilities() const override { return capabilities_; }
@@ -80,6 +82,7 @@ class Nic::Queue final : public net::Device {
   }
 
   net::Packet allocate() override { return written_.take(); }
+  net::Packet allocate_long() override { return long_.take(); }
 
   size_t transmit(std::span<net::Packet> burst) override {
     size_t room = nic_.config_.transmit_ring - std::min(in_flight_, nic_.config_.transmit_ring);
@@ -89,9 +92,7 @@ class Nic::Queue final : public net::Device {
     }
     const size_t count = std::min(burst.size(), room);
     for (net::Packet& packet : burst.first(count)) {
-      CHECK(packet.length >= ethernet_bytes && packet.length <= size_t{capabilities_.mtu} + 18);
-      fill_checksums(packet);
-      const Time sent = nic_.network_.send(nic_.port_, packet.bytes());
+      const Time sent = send(packet);
       in_flight_++;
       nic_.world_.at(sent, [this, packet]() mutable {
         in_flight_--;
@@ -118,10 +119,59 @@ class Nic::Queue final : public net::Device {
     return true;
   }
 
-  size_t packets_out() const { return received_.out() + written_.out() - ring_.size() - in_flight_; }
+  size_t packets_out() const { return received_.out() + written_.out() + long_.out() - ring_.size() - in_flight_; }
 
  private:
-  void take_home(net::Packet& packet) { (received_.owns(packet) ? received_ : written_).give_back(packet); }
+  void take_home(net::Packet& packet) {
+    (received_.owns(packet) ? received_ : written_.owns(packet) ? written_ : long_).give_back(packet);
+  }
+
+  Time send(net::Packet& packet) {
+    if (packet.segment_bytes != 0) return send_in_pieces(packet);
+    CHECK(packet.length >= ethernet_bytes && packet.length <= size_t{capabilities_.mtu} + 18);
+    fill_checksums(packet);
+    return nic_.network_.send(nic_.port_, packet.bytes());
+  }
+
+  // As hardware does it: each piece has the headers, with its own length, identification, sequence number and
+  // checksums; PSH and FIN stand in the last alone.
+  Time send_in_pieces(const net::Packet& packet) {
+    CHECK(packet.length <= size_t{capabilities_.transmit_segmentation} + 18);
+    CHECK(packet.offload_ip_checksum && packet.offload_l4_checksum);
+    constexpr uint8_t last_only = 0x01 | 0x08;
+    const size_t tcp_at = size_t{packet.l2_length} + packet.l3_length;
+    const size_t header = tcp_at + 4u * (packet.data[tcp_at + 12] >> 4);
+    CHECK(packet.length > header + packet.segment_bytes);
+    const uint32_t sequence = base::load_be32(packet.data + tcp_at + 4);
+    const uint16_t identification = base::load_be16(packet.data + packet.l2_length + 4);
+    Time sent{};
+    uint16_t number = 0;
+    for (size_t from = header; from < packet.length; from += packet.segment_bytes, number++) {
+      const size_t bytes = std::min<size_t>(packet.segment_bytes, packet.length - from);
+      std::vector<uint8_t> frame(packet.data, packet.data + header);
+      frame.insert(frame.end(), packet.data + from, packet.data + from + bytes);
+      CHECK(frame.size() <= size_t{capabilities_.mtu} + 18);
+      uint8_t* ip = frame.data() + packet.l2_length;
+      base::store_be16(ip + 2, static_cast<uint16_t>(frame.size() - packet.l2_length));
+      base::store_be16(ip + 4, static_cast<uint16_t>(identification + number));
+      uint8_t* tcp = frame.data() + tcp_at;
+      base::store_be32(tcp + 4, sequence + static_cast<uint32_t>(from - header));
+      if (from + bytes < packet.length) tcp[13] = static_cast<uint8_t>(tcp[13] & ~last_only);
+      // The port begins with the sum over the pseudo header, and that holds the length.
+      const size_t whole = packet.length - tcp_at, piece = frame.size() - tcp_at;
+      Checksum pseudo;
+      pseudo.add_word(base::load_be16(tcp + tcp_checksum_at));
+      pseudo.add_word(static_cast<uint16_t>(~whole));
+      pseudo.add_word(static_cast<uint16_t>(piece));
+      base::store_be16(tcp + tcp_checksum_at, static_cast<uint16_t>(~pseudo.complement()));
+      net::Packet part = packet;
+      part.data = frame.data();
+      part.length = static_cast<uint16_t>(frame.size());
+      fill_checksums(part);
+      sent = nic_.network_.send(nic_.port_, part.bytes());
+    }
+    return sent;
+  }
 
   // As hardware does it, from what the stack wrote about the packet and nothing else.
   void fill_checksums(net::Packet& packet) {
@@ -144,7 +194,7 @@ class Nic::Queue final : public net::Device {
 
   Nic& nic_;
   net::Capabilities capabilities_;
-  PacketPool received_, written_;
+  PacketPool received_, written_, long_;
   std::deque<net::Packet> ring_;
   size_t in_flight_ = 0;
 };

@@ -28,7 +28,8 @@ struct NicConfig {
   size_t receive_ring = 256;
   size_t transmit_ring = 128;
   bool checksum_offload = false;  // both directions: verdicts on the way in, checksums filled in on the way out
-  double refuse_chance = 0;       // per transmit call: only a part is taken, for no reason
+  uint16_t segmentation = 0;  // the longest packet that the card cuts itself; needs checksum_offload; 0: it cuts none
+  double refuse_chance = 0;   // per transmit call: only a part is taken, for no reason
 };
 
 // What an evil harness does between the card and the worker; see plant.h. Called for every frame that arrives, before

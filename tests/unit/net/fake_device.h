@@ -38,12 +38,18 @@ class FakeDevice : public Device {
     if (outstanding >= packets_max) return {};
     return make(capabilities_.mtu + 18u);
   }
+  Packet allocate_long() override {
+    if (outstanding >= packets_max || long_packets_left == 0) return {};
+    long_packets_left--;
+    return make(capabilities_.transmit_segmentation + 18u);
+  }
 
   size_t transmit(std::span<Packet> burst) override {
     size_t count = 0;
     for (; count < burst.size() && transmit_room > 0; count++, transmit_room--) {
       sent.emplace_back(burst[count].data, burst[count].data + burst[count].length);
       offloaded.push_back(burst[count].offload_l4_checksum);
+      cut_into.push_back(burst[count].segment_bytes);
       release(burst[count]);
     }
     return count;
@@ -58,9 +64,11 @@ class FakeDevice : public Device {
   std::deque<Frame> arriving;
   std::vector<Frame> sent;
   std::vector<bool> offloaded;
+  std::vector<uint16_t> cut_into;  // Packet::segment_bytes of each
   ChecksumVerdict verdict = ChecksumVerdict::unknown;
   size_t outstanding = 0;
   size_t packets_max = 100000;
+  size_t long_packets_left = SIZE_MAX;
   size_t transmit_room = SIZE_MAX;
 
  private:

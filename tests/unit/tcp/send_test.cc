@@ -5,6 +5,20 @@ namespace talaria::tcp {
 namespace {
 
 class TcpSend : public StackTest {};
+class TcpSegmentation : public StackTest {
+ protected:
+  // A port that cuts packets of up to 20,000 bytes, and an open connection with a window for 20 segments.
+  void SetUp() override {
+    device.capabilities_.transmit_segmentation = 20'000;
+    start();
+    peer_timestamps = true;
+    accept();
+    write(std::string(10 * full, 'x'));
+    our_next += 10 * full;
+    deliver(data());
+  }
+  static constexpr uint32_t full = 1460 - 12;
+};
 class TcpWindowOfPeer : public StackTest {};
 class TcpRetransmit : public StackTest {};
 class TcpRecovery : public StackTest {
@@ -219,6 +233,56 @@ TEST_F(TcpSend, WithoutPacketsItWaitsAndGoesOn) {
   ASSERT_EQ(sent.size(), 1u);
   EXPECT_EQ(sent[0].text(), "held up");
   EXPECT_EQ(info().retransmits, 0u);
+}
+
+TEST_F(TcpSegmentation, ThePortCutsWhatIsLongerThanASegment) {
+  write(std::string(5 * full + 7, 'y'));
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].text(), std::string(5 * full + 7, 'y'));
+  EXPECT_EQ(device.cut_into.back(), full);
+  EXPECT_EQ(stack->counters().segments_sent.value(), 1u + 10 + 6) << "a SYN-ACK, and what is on the wire";
+}
+
+TEST_F(TcpSegmentation, OneSegmentGoesAsItIs) {
+  write(std::string(full, 'y'));
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(device.cut_into.back(), 0u);
+}
+
+TEST_F(TcpSegmentation, APacketHoldsWholeSegmentsAndAtMostWhatThePortTakes) {
+  write(std::string(14 * full + 100, 'y'));
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[0].bytes.size(), 13 * full) << "19,900 bytes hold so many";
+  EXPECT_FALSE(sent[0].has(flag_psh));
+  EXPECT_EQ(sent[1].bytes.size(), full + 100);
+  EXPECT_TRUE(sent[1].has(flag_psh));
+}
+
+TEST_F(TcpSegmentation, TheCongestionWindowCountsBytes) {
+  const uint32_t window = info().congestion_window;
+  write(std::string(60 * full, 'y'));
+  size_t bytes = 0;
+  for (const Wire& segment : sent) bytes += segment.bytes.size();
+  EXPECT_LE(bytes, window);
+  EXPECT_GT(bytes, window - 2 * full);
+}
+
+TEST_F(TcpSegmentation, WithoutALongPacketItWaitsAndNothingIsLost) {
+  device.long_packets_left = 0;
+  write(std::string(5 * full, 'y'));
+  EXPECT_EQ(sent.size(), 0u);
+  device.long_packets_left = SIZE_MAX;
+  turn();
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].bytes.size(), 5 * full);
+}
+
+TEST_F(TcpSegmentation, WhatIsSentAgainIsOneSegment) {
+  write(std::string(5 * full, 'y'));
+  after(2s);
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].bytes.size(), full);
+  EXPECT_EQ(device.cut_into.back(), 0u);
 }
 
 // ---- the peer's window
