@@ -12,21 +12,6 @@
 #include "dpdk-app/realtime.h"
 
 namespace talaria::app {
-namespace {
-
-DeviceConfig device_config(const Port& port, size_t worker, uint16_t queue) {
-  const Agreement& agreed = port.agreement();
-  return {.port = port.id(),
-          .queue = queue,
-          .transmit_pool = port.transmit_pool(worker),
-          .trust_receive_ip_checksum = agreed.receive_ip_checksum,
-          .trust_receive_tcp_checksum = agreed.receive_tcp_checksum,
-          .prepare_transmit = agreed.transmit_offloads != 0,
-          .capabilities = port.capabilities()};
-}
-
-}  // namespace
-
 worker::WorkerConfig worker_config(const Settings& settings, worker::WorkerIndex index) {
   worker::WorkerConfig config;
   config.index = index;
@@ -64,8 +49,9 @@ size_t worker_overhead_mib(const worker::WorkerConfig& config) {
 }
 
 Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated,
-                   const std::vector<bool>& fifo, const Port& port, const Secrets& secrets, const TscClock& clock)
+                   const std::vector<bool>& fifo, Port& port, const Secrets& secrets, const TscClock& clock)
     : mesh_(settings.workers) {
+  std::vector<PortEnd> ends = port.make_ends(settings.workers, secrets.spread);
   for (worker::WorkerIndex index = 0; index < settings.workers; index++) {
     const auto node = static_cast<int>(rte_lcore_to_socket_id(lcore_of(index)));
     const bool realtime = settings.profile == Profile::realtime;
@@ -73,6 +59,8 @@ Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::ve
     core->touch_memory = realtime;
     core->wants_fifo = fifo[index];
     core->mesh = &mesh_;
+    core->end = std::move(ends[index]);
+    core->loop.trunk = core->end.trunk;
     core->config = worker_config(settings, index);
     core->config.key = secrets.worker;
     core->config.memory = &core->page_memory;
@@ -86,7 +74,6 @@ Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::ve
     if (mode == IdleMode::wait) core->bell = std::make_unique<Doorbell>();
     cores_.push_back(std::move(core));
   }
-  make_devices(port, secrets.spread);
   for (size_t index = 0; index < cores_.size(); index++) {
     auto furnish = [](void* core) {
       static_cast<Core*>(core)->furnish();
@@ -97,34 +84,10 @@ Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::ve
   rte_eal_mp_wait_lcore();
 }
 
-void Datapath::make_devices(const Port& port, base::HashKey spread_key) {
-  if (port.agreement().queues == cores_.size()) {
-    for (size_t index = 0; index < cores_.size(); index++) {
-      auto device = std::make_unique<DpdkDevice>(device_config(port, index, static_cast<uint16_t>(index)));
-      cores_[index]->counters = &device->counters();
-      cores_[index]->device = std::move(device);
-    }
-    return;
-  }
-  std::vector<SpreadLane*> lanes;
-  for (size_t index = 1; index < cores_.size(); index++) {
-    cores_[index]->lane = SpreadLane::make(index, port.numa_node());
-    CHECK(cores_[index]->lane != nullptr);
-    lanes.push_back(cores_[index]->lane.get());
-    auto branch = std::make_unique<SpreadBranch>(device_config(port, index, 0), *lanes.back());
-    cores_[index]->counters = &branch->counters();
-    cores_[index]->device = std::move(branch);
-  }
-  auto trunk = std::make_unique<SpreadTrunk>(device_config(port, 0, 0), std::move(lanes), spread_key);
-  cores_[0]->counters = &trunk->counters();
-  cores_[0]->loop.trunk = trunk.get();
-  cores_[0]->device = std::move(trunk);
-}
-
 void Datapath::Core::furnish() {
   messages = std::make_unique<Pages>(page_memory, message_bytes);
   config.message_memory = messages->span();
-  worker = std::make_unique<worker::Worker>(config, *device, *mesh);
+  worker = std::make_unique<worker::Worker>(config, *end.device, *mesh);
   loop.worker = worker.get();
   if (touch_memory) touch_stack();
   if (wants_fifo) fifo_error = become_fifo();
@@ -138,19 +101,19 @@ int Datapath::fifo_error() const {
 
 // A worker without a port's queue of its own hears of packets from worker 0, by its bell.
 void Datapath::make_sleepers(const Port& port) {
-  const bool shared = port.agreement().queues != cores_.size();
+  const bool shared = port.queues() != cores_.size();
   for (size_t index = 0; index < cores_.size(); index++) {
     Core& core = *cores_[index];
     if (core.bell == nullptr) continue;
     const bool has_queue = index == 0 || !shared;
-    PacketSignal signal = has_queue ? PacketSignal::find(port, static_cast<uint16_t>(index)) : PacketSignal();
+    PacketSignal signal = has_queue ? port.signal(static_cast<uint16_t>(index)) : PacketSignal();
     core.loop.idle = signal.exists() || !has_queue ? wait_rules : wait_unheard_rules;
     core.sleeper = std::make_unique<Sleeper>(*core.bell, std::move(signal));
     core.loop.sleeper = core.sleeper.get();
     for (size_t other = 0; other < cores_.size(); other++) {
       if (other == index) continue;
-      const SpreadLane* to = index == 0 ? cores_[other]->lane.get() : nullptr;
-      const SpreadLane* from = other == 0 ? core.lane.get() : nullptr;
+      const SpreadLane* to = index == 0 ? cores_[other]->end.lane.get() : nullptr;
+      const SpreadLane* from = other == 0 ? core.end.lane.get() : nullptr;
       core.loop.colleagues.push_back(
           {.bell = cores_[other]->bell.get(),
            .lane = &mesh_.lane(static_cast<worker::WorkerIndex>(index), static_cast<worker::WorkerIndex>(other)),
@@ -199,7 +162,7 @@ void Datapath::take_workers_apart() {
 
 Datapath::~Datapath() {
   take_workers_apart();
-  for (auto& core : cores_) core->device.reset();
+  for (auto& core : cores_) core->end.device.reset();
 }
 
 }  // namespace talaria::app

@@ -1,9 +1,9 @@
 // All workers of the process with what they stand on: devices on the port, memory, mailboxes, loops on their lcores.
 // Made, started and joined by the main thread; what runs in between belongs to the workers.
 //
-//   port queue 0 --- DpdkDevice ---- Worker 0 --- CoreLoop on lcore 1       one queue a worker where the port spreads,
-//   port queue 1 --- DpdkDevice ---- Worker 1 --- CoreLoop on lcore 2       else one queue for all (spread.h)
-//                                        '--- Mesh ---'
+//   port queue 0 --- PortEnd ---- Worker 0 --- CoreLoop on lcore 1       one queue a worker where the port spreads,
+//   port queue 1 --- PortEnd ---- Worker 1 --- CoreLoop on lcore 2       else one queue for all (spread.h)
+//                                     '--- Mesh ---'
 #pragma once
 
 #include <memory>
@@ -15,7 +15,6 @@
 #include "dpdk-app/core_loop.h"
 #include "dpdk-app/memory.h"
 #include "dpdk-app/port.h"
-#include "dpdk-app/spread.h"
 
 namespace talaria::app {
 
@@ -36,7 +35,7 @@ class Datapath {
   // Each worker is made on its own lcore, so that its memory lies near. `isolated` says which processors are.
   // `fifo`: which workers run under SCHED_FIFO.
   Datapath(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated,
-           const std::vector<bool>& fifo, const Port& port, const Secrets& secrets, const TscClock& clock);
+           const std::vector<bool>& fifo, Port& port, const Secrets& secrets, const TscClock& clock);
   // Workers were taken apart, or never started.
   ~Datapath();
   Datapath(const Datapath&) = delete;
@@ -55,7 +54,7 @@ class Datapath {
   size_t size() const { return cores_.size(); }
   const worker::Worker& worker(size_t index) const { return *cores_[index]->worker; }
   // What went through the queue pair (or the ring) of this worker.
-  const DeviceCounters& device_counters(size_t index) const { return *cores_[index]->counters; }
+  const DeviceCounters& device_counters(size_t index) const { return *cores_[index]->end.counters; }
   const base::FineHistogram& turn_lengths(size_t index) const { return cores_[index]->loop.turn_lengths; }
   // False: a worker sleeps, and the port does not wake it.
   bool hears_packets() const;
@@ -65,9 +64,7 @@ class Datapath {
  private:
   // On cache lines of its own: the worker's loop writes its turns' lengths here.
   struct alignas(base::cache_line) Core {
-    std::unique_ptr<SpreadLane> lane;
-    std::unique_ptr<net::Device> device;
-    const DeviceCounters* counters = nullptr;
+    PortEnd end;
     PageMemory page_memory;
     worker::WorkerConfig config;
     std::unique_ptr<Pages> messages;
@@ -84,7 +81,6 @@ class Datapath {
     Core(bool huge_pages, int numa_node, bool touch) : page_memory(huge_pages, numa_node, touch) {}
     void furnish();  // on its lcore
   };
-  void make_devices(const Port& port, base::HashKey spread_key);
   void make_sleepers(const Port& port);
 
   worker::Mesh mesh_;

@@ -99,14 +99,15 @@ void CommandLine::declare() {
   number("--ramp-p99-us", ramp_p99_us, "The bound, in microseconds", when);
 
   const char* where = "To whom";
-  text(
-      "--transport", transport, "rings|memif|port",
-      "rings: a broker inside this process, no port; memif: shared memory with another process; port: --port or --vdev",
-      where)
+  text("--transport", transport, "rings|memif|port",
+       "rings: a broker inside this process, no port; memif: shared memory with another process; port: --port, --vdev "
+       "or --tap",
+       where)
       ->check(CLI::IsMember({"rings", "memif", "port"}));
   text("--memif-socket", memif_socket, "PATH", "Socket of the broker's net_memif port (its role=server)", where);
   text("--port", settings.base.pci_port, "PCI", "PCI address of a port that is bound to a DPDK driver", where);
   text("--vdev", settings.base.vdev, "SPEC", "Virtual port, as talariad's --vdev", where);
+  text("--tap", settings.base.tap, "NAME", "Tap interface of the kernel, as talariad's --tap", where);
   text("--address", address, "A.B.C.D/LEN", "The load's own IPv4 address", where);
   text("--gateway", gateway, "A.B.C.D", "Router to everything outside the prefix", where);
   text("--broker", broker, "A.B.C.D[:PORT]", "The broker", where);
@@ -188,7 +189,7 @@ std::expected<void, std::string> CommandLine::finish() {
   };
   for (const std::string& refused :
        {only(Transport::rings, {"--checksums", "--memory-mib"}), only(Transport::memif, {"--memif-socket"}),
-        only(Transport::port, {"--port", "--vdev"})})
+        only(Transport::port, {"--port", "--vdev", "--tap"})})
     if (!refused.empty()) return std::unexpected(refused);
   if (settings.transport == Transport::rings)
     for (const char* name : {"--broker", "--gateway", "--address", "--user", "--password", "--vhost"})
@@ -221,8 +222,10 @@ std::expected<void, std::string> CommandLine::finish() {
   }
   if (!base.vdev.empty())
     if (auto parsed = parse_vdev(base.vdev); !parsed) return std::unexpected("--vdev: " + parsed.error());
-  if (settings.transport == Transport::port && base.pci_port.empty() == base.vdev.empty())
-    return std::unexpected(std::string("--transport port needs one of --port and --vdev"));
+  if (!base.tap.empty())
+    if (auto parsed = parse_interface_name(base.tap); !parsed) return std::unexpected("--tap: " + parsed.error());
+  if (settings.transport == Transport::port && !base.pci_port.empty() + !base.vdev.empty() + !base.tap.empty() != 1)
+    return std::unexpected(std::string("--transport port needs one of --port, --vdev and --tap"));
 
   if (!cores.empty()) {
     auto parsed = parse_core_list(cores);

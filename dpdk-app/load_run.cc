@@ -215,16 +215,9 @@ std::expected<RunFigures, Failure> run_over_rings(const LoadContext& context, co
 }
 
 std::expected<RunFigures, Failure> run_over_port(const LoadContext& context, const load::Plan& plan) {
-  const Agreement& agreed = context.port->agreement();
-  DpdkDevice device({.port = context.port->id(),
-                     .queue = 0,
-                     .transmit_pool = context.port->transmit_pool(0),
-                     .trust_receive_ip_checksum = agreed.receive_ip_checksum,
-                     .trust_receive_tcp_checksum = agreed.receive_tcp_checksum,
-                     .prepare_transmit = agreed.transmit_offloads != 0,
-                     .capabilities = context.port->capabilities()});
+  const PortEnd end = std::move(context.port->make_ends(1, context.key).front());
   LoopWatch watch(nullptr, thread_of(lone_load_lcore));
-  auto driver = std::make_unique<load::Driver>(driver_config(context, plan), plan, device, context.clock.now());
+  auto driver = std::make_unique<load::Driver>(driver_config(context, plan), plan, *end.device, context.clock.now());
   SideLoop<load::Driver> loop{*driver, context.clock};
   loop.start(lone_load_lcore);
   LoopWatch* const watches[] = {&watch};

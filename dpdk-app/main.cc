@@ -128,9 +128,8 @@ std::expected<void, Failure> run(const Settings& settings, TscClock clock) {
   log_dpdk_lines();
   if (!port) return std::unexpected(port.error());
 
-  const Agreement& agreed = (*port)->agreement();
-  const PortFacts port_facts{(*port)->name(), (*port)->driver(), (*port)->numa_node(), agreed.queues,
-                             agreed.receive_tcp_checksum && agreed.transmit_tcp_checksum};
+  const PortFacts port_facts{(*port)->name(), (*port)->driver(), (*port)->numa_node(), (*port)->queues(),
+                             (*port)->does_checksums()};
   for (const ReportLine& line : host_report(host, settings, *plan, port_facts))
     spdlog::log(line.warning ? spdlog::level::warn : spdlog::level::info, line.text);
 

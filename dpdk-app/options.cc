@@ -138,7 +138,7 @@ their dashes. What the command line says wins.
 Exit status: 0 ended when asked to; 2 a setting was refused; 3 privileges are missing; 4 memory or huge pages are
 missing; 5 the port cannot be used; 6 the data directory or the control socket cannot be used; 1 anything else.
 
-  talariad --no-huge --vdev net_tap0,iface=talaria0 --address 198.18.0.2/24 --demo-account
+  talariad --no-huge --tap talaria0 --address 198.18.0.2/24 --demo-account
   talariad --port 0000:01:00.0 --address 198.18.0.2/24 --gateway 198.18.0.1 --workers 4 --cores 2-5
 )";
 
@@ -173,9 +173,16 @@ void CommandLine::declare(std::string_view configuration_file) {
       ->group("Port");
   app.add_option_function<std::string>(
          "--vdev", checked("--vdev", parse_vdev, [this](std::string value) { settings.vdev = std::move(value); }),
-         "Virtual port, in place of --port: net_tap0,iface=NAME, net_af_xdp0,iface=NAME, net_af_packet0,iface=NAME, "
+         "Virtual port, in place of --port: net_af_xdp0,iface=NAME, net_af_packet0,iface=NAME, net_tap0,iface=NAME, "
          "net_memif0,..., virtio_user0,..., net_ring0, net_null0")
       ->type_name("SPEC")
+      ->group("Port");
+  app.add_option_function<std::string>(
+         "--tap",
+         checked("--tap", parse_interface_name, [this](std::string value) { settings.tap = std::move(value); }),
+         "Tap interface of the kernel, in place of --port; it is made if it is not there, and needs an address of the "
+         "broker's network and to be set up")
+      ->type_name("NAME")
       ->group("Port");
   app.add_option_function<std::string>("--address",
                                        checked("--address", parse_address_with_prefix,

@@ -13,6 +13,8 @@
 
 #include <utility>
 
+#include "dpdk-app/dpdk_port.h"
+
 namespace talaria::app {
 namespace {
 
@@ -47,7 +49,7 @@ int find_socket(uint32_t interface_index) {
 
 }  // namespace
 
-PacketSignal PacketSignal::find(const Port& port, uint16_t queue) {
+PacketSignal PacketSignal::find(const DpdkPort& port, uint16_t queue) {
   PacketSignal signal;
   signal.port_ = port.id();
   signal.queue_ = queue;

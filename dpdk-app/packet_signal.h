@@ -10,14 +10,14 @@
 
 #include <cstdint>
 
-#include "dpdk-app/port.h"
-
 namespace talaria::app {
+
+class DpdkPort;
 
 class PacketSignal {
  public:
   PacketSignal() = default;
-  static PacketSignal find(const Port& port, uint16_t queue);
+  static PacketSignal find(const DpdkPort& port, uint16_t queue);
   // For a descriptor that stays the caller's.
   static PacketSignal of_descriptor(int descriptor);
   PacketSignal(PacketSignal&& other) noexcept;

@@ -1,14 +1,8 @@
-// One network port: found, checked, configured, started, stopped. Main thread only; what the datapath needs of it
-// (numbers and pools) it hands out as values.
+// One network port, whatever drives it: opened, started, stopped. Main thread only; what the datapath needs of it (its
+// numbers, and an end for each worker) it hands out.
 //
-//   attach   a virtual port is probed here; a PCI port was probed by EAL
-//   find     there is exactly one port then: it carries the broker's address
-//   agree    offloads and queues, from what the port reports and what is known of its driver (driver_facts.h)
-//   pools    a receive pool a queue, a transmit pool a worker, on the port's NUMA node; a buffer holds a whole frame
-//   start    queues set up, link asked for
-//
-// Never negotiated: MBUF_FAST_FREE (buffers of several pools pass through one queue), segmentation and coalescing,
-// frames in several buffers (a buffer takes the largest frame the MTU allows).
+//   DpdkPort   a card, or a virtual port of DPDK's (dpdk_port.h)
+//   TapPort    a tap interface of the kernel, whole segments at a time (tap_port.h)
 #pragma once
 
 #include <cstdint>
@@ -18,12 +12,12 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/hash.h"
 #include "core/net/device.h"
-#include "dpdk-app/driver_facts.h"
 #include "dpdk-app/exit_status.h"
+#include "dpdk-app/packet_signal.h"
 #include "dpdk-app/settings.h"
-
-struct rte_mempool;
+#include "dpdk-app/spread.h"
 
 namespace talaria::app {
 
@@ -33,67 +27,63 @@ struct PacketNeeds {
   uint32_t to_send = 0;   // waiting for the port or for a neighbour's address
 };
 
-// Packets on their way between workers that share a queue, each way (spread.h).
-inline constexpr uint32_t spread_ring_packets = 1024;
-
-// Pure: what EAL has to have for the pools of a port that is not known yet (--no-huge only).
+// Pure: MiB that EAL has to have for the packets of a port that is not known yet (--no-huge only).
 size_t packet_memory_mib(const Settings& settings, const PacketNeeds& needs);
-
-// Pure: adds to a virtual port's arguments what the driver needs for this MTU and nobody said.
-std::string complete_vdev(const std::string& vdev, uint16_t mtu);
 
 struct Link {
   bool up = false;
   uint32_t speed_mbps = 0;  // 0: unknown
 };
 
+// One worker's end of the port. The lane outlives the device.
+struct PortEnd {
+  std::unique_ptr<SpreadLane> lane;  // to worker 0, which has the port's only queue
+  std::unique_ptr<net::Device> device;
+  const DeviceCounters* counters = nullptr;
+  SpreadTrunk* trunk = nullptr;  // the device, if it carries packets for the others
+};
+
 class Port {
  public:
   static std::expected<std::unique_ptr<Port>, Failure> open(const Settings& settings, const PacketNeeds& needs);
-  // Stops the port if it runs and closes it. No worker may use it any more.
-  ~Port();
+  // Stops the port if it runs and closes it. Its ends are gone by then.
+  virtual ~Port() = default;
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
 
-  std::expected<void, Failure> start();
-  void stop();
+  virtual std::expected<void, Failure> start() = 0;
+  virtual void stop() = 0;
 
-  uint16_t id() const { return id_; }
   const std::string& name() const { return name_; }
   const std::string& driver() const { return driver_; }
   int numa_node() const { return numa_node_; }  // -1: none
-  uint32_t interface_index() const { return interface_index_; }
-  const Agreement& agreement() const { return agreement_; }
+  uint16_t queues() const { return queues_; }   // of each direction; 1 or one a worker
+  bool does_checksums() const { return does_checksums_; }
   const net::Capabilities& capabilities() const { return capabilities_; }
-  rte_mempool* transmit_pool(size_t worker) const { return transmit_pools_[worker]; }
+
+  // One for each worker, in their order, when those of an earlier call are gone. `spread_key` is secret.
+  virtual std::vector<PortEnd> make_ends(size_t workers, base::HashKey spread_key) = 0;
+  // By what a sleeping worker hears of packets in its queue; the port has started.
+  virtual PacketSignal signal(uint16_t queue) const = 0;
+
   // Never waits.
-  Link link() const;
+  virtual Link link() const = 0;
   // The port's own statistics: (name, value), of what it received, sent and dropped.
   struct Statistics {
     uint64_t packets_in = 0, bytes_in = 0, packets_out = 0, bytes_out = 0;
     std::vector<std::pair<std::string, uint64_t>> drops;
   };
-  Statistics statistics() const;
+  virtual Statistics statistics() const = 0;
 
- private:
+ protected:
   Port() = default;
-  std::expected<void, Failure> configure(const Settings& settings);
-  std::expected<void, Failure> make_pools(const Settings& settings, const PacketNeeds& needs);
-  std::expected<void, Failure> set_up_queues();
-  std::expected<void, Failure> set_mtu(uint16_t mtu);
 
-  uint16_t id_ = 0;
   std::string name_;
   std::string driver_;
   int numa_node_ = -1;
-  uint32_t interface_index_ = 0;  // of the kernel's interface behind it; 0: none
-  uint16_t receive_descriptors_ = 0;
-  uint16_t transmit_descriptors_ = 0;
-  Agreement agreement_;
+  uint16_t queues_ = 1;
+  bool does_checksums_ = false;
   net::Capabilities capabilities_;
-  std::vector<rte_mempool*> receive_pools_;
-  std::vector<rte_mempool*> transmit_pools_;
-  bool running_ = false;
 };
 
 }  // namespace talaria::app

@@ -111,6 +111,16 @@ Checked<std::string> parse_vdev(std::string_view text) {
   return std::string(text);
 }
 
+Checked<std::string> parse_interface_name(std::string_view text) {
+  constexpr size_t most = 15;  // IFNAMSIZ with its zero
+  const bool odd = std::any_of(text.begin(), text.end(), [](char c) {
+    return c == '/' || c == ':' || c == '%' || std::isgraph(static_cast<unsigned char>(c)) == 0;
+  });
+  if (text.empty() || text.size() > most || odd || text == "." || text == "..")
+    return std::unexpected(quoted(text) + " is no interface's name: 1 to 15 letters and digits, as in talaria0");
+  return std::string(text);
+}
+
 Checked<std::vector<std::string>> parse_eal_arguments(std::string_view text) {
   std::vector<std::string> arguments;
   std::string argument;
@@ -156,10 +166,15 @@ IdleMode idle_mode(const Settings& settings) {
 }
 
 std::optional<Refusal> find_contradiction(const Settings& settings) {
-  if (settings.vdev.empty() && settings.pci_port.empty())
-    return Refusal{"vdev", "there is no port: --port names a PCI one, --vdev a virtual one"};
+  if (settings.vdev.empty() && settings.pci_port.empty() && settings.tap.empty())
+    return Refusal{"vdev",
+                   "there is no port: --port names a PCI one, --vdev a virtual one, --tap an interface to make"};
   if (!settings.vdev.empty() && !settings.pci_port.empty())
     return Refusal{"vdev", "the broker serves one port, and there is --port " + settings.pci_port + " as well"};
+  if (!settings.tap.empty() && !(settings.vdev.empty() && settings.pci_port.empty()))
+    return Refusal{"tap", "the broker serves one port, and there is " +
+                              (settings.vdev.empty() ? "--port " + settings.pci_port : "--vdev " + settings.vdev) +
+                              " as well"};
 
   if (settings.address.is_unspecified()) return Refusal{"address", "the broker needs an address, as in 198.18.0.2/24"};
   if (settings.gateway) {

@@ -38,7 +38,8 @@ enum class FifoMode : uint8_t {
 struct Settings {
   // ---- the port
   std::string pci_port;  // "0000:01:00.0"; either this one
-  std::string vdev;      // "net_tap0,iface=talaria0", as EAL's --vdev has it; or this one
+  std::string vdev;      // "net_af_xdp0,iface=eth1", as EAL's --vdev has it; or this one
+  std::string tap;       // "talaria0", a tap interface of the kernel; or this one
   net::Ipv4Address address;
   uint8_t prefix_length = 24;
   std::optional<net::Ipv4Address> gateway;
@@ -103,6 +104,9 @@ Checked<std::string> parse_pci_address(std::string_view text);
 Checked<std::string> parse_vdev(std::string_view text);
 // "net_tap0" of it.
 std::string_view vdev_name(std::string_view vdev);
+
+// "talaria0": what Linux takes for the name of an interface.
+Checked<std::string> parse_interface_name(std::string_view text);
 
 // Splits as a shell would, with single and double quotes; refuses EAL arguments that Talaria sets itself.
 Checked<std::vector<std::string>> parse_eal_arguments(std::string_view text);

@@ -9,7 +9,6 @@
 
 #include "core/net/ethernet.h"
 #include "core/net/ipv4.h"
-#include "dpdk-app/port.h"
 
 namespace talaria::app {
 

@@ -29,6 +29,9 @@ struct rte_ring;
 
 namespace talaria::app {
 
+// Packets on their way between workers that share a queue, each way.
+inline constexpr uint32_t spread_ring_packets = 1024;
+
 // Pure: which of `workers` a frame belongs to. Frames that are no whole TCP header in an unfragmented IPv4 packet
 // belong to worker 0.
 size_t spread_to(base::Bytes frame, base::HashKey key, size_t workers);

@@ -70,7 +70,7 @@ std::vector<control::PortFigures> Statistics::ports() const {
   figures.total = {port.packets_in, port.bytes_in, port.packets_out, port.bytes_out};
   figures.drops = port.drops;
   // Worker k has queue k; where one queue is shared it is worker 0's device that counts it.
-  for (size_t queue = 0; queue < port_.agreement().queues; queue++) {
+  for (size_t queue = 0; queue < port_.queues(); queue++) {
     const DeviceCounters& device = datapath_.device_counters(queue);
     figures.queues.push_back(
         {device.packets_in.value(), device.bytes_in.value(), device.packets_out.value(), device.bytes_out.value()});

@@ -11,9 +11,9 @@
 #include "core/net/ethernet.h"
 #include "core/net/ipv4.h"
 #include "dpdk-app/dpdk_device.h"
+#include "dpdk-app/dpdk_port.h"
 #include "dpdk-app/eal.h"
 #include "dpdk-app/packet_pool.h"
-#include "dpdk-app/port.h"
 #include "dpdk-app/ring_device.h"
 #include "dpdk-app/spread.h"
 
@@ -43,7 +43,7 @@ class RingPort : public ::testing::Test {
     auto eal = Eal::start(arguments);
     ASSERT_TRUE(eal) << eal.error().reason;
     eal_ = new Eal(std::move(*eal));
-    auto port = Port::open(settings, {.received = 64, .to_send = 64});
+    auto port = DpdkPort::open(settings, {.received = 64, .to_send = 64});
     ASSERT_TRUE(port) << port.error().reason;
     port_ = port->release();
     ASSERT_TRUE(port_->start());
@@ -83,7 +83,7 @@ class RingPort : public ::testing::Test {
   static uint16_t mark_of(const net::Packet& packet) { return base::load_be16(packet.data + 58); }
 
   static inline Eal* eal_ = nullptr;
-  static inline Port* port_ = nullptr;
+  static inline DpdkPort* port_ = nullptr;
 };
 
 class StopAtTheEnd : public ::testing::Environment {

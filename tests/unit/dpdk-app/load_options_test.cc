@@ -111,7 +111,9 @@ TEST(LoadOptions, WhatMeansNothingIsRefused) {
   EXPECT_TRUE(refused({"--user", "x"}, "means nothing with --transport rings"));
   EXPECT_TRUE(refused({"--transport", "memif", "--checksums"}, "means nothing with --transport memif"));
   EXPECT_TRUE(refused({"--transport", "memif", "--memory-mib", "64"}, "means nothing with --transport memif"));
-  EXPECT_TRUE(refused({"--transport", "port"}, "needs one of --port and --vdev"));
+  EXPECT_TRUE(refused({"--transport", "port"}, "needs one of --port, --vdev and --tap"));
+  EXPECT_TRUE(refused({"--transport", "port", "--vdev", "net_null0", "--tap", "t0"}, "needs one of --port"));
+  EXPECT_TRUE(refused({"--transport", "port", "--tap", "a/b"}, "--tap: "));
   EXPECT_TRUE(refused({"--transport", "port", "--vdev", "eth0"}, "--vdev: "));
   EXPECT_TRUE(refused({"--transport", "port", "--vdev", "net_tap0", "--broker", "10.0.0.1:0"}, "has no TCP port"));
   EXPECT_TRUE(refused({"--cores", "1"}, "there are 2 of them"));

@@ -1,9 +1,8 @@
 // What is decided before a port is touched: EAL's arguments, offloads, buffers.
-#include "dpdk-app/port.h"
-
 #include <gtest/gtest.h>
 #include <rte_ethdev.h>
 
+#include "dpdk-app/dpdk_port.h"
 #include "dpdk-app/driver_facts.h"
 #include "dpdk-app/eal.h"
 

@@ -55,6 +55,13 @@ TEST(Settings, VdevNamesANetworkDriver) {
     EXPECT_FALSE(parse_vdev(text)) << text;
 }
 
+TEST(Settings, AnInterfacesNameIsWhatLinuxTakes) {
+  EXPECT_EQ(parse_interface_name("talaria0"), "talaria0");
+  EXPECT_EQ(parse_interface_name("a-b_c.d@1234567").value_or(""), "a-b_c.d@1234567");
+  for (const char* text : {"", ".", "..", "a/b", "a b", "a:1", "tap%d", "sixteen_letters_"})
+    EXPECT_FALSE(parse_interface_name(text)) << text;
+}
+
 TEST(Settings, EalArgumentsAreSplitAsAShellWould) {
   EXPECT_EQ(parse_eal_arguments("--log-level 'a b'  \"c d\"e ''"),
             (std::vector<std::string>{"--log-level", "a b", "c de", ""}));
@@ -79,7 +86,14 @@ TEST(Settings, ContradictionsAreFound) {
   settings = valid();
   settings.pci_port = "0000:01:00.0";
   EXPECT_EQ(refused_setting(settings), "vdev") << "two ports";
+  settings.tap = "t0";
+  EXPECT_EQ(refused_setting(settings), "vdev") << "three";
   settings.vdev.clear();
+  EXPECT_EQ(refused_setting(settings), "tap") << "two ports";
+  settings.tap.clear();
+  EXPECT_EQ(refused_setting(settings), "");
+  settings.pci_port.clear();
+  settings.tap = "t0";
   EXPECT_EQ(refused_setting(settings), "");
 
   settings = valid();
