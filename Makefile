@@ -48,7 +48,7 @@ objects = $(patsubst %.cc,$(B)/%.o,$(call sources,$(1)))
 
 # DPDK's inline functions copy pointers as integers (rte_ring), which strict aliasing lets a compiler reorder; clang does.
 DPDK_CFLAGS = $(shell pkg-config --cflags libdpdk 2>/dev/null | sed 's/-I/-isystem /g') -fno-strict-aliasing
-DPDK_LIBS = $(shell pkg-config --libs libdpdk 2>/dev/null)
+DPDK_LIBS = $(shell pkg-config --libs libdpdk 2>/dev/null) -lpcap
 CONTROL_LIBS := -lsqlite3 -lcrypto -lpcre2-8 -lspdlog -lfmt
 
 # The core and the datapath are built without exceptions; the control plane and the tests may throw.
@@ -100,10 +100,10 @@ $(B)/bin/talaria-load: $(B)/dpdk-app/talaria_load.o $(call libs,dpdk-app)
 	@echo "  LD    $@"
 	@$(CXX) -o $@ $^ $(LDFLAGS_ALL) $(DPDK_LIBS) $(CONTROL_LIBS)
 
-$(B)/bin/talariactl: $(B)/control/talariactl.o
+$(B)/bin/talariactl: $(B)/control/talariactl.o $(B)/control/base64.o
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
-	@$(CXX) -o $@ $^ $(LDFLAGS_ALL)
+	@$(CXX) -o $@ $^ $(LDFLAGS_ALL) -lcrypto
 
 # `deps` comes first, in a make of its own: with -j nothing may be compiled before the compiler's headers are there.
 .PHONY: all programs

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <span>
 
+#include "control/base64.h"
 #include "control/definitions.h"
 #include "control/listings.h"
 
@@ -107,10 +108,11 @@ json percentiles_of(const char* what, const Sum& sum) {
 
 }  // namespace
 
-Commands::Commands(Plane& plane, const Statistics& statistics, std::string version)
-    : plane_(plane), statistics_(statistics), version_(std::move(version)) {}
+Commands::Commands(Plane& plane, const Statistics& statistics, std::string version, FrameBuffers* frames)
+    : plane_(plane), statistics_(statistics), version_(std::move(version)), capture_(plane, frames) {}
 
 void Commands::poll(base::Time now) {
+  capture_.poll(now);
   if (!started_) started_ = now;
   rates_.poll(statistics_, now);
 }
@@ -167,6 +169,7 @@ json Commands::run(const std::string& verb, const Arguments& arguments, Pending&
     pending.ticket = plane_.import(parse_definitions(*definitions, report), report);
     return {{"report", report}};
   }
+  if (verb.starts_with("capture_")) return capture(verb, arguments);
   if (change(verb, arguments, pending)) return json::object();
   throw Failure{"unknown_command", "there is no command '" + verb + "'"};
 }
@@ -382,6 +385,31 @@ json Commands::turns() const {
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+json Commands::capture(const std::string& verb, const Arguments& arguments) {
+  auto or_fail = [](auto result) {
+    if (!result) throw Failure{fault_name(result.error().fault), result.error().message};
+    return result;
+  };
+  auto number = [&] { return argument<uint64_t>(arguments, "capture", std::nullopt, "number"); };
+  if (verb == "capture_start")
+    return {{"capture",
+             *or_fail(capture_.start({.port = text(arguments, "port", ""),
+                                      .filter = text(arguments, "filter", ""),
+                                      .snap_length = argument<uint32_t>(arguments, "snap_length", 0, "number")}))}};
+  if (verb == "capture_read") {
+    const Capture::Part part = *or_fail(capture_.read(number()));
+    return {{"data", to_base64(base::as_bytes(part.bytes))},
+            {"frames", part.frames},
+            {"dropped", part.dropped},
+            {"done", part.done}};
+  }
+  if (verb == "capture_stop") {
+    or_fail(capture_.stop(number()));
+    return json::object();
+  }
+  throw Failure{"unknown_command", "there is no command '" + verb + "'"};
 }
 
 json Commands::log_level(const Arguments& arguments) {

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 
+#include "control/capture.h"
 #include "control/plane.h"
 #include "control/rates.h"
 #include "control/statistics.h"
@@ -26,7 +27,8 @@ class Commands {
   // An answer is never greater than this.
   static constexpr size_t reply_bytes_max = 64 << 20;
 
-  Commands(Plane& plane, const Statistics& statistics, std::string version);
+  // `frames`: where a capture's lie; none: nothing is captured here.
+  Commands(Plane& plane, const Statistics& statistics, std::string version, FrameBuffers* frames = nullptr);
 
   // A verb under way: `result` goes out when the ticket has come through.
   struct Pending {
@@ -53,6 +55,7 @@ class Commands {
   nlohmann::json run(const std::string& verb, const Arguments& arguments, Pending& pending);
   bool change(const std::string& verb, const Arguments& arguments, Pending& pending);
   const Vhost& vhost(const Arguments& arguments) const;
+  nlohmann::json capture(const std::string& verb, const Arguments& arguments);
   nlohmann::json status() const;
   nlohmann::json list(const std::string& verb, const Arguments& arguments) const;
   nlohmann::json workers() const;
@@ -66,6 +69,7 @@ class Commands {
   Plane& plane_;
   const Statistics& statistics_;
   std::string version_;
+  Capture capture_;
   Rates rates_;
   std::optional<base::Time> started_;
   bool stop_requested_ = false;

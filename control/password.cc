@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "control/base64.h"
 #include "core/base/check.h"
 
 namespace talaria::control {
@@ -18,23 +19,9 @@ const EVP_MD* digest_of(std::string_view algorithm) {
   return nullptr;
 }
 
-std::string base64(const std::vector<uint8_t>& bytes) {
-  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');  // EVP writes a terminating zero, too
-  int size =
-      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()), bytes.data(), static_cast<int>(bytes.size()));
-  text.resize(static_cast<size_t>(size));
-  return text;
-}
-
-std::optional<std::vector<uint8_t>> from_base64(std::string_view text) {
-  if (text.empty() || text.size() % 4 != 0 || text.size() > 256) return std::nullopt;
-  std::vector<uint8_t> bytes(text.size() / 4 * 3);
-  int size =
-      EVP_DecodeBlock(bytes.data(), reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
-  if (size < 0) return std::nullopt;
-  size_t padding = text.ends_with("==") ? 2 : (text.ends_with("=") ? 1 : 0);
-  bytes.resize(static_cast<size_t>(size) - padding);
-  return bytes;
+std::optional<std::vector<uint8_t>> bytes_of(std::string_view hash) {
+  constexpr size_t longest = 256;
+  return hash.size() <= longest ? from_base64(hash) : std::nullopt;
 }
 
 std::vector<uint8_t> salted(const EVP_MD* digest, const PasswordSalt& salt, std::string_view password) {
@@ -55,12 +42,12 @@ bool hashing_is_known(std::string_view algorithm) { return digest_of(algorithm) 
 std::string hash_password(std::string_view algorithm, const PasswordSalt& salt, std::string_view password) {
   const EVP_MD* digest = digest_of(algorithm);
   CHECK(digest);
-  return base64(salted(digest, salt, password));
+  return to_base64(salted(digest, salt, password));
 }
 
 bool password_matches(std::string_view algorithm, std::string_view hash, std::string_view password) {
   const EVP_MD* digest = digest_of(algorithm);
-  auto expected = from_base64(hash);
+  auto expected = bytes_of(hash);
   if (password.empty() || !digest || !expected) return false;
   PasswordSalt salt{};
   if (expected->size() != salt.size() + static_cast<size_t>(EVP_MD_get_size(digest))) return false;
@@ -71,7 +58,7 @@ bool password_matches(std::string_view algorithm, std::string_view hash, std::st
 
 bool hash_is_well_formed(std::string_view algorithm, std::string_view hash) {
   const EVP_MD* digest = digest_of(algorithm);
-  auto bytes = from_base64(hash);
+  auto bytes = bytes_of(hash);
   return digest && bytes && bytes->size() == PasswordSalt{}.size() + static_cast<size_t>(EVP_MD_get_size(digest));
 }
 

@@ -75,6 +75,9 @@ void Plane::take(const worker::ControlReport& report, broker::WorkerIndex from) 
           on_wish(told, from);
         } else if constexpr (std::is_same_v<T, worker::MoveEnded>) {
           on_move_ended(told);
+        } else if constexpr (std::is_same_v<T, worker::FramesWatched>) {
+          CHECK(watches_under_way_ > 0);
+          watches_under_way_--;
         } else {
           workers_[from].drained = true;
         }
@@ -188,6 +191,12 @@ void Plane::recycle_retired() {
     std::visit([this](auto id) { catalog_.recycle(id); }, retired_.front().id);
     retired_.pop_front();
   }
+}
+
+void Plane::watch_frames(const std::vector<net::FrameWatcher*>& watchers) {
+  CHECK(watchers.size() == workers_.size());
+  for (broker::WorkerIndex index = 0; index < workers(); index++) command(index, worker::WatchFrames{watchers[index]});
+  watches_under_way_ += workers_.size();
 }
 
 void Plane::drain() {

@@ -154,6 +154,10 @@ class Plane {
   bool move_queue(broker::QueueId id, broker::WorkerIndex to);
   bool moving() const { return move_.has_value(); }
 
+  // One watcher a worker, or null. Those of before are not used any more when `watch_settled`.
+  void watch_frames(const std::vector<net::FrameWatcher*>& watchers);
+  bool watch_settled() const { return watches_under_way_ == 0; }
+
   // nullopt: not yet. A result is given once.
   std::optional<OperatorResult> take_result(Ticket ticket);
   void forget(Ticket ticket);
@@ -303,6 +307,7 @@ class Plane {
   uint32_t last_move_ = 0;
   Ticket last_ticket_ = 0;
   std::unordered_map<Ticket, WaitingResult> results_;
+  size_t watches_under_way_ = 0;  // commands that no worker has reported yet
   bool drain_sent_ = false;
 };
 

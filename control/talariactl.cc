@@ -1,12 +1,14 @@
 // talariactl: the operator's program. A client of the control socket with rabbitmqctl's verbs; the broker does the
-// work, this asks and prints. It links nothing of the broker.
+// work, this asks and prints. Of the broker it links nothing but the decoding of base64.
 
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <iostream>
@@ -14,11 +16,15 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
+
+#include "control/base64.h"
 
 namespace {
 
 using nlohmann::json;
+using talaria::control::from_base64;
 
 constexpr char default_socket[] = "/run/talaria/control.sock";
 
@@ -175,6 +181,10 @@ struct Options {
   std::string user, password, name, file, explanation, level, configure, write, read, description;
   std::vector<std::string> tags;
   bool if_unused = false, if_empty = false;
+  std::string filter;
+  uint32_t snap_length = 0, mib_max = 100;
+  uint64_t count = 0;
+  double seconds = 0;
 };
 
 struct Listing {
@@ -309,6 +319,52 @@ void change(Broker& broker, const Options& options, const json& request) {
     std::cout << safe(cell(result["level"])) << "\n";
 }
 
+volatile sig_atomic_t interrupted = 0;
+
+// Reads parts of the file until the capture is over: by Ctrl-C, a bound, or the broker. The broker ends it by itself
+// when this program is killed.
+void capture(Broker& broker, const Options& options) {
+  const bool to_output = options.file == "-";
+  std::ofstream file;
+  if (!to_output) file.open(options.file, std::ios::binary | std::ios::trunc);
+  if (!to_output && !file) throw Failure{exit_refused, "cannot write " + options.file};
+  std::ostream& out = to_output ? std::cout : file;
+
+  using Clock = std::chrono::steady_clock;
+  const auto until =
+      options.seconds > 0
+          ? Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options.seconds))
+          : Clock::time_point::max();
+  signal(SIGINT, [](int) { interrupted = 1; });
+  signal(SIGTERM, [](int) { interrupted = 1; });
+  const json started = broker.ask({{"command", "capture_start"},
+                                   {"port", options.name},
+                                   {"filter", options.filter},
+                                   {"snap_length", options.snap_length}});
+  const json which = started["capture"];
+  const uint64_t bytes_max = uint64_t{options.mib_max} << 20;
+  uint64_t bytes = 0;
+  bool stopped = false;
+  for (;;) {
+    const json part = broker.ask({{"command", "capture_read"}, {"capture", which}});
+    const std::string text = part["data"].get<std::string>();
+    const auto data = from_base64(text).value_or(std::vector<uint8_t>());
+    out.write(reinterpret_cast<const char*>(data.data()), static_cast<std::streamsize>(data.size()));
+    if (!out.flush()) throw Failure{exit_refused, "cannot write " + options.file};
+    bytes += data.size();
+    const uint64_t frames = part["frames"].get<uint64_t>();
+    if (part["done"].get<bool>()) {
+      if (!options.quiet) std::cerr << frames << " frames, " << part["dropped"] << " dropped\n";
+      return;
+    }
+    const bool enough = interrupted != 0 || Clock::now() >= until || bytes >= bytes_max ||
+                        (options.count > 0 && frames >= options.count);
+    if (enough && !stopped) broker.ask({{"command", "capture_stop"}, {"capture", which}});
+    stopped |= enough;
+    if (data.size() < 65536) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
 // A password may come on standard input, so that it stands in no process list and no shell history.
 std::string password_of(const Options& options) {
   if (options.password != "-") return options.password;
@@ -354,6 +410,16 @@ void describe(CLI::App& app, Options& options, Action& action) {
   verb("ports", "network ports and their queues: packets, bytes, drops", [&options](Broker& broker) {
     ports(broker, options);
   })->add_flag("--no-table-headers", options.no_headers, "rows only");
+
+  CLI::App* capture_verb = verb("capture", "frames of the port into a pcapng file, until Ctrl-C or a bound",
+                                [&options](Broker& broker) { capture(broker, options); });
+  capture_verb->add_option("--file", options.file, "where to; - is standard output, for wireshark -k -i -")->required();
+  capture_verb->add_option("--port", options.name, "the port's name (see ports); default: the one there is");
+  capture_verb->add_option("--filter", options.filter, "which frames, in tcpdump's language, as 'tcp port 5672'");
+  capture_verb->add_option("--snap-length", options.snap_length, "bytes kept of a frame; default: all");
+  capture_verb->add_option("--count", options.count, "end after about so many frames");
+  capture_verb->add_option("--seconds", options.seconds, "end after that time")->check(CLI::NonNegativeNumber);
+  capture_verb->add_option("--mib-max", options.mib_max, "end when the file is about so long")->capture_default_str();
 
   auto user_argument = [&](CLI::App* command) {
     command->add_option("user", options.user, "the account's name")->required();

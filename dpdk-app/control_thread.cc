@@ -14,6 +14,7 @@
 #include "control/sqlite_store.h"
 #include "core/base/check.h"
 #include "core/base/version.h"
+#include "dpdk-app/frame_buffers.h"
 #include "dpdk-app/log.h"
 #include "dpdk-app/waking_link.h"
 
@@ -159,7 +160,8 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
                         .demo_account = settings.demo_account,
                         .limits = {},
                         .random = fill_with_random});
-  control::Commands commands(plane, statistics, std::string(base::version));
+  FrameBuffers frames(port.name(), datapath.size(), clock);
+  control::Commands commands(plane, statistics, std::string(base::version), &frames);
   const std::filesystem::path socket_path = settings.control_socket;
   if (socket_path.has_parent_path()) std::filesystem::create_directories(socket_path.parent_path());
   control::ControlSocket socket(socket_path, commands);

@@ -6,8 +6,8 @@
 //   yet computed
 //
 // A tap charges for packets, not for bytes: two system calls and a walk through the kernel's stack each. In front of
-// each frame stands a header (virtio_net_hdr) that says what is left to do, so that neither side cuts or sums what the other
-// one, in the same memory, would only join again.
+// each frame stands a header (virtio_net_hdr) that says what is left to do, so that neither side cuts or sums what the
+// other one, in the same memory, would only join again.
 #pragma once
 
 #include <cstdint>

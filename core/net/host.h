@@ -31,6 +31,7 @@
 #include "core/net/arp.h"
 #include "core/net/device.h"
 #include "core/net/ethernet.h"
+#include "core/net/frame_watcher.h"
 #include "core/net/ipv4.h"
 #include "core/net/neighbors.h"
 #include "core/net/packet.h"
@@ -188,6 +189,9 @@ class Host {
   // A colleague heard it: updates an address this host asked for or knows; others are not taken in.
   void learn(Ipv4Address address, const MacAddress& mac, base::Time now);
 
+  // Sees every frame from now on; null: nobody does. Outlives the next call of this.
+  void watch_frames(FrameWatcher* watcher) { watcher_ = watcher; }
+
   const HostCounters& counters() const { return counters_; }
   // Packets held by this host (waiting for an address or for the port): 0 when everything is home.
   size_t packets_held() const;
@@ -227,6 +231,9 @@ class Host {
   size_t l4_offset_;
   HostCounters counters_;
   base::RateLimit unreachables_;
+
+  FrameWatcher* watcher_ = nullptr;
+  base::Time turn_{};  // the last receive's
 
   std::array<Packet, burst_max> burst_{};
   std::array<Datagram, burst_max> datagrams_{};

@@ -89,6 +89,8 @@ void Host::wait_for_address(Neighbor& neighbor, Packet& packet) {
 void Host::enqueue(Packet& packet) {
   if (transmit_tail_ - transmit_head_ == transmit_queue_.size())
     return drop(packet, counters_.drop_transmit_queue_full);
+  if (watcher_) [[unlikely]]
+    watcher_->see(FrameWay::out, packet, turn_);
   transmit_queue_[transmit_tail_++ & (transmit_queue_.size() - 1)] = packet;
 }
 

@@ -18,6 +18,10 @@
 #include "core/broker/requests.h"
 #include "core/broker/topology.h"
 
+namespace talaria::net {
+class FrameWatcher;
+}
+
 namespace talaria::worker {
 
 // ---- commands: control plane -> worker ------------------------------------------------------------------------------
@@ -52,13 +56,18 @@ struct CloseSession {
   broker::SessionAddress session;
   std::string* text = nullptr;
 };
+// Who sees every frame of this worker's port from now on; null: nobody. Reported with FramesWatched; `watcher` is lent
+// until another one's was.
+struct WatchFrames {
+  net::FrameWatcher* watcher = nullptr;
+};
 // SIGTERM: accept no more connections, close every one that stands (320), report Drained when the last has gone. Its
 // requests, CloseConnection among them, are still sent and answered meanwhile.
 struct Drain {};
 // End the loop. The last command; nothing is reported after it.
 struct Stop {};
 
-using ControlCommand = std::variant<Apply, PassAnswer, CheckDelete, PurgeQueue, CloseSession, Drain, Stop>;
+using ControlCommand = std::variant<Apply, PassAnswer, CheckDelete, PurgeQueue, CloseSession, WatchFrames, Drain, Stop>;
 
 // ---- reports: worker -> control plane -------------------------------------------------------------------------------
 
@@ -80,6 +89,7 @@ struct Purged {
   uint64_t token = 0;
   uint32_t count = 0;  // 0 as well when there is no such queue any more
 };
+struct FramesWatched {};
 struct Drained {};
 // All traffic of a queue homed here comes from and goes to that worker. Only a wish: said again if nothing comes of it.
 struct MoveWished {
@@ -92,7 +102,8 @@ struct MoveEnded {
   broker::MoveOutcome outcome = broker::MoveOutcome::moved;
 };
 
-using ControlReport = std::variant<Asked, Applied, DeleteChecked, Purged, Drained, MoveWished, MoveEnded>;
+using ControlReport =
+    std::variant<Asked, Applied, DeleteChecked, Purged, FramesWatched, Drained, MoveWished, MoveEnded>;
 
 static_assert(std::is_trivially_copyable_v<ControlCommand> && sizeof(ControlCommand) <= 32);
 static_assert(std::is_trivially_copyable_v<ControlReport> && sizeof(ControlReport) <= 32);

@@ -323,6 +323,11 @@ void Worker::on_command(const CloseSession& command, base::Time now) {
   if (command.session.worker == config_.index) sessions_.close_session(command.session.session, *text, now);
 }
 
+void Worker::on_command(const WatchFrames& command, base::Time) {
+  host_.watch_frames(command.watcher);
+  reports_.push_back(FramesWatched{});
+}
+
 void Worker::on_command(const Drain&, base::Time now) {
   draining_ = true;
   stack_.stop_listening(config_.amqp_port);

@@ -104,6 +104,7 @@ class ScriptedControl {
   std::map<uint64_t, worker::DeleteChecked> delete_checked;  // by token
   std::map<uint64_t, uint32_t> purged;                       // by token
   size_t drained = 0;
+  size_t frames_watched = 0;
   std::vector<worker::MoveWished> wishes;
   std::vector<broker::MoveOutcome> moves;                // those that are over
   std::map<broker::SessionAddress, std::string> opened;  // sessions that stand, and their peers
@@ -158,6 +159,7 @@ class ScriptedControl {
     answer(request, std::move(body), changes_.size());
   }
 
+  void on(broker::WorkerIndex, const worker::FramesWatched&) { frames_watched++; }
   void on(broker::WorkerIndex worker, const worker::Applied& report) {
     CHECK(report.sequence > applied_[worker] && report.sequence <= changes_.size());
     applied_[worker] = report.sequence;

@@ -62,6 +62,7 @@ class FakeWorker final : public WorkerLink {
   broker::MoveQueue move;                                                        // then: the last one
   bool replicates = true;  // false: only counts changes (the replica is slow when there are very many)
   bool drains = false, stopped = false;
+  net::FrameWatcher* watcher = nullptr;
   uint64_t changes = 0, permission_changes = 0;
 
   std::map<broker::VhostId, std::string> vhosts;
@@ -108,6 +109,10 @@ class FakeWorker final : public WorkerLink {
   void on(worker::CloseSession& command) {
     closed.emplace_back(command.session, *command.text);
     delete command.text;
+  }
+  void on(worker::WatchFrames& command) {
+    watcher = command.watcher;
+    reports_.push_back(worker::FramesWatched{});
   }
   void on(worker::Drain&) {
     drains = true;

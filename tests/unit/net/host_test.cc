@@ -400,5 +400,31 @@ TEST_F(HostTest, AnEmptyPoolIsCountedNotFatal) {
   EXPECT_EQ(host->counters().no_packet.value(), 2u);
 }
 
+TEST_F(HostTest, AWatcherSeesEveryFrameBothWaysUntilItIsTakenAway) {
+  struct Watcher : FrameWatcher {
+    void see(FrameWay way, const Packet& packet, base::Time now) override {
+      seen.emplace_back(way, Frame(packet.data, packet.data + packet.length), now);
+    }
+    std::vector<std::tuple<FrameWay, Frame, base::Time>> seen;
+  } watcher;
+  start({.announce = false});
+  host->watch_frames(&watcher);
+  now = base::Time{7s};
+  const Frame request = arp(ArpOperation::request, peer_address, peer_mac, our_address);
+  const Frame garbage(20, 9);
+  device.arriving = {request, garbage};
+  host->receive(now);
+  host->flush();
+  ASSERT_EQ(watcher.seen.size(), 3u);
+  EXPECT_EQ(watcher.seen[0], std::tuple(FrameWay::in, request, now));
+  EXPECT_EQ(watcher.seen[1], std::tuple(FrameWay::in, garbage, now)) << "before any check";
+  ASSERT_EQ(device.sent.size(), 1u);
+  EXPECT_EQ(watcher.seen[2], std::tuple(FrameWay::out, device.sent[0], now));
+  host->watch_frames(nullptr);
+  device.arriving = {request};
+  host->receive(now);
+  EXPECT_EQ(watcher.seen.size(), 3u);
+}
+
 }  // namespace
 }  // namespace talaria::net

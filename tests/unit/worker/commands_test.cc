@@ -31,6 +31,24 @@ TEST(WorkerCommands, AreTakenUpWithABound) {
   EXPECT_TRUE(cluster.run_until([&] { return cluster.applied_by_all(); }));
 }
 
+TEST(WorkerCommands, AWatcherSeesFramesUntilItsEndIsReported) {
+  struct Watcher : net::FrameWatcher {
+    void see(net::FrameWay way, const net::Packet&, base::Time) override { seen[way == net::FrameWay::in]++; }
+    size_t seen[2] = {};
+  } watcher;
+  Cluster cluster;
+  cluster.control.send(0, WatchFrames{&watcher});
+  EXPECT_TRUE(cluster.run_until([&] { return cluster.control.frames_watched == 1; }));
+  cluster.open();
+  EXPECT_GT(watcher.seen[0], 3u);
+  EXPECT_GT(watcher.seen[1], 3u);
+  cluster.control.send(0, WatchFrames{nullptr});
+  EXPECT_TRUE(cluster.run_until([&] { return cluster.control.frames_watched == 2; }));
+  const size_t seen = watcher.seen[0];
+  cluster.open();
+  EXPECT_EQ(watcher.seen[0], seen);
+}
+
 // After declare-ok every connection on every worker sees the queue: the answer waits for the slowest.
 TEST(WorkerCommands, ADeclareIsAnsweredWhenAllHaveAppliedIt) {
   Cluster cluster({.workers = 2});
