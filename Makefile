@@ -160,6 +160,10 @@ load: all ## the broker measured with talaria-load: results, table and plot in b
 load-scale: all $(B)/bin/bench ## many connections, queues, bindings, messages at rest: instructions and rates, into bench-results/scale
 	@scripts/load-scale $(LOAD_OPTIONS)
 
+.PHONY: linux-tcp
+linux-tcp: all deps-tests ## the broker's TCP beside Linux's, under loss, duplication and reordering, as a table; LINUX_TCP_OPTIONS='--runs 3'
+	@scripts/measure-linux-tcp $(LINUX_TCP_OPTIONS)
+
 .PHONY: unit
 unit: $(UNIT_PROGRAMS) ## unit tests, one program a layer
 	@scripts/run-tests $(UNIT_PROGRAMS)

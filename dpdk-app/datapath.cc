@@ -27,6 +27,10 @@ worker::WorkerConfig worker_config(const Settings& settings, worker::WorkerIndex
   config.tcp.send_chunks = (size_t{settings.send_memory_mib} << 20) / tcp::send_chunk_bytes;
   config.tcp.shared_slices = 4 * config.tcp.send_chunks;
   config.tcp.receive_chunks = (size_t{settings.receive_memory_mib} << 20) / tcp::receive_chunk_bytes;
+  // One probe an eighth of the silence later than the last, but neither hastily nor for long: 15 s at the default.
+  config.tcp.keepalive_idle = std::chrono::seconds(settings.tcp_keepalive);
+  config.tcp.keepalive_interval =
+      std::clamp<base::Duration>(config.tcp.keepalive_idle / 8, std::chrono::seconds(1), std::chrono::seconds(15));
   config.session.sessions = settings.max_connections;
   config.session.version = base::version;
   config.amqp_port = settings.amqp_port;

@@ -287,6 +287,12 @@ void CommandLine::declare(std::string_view configuration_file) {
       ->type_name("PORT")
       ->capture_default_str()
       ->group("Broker");
+  app.add_option("--tcp-keepalive", settings.tcp_keepalive,
+                 "Seconds of silence after which TCP asks a peer whether it is still there; 0: never")
+      ->check(between(0, 86400))
+      ->type_name("0..86400")
+      ->capture_default_str()
+      ->group("Broker");
   app.add_option("--data-dir", settings.data_directory, "Where users, permissions and durable topology are kept")
       ->type_name("DIR")
       ->capture_default_str()

@@ -63,6 +63,7 @@ struct Settings {
 
   // ---- the broker
   uint16_t amqp_port = 5672;
+  uint32_t tcp_keepalive = 120;  // seconds of a peer's silence before it is asked whether it is there; 0: never
   std::string data_directory = "/var/lib/talaria";
   std::string control_socket = "/run/talaria/control.sock";
   bool move_queues = true;

@@ -82,5 +82,20 @@ TEST(WorkerConfig, TakesNoMoreMemoryThanWasAskedFor) {
   }
 }
 
+TEST(WorkerConfig, ProbesOfKeepaliveAreAnEighthOfTheSilenceApart) {
+  const auto keepalive = [](uint32_t seconds) {
+    Settings settings;
+    settings.tcp_keepalive = seconds;
+    const tcp::Config config = worker_config(settings, 0).tcp;
+    return std::pair(config.keepalive_idle, config.keepalive_interval);
+  };
+  using std::chrono::seconds;
+  EXPECT_EQ(keepalive(120), std::pair(base::Duration(seconds(120)), base::Duration(seconds(15))));
+  EXPECT_EQ(keepalive(16).second, seconds(2));
+  EXPECT_EQ(keepalive(2).second, seconds(1));
+  EXPECT_EQ(keepalive(86400).second, seconds(15));
+  EXPECT_EQ(keepalive(0).first, seconds(0)) << "none at all";
+}
+
 }  // namespace
 }  // namespace talaria::app

@@ -61,6 +61,13 @@ TEST_F(Options, FileAlone) {
   EXPECT_FALSE(settings->demo_account);
 }
 
+TEST_F(Options, KeepaliveIsGivenInSeconds) {
+  write_file(minimal_ + "tcp-keepalive = 30\n");
+  EXPECT_EQ(read({})->tcp_keepalive, 30u);
+  EXPECT_EQ(read({"--tcp-keepalive", "0"})->tcp_keepalive, 0u);
+  EXPECT_FALSE(read({"--tcp-keepalive", "86401"}));
+}
+
 TEST_F(Options, QueuesMoveUnlessTheyAreToldNotTo) {
   write_file(minimal_);
   EXPECT_TRUE(read({})->move_queues);
