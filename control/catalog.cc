@@ -147,7 +147,26 @@ User& Catalog::add(std::unique_ptr<User> user) {
 Connection& Catalog::add(std::unique_ptr<Connection> connection) {
   Connection& added = *connection;
   CHECK(connections_.emplace(added.address, std::move(connection)).second);
+  vhost_connections_[added.opened.vhost]++;
+  user_connections_[added.opened.user]++;
   return added;
+}
+
+void Catalog::subtract(Counts& counts, const std::string& name, size_t number) {
+  if (number == 0) return;
+  const auto found = counts.find(name);
+  CHECK(found != counts.end() && found->second >= number);
+  if ((found->second -= number) == 0) counts.erase(found);
+}
+
+void Catalog::add_channel(Connection& connection, uint16_t number, Channel channel) {
+  if (connection.channels.insert_or_assign(number, std::move(channel)).second) user_channels_[connection.opened.user]++;
+}
+
+bool Catalog::remove_channel(Connection& connection, uint16_t number) {
+  if (connection.channels.erase(number) == 0) return false;
+  subtract(user_channels_, connection.opened.user);
+  return true;
 }
 
 void Catalog::remove(Vhost& vhost) {
@@ -186,6 +205,9 @@ void Catalog::remove(User& user) { users_.erase(users_.find(user.name)); }
 
 void Catalog::remove(Connection& connection) {
   CHECK(connection.exclusive_queues.empty());
+  subtract(user_channels_, connection.opened.user, connection.channels.size());
+  subtract(user_connections_, connection.opened.user);
+  subtract(vhost_connections_, connection.opened.vhost);
   connections_.erase(connections_.find(connection.address));
 }
 
@@ -207,8 +229,10 @@ BindingRow row_of(const Binding& binding) {
   return {binding.vhost().name,     binding.source->name, binding.destination(),
           binding.queue != nullptr, binding.key,          binding.arguments};
 }
-VhostRow row_of(const Vhost& vhost) { return {vhost.name, vhost.description, vhost.tags}; }
-UserRow row_of(const User& user) { return {user.name, user.password_hash, user.hashing_algorithm, user.tags}; }
+VhostRow row_of(const Vhost& vhost) { return {vhost.name, vhost.description, vhost.tags, vhost.limits}; }
+UserRow row_of(const User& user) {
+  return {user.name, user.password_hash, user.hashing_algorithm, user.tags, user.limits};
+}
 PermissionRow row_of(const User& user, const std::string& vhost, const Permission& permission) {
   return {user.name, vhost, permission.configure.text(), permission.write.text(), permission.read.text()};
 }

@@ -115,6 +115,7 @@ struct Vhost {
   std::string name;
   std::string description;
   std::vector<std::string> tags;
+  OperatorLimits limits;
   std::map<std::string, std::unique_ptr<Exchange>, std::less<>> exchanges;
   std::map<std::string, std::unique_ptr<Queue>, std::less<>> queues;
   std::map<std::string, std::unique_ptr<Binding>> bindings;  // by what tells them apart, see catalog.cc
@@ -125,6 +126,7 @@ struct User {
   std::string password_hash;
   std::string hashing_algorithm;
   std::vector<std::string> tags;
+  OperatorLimits limits;
   bool stored = true;  // false: the demo account, gone with the process unless an operator changes it
   std::map<std::string, Permission, std::less<>> permissions;  // by vhost
 };
@@ -195,17 +197,34 @@ class Catalog {
   void recycle(broker::ExchangeId id) { exchange_slots_.recycle(id); }
   void recycle(broker::QueueId id) { queue_slots_.recycle(id); }
 
+  // Connections in the vhost, and the user's connections and channels in all vhosts, whoever of the name they were
+  // opened by.
+  size_t connections_in(std::string_view vhost) const { return count(vhost_connections_, vhost); }
+  size_t connections_of(std::string_view user) const { return count(user_connections_, user); }
+  size_t channels_of(std::string_view user) const { return count(user_channels_, user); }
+  void add_channel(Connection& connection, uint16_t number, Channel channel);
+  // False: there was none.
+  bool remove_channel(Connection& connection, uint16_t number);
+
   size_t exchange_count() const { return exchange_slots_.in_use(); }
   size_t queue_count() const { return queue_slots_.in_use(); }
   size_t binding_count() const { return binding_count_; }
 
  private:
+  using Counts = std::map<std::string, size_t, std::less<>>;  // what is 0 is not there
+  static size_t count(const Counts& counts, std::string_view name) {
+    const auto found = counts.find(name);
+    return found == counts.end() ? 0 : found->second;
+  }
+  static void subtract(Counts& counts, const std::string& name, size_t number = 1);
+
   std::map<std::string, std::unique_ptr<Vhost>, std::less<>> vhosts_;
   std::map<std::string, std::unique_ptr<User>, std::less<>> users_;
   Connections connections_;
   SlotTable<broker::VhostId, Vhost> vhost_slots_;
   SlotTable<broker::ExchangeId, Exchange> exchange_slots_;
   SlotTable<broker::QueueId, Queue> queue_slots_;
+  Counts vhost_connections_, user_connections_, user_channels_;
   size_t binding_count_ = 0;
   uint64_t last_serial_ = 0;
 };

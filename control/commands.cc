@@ -72,6 +72,10 @@ std::vector<std::string> texts(const json& arguments, const char* name) {
   return argument<std::vector<std::string>>(arguments, name, std::vector<std::string>{}, "list of texts");
 }
 
+OperatorLimits limits(const json& arguments) {
+  return argument<OperatorLimits>(arguments, "limits", std::nullopt, "object of whole numbers");
+}
+
 // Only the columns that were asked for, if any were. One that this verb does not have is refused, rows or none.
 json chosen(const std::string& verb, const json& arguments, json rows) {
   const std::vector<std::string> columns = texts(arguments, "columns");
@@ -184,6 +188,15 @@ json Commands::list(const std::string& verb, const Arguments& arguments) const {
   if (verb == "list_consumers") return list_consumers(catalog, vhost(arguments));
   if (verb == "list_users") return list_users(catalog);
   if (verb == "list_vhosts") return list_vhosts(catalog);
+  if (verb == "list_vhost_limits") {
+    const std::string name = text(arguments, "vhost", "");
+    return list_vhost_limits(catalog, name.empty() ? name : vhost(arguments).name);
+  }
+  if (verb == "list_user_limits") {
+    const std::string name = text(arguments, "user", "");
+    if (!name.empty() && !catalog.user(name)) throw Failure{"no_such_user", "user '" + name + "' does not exist"};
+    return list_user_limits(catalog, name);
+  }
   if (verb == "list_permissions") return list_permissions(catalog, vhost(arguments).name);
   if (verb == "workers") return workers();
   if (verb == "counters") return counters();
@@ -212,6 +225,14 @@ bool Commands::change(const std::string& verb, const Arguments& arguments, Pendi
         plane_.set_permissions({given("user"), vhost_name(), given("configure"), given("write"), given("read")});
   } else if (verb == "clear_permissions") {
     pending.ticket = plane_.clear_permissions(given("user"), vhost_name());
+  } else if (verb == "set_vhost_limits") {
+    pending.ticket = plane_.set_vhost_limits(vhost_name(), limits(arguments));
+  } else if (verb == "clear_vhost_limits") {
+    pending.ticket = plane_.set_vhost_limits(vhost_name(), {});
+  } else if (verb == "set_user_limits") {
+    pending.ticket = plane_.set_user_limits(given("user"), limits(arguments));
+  } else if (verb == "clear_user_limits") {
+    pending.ticket = plane_.clear_user_limits(given("user"), given("limit"));
   } else if (verb == "close_connection") {
     broker::SessionAddress address;
     std::string pid = given("pid");

@@ -68,6 +68,24 @@ void each(const json& definitions, const char* section, Take&& take) {
   }
 }
 
+OperatorLimits limits_of(LimitsOf kind, const json& entry, const char* name, const char* section) {
+  auto limits = member<OperatorLimits>(entry, name, {}, section);
+  for (const auto& [limit, value] : limits)
+    if (auto fault = limit_fault(kind, limit)) throw DefinitionsError(std::string(section) + ": " + *fault);
+  return limits;
+}
+
+// RabbitMQ keeps a vhost's limits among the parameters. Others belong to plug-ins that are not here.
+void take_parameter(const json& entry, StoreContents& contents, std::vector<std::string>& report) {
+  const std::string component = required(entry, "component", "parameters");
+  if (component != "vhost-limits") {
+    report.push_back("parameters: component '" + component + "' is not supported: left out");
+    return;
+  }
+  contents.vhost_limits.emplace_back(required(entry, "vhost", "parameters"),
+                                     limits_of(LimitsOf::vhost, entry, "value", "parameters"));
+}
+
 }  // namespace
 
 json export_definitions(const Catalog& catalog, const std::string& version) {
@@ -81,7 +99,7 @@ json export_definitions(const Catalog& catalog, const std::string& version) {
                             {"password_hash", user->password_hash},
                             {"hashing_algorithm", user->hashing_algorithm},
                             {"tags", user->tags},
-                            {"limits", json::object()}});
+                            {"limits", user->limits}});
     for (const auto& [vhost, permission] : user->permissions)
       out["permissions"].push_back({{"user", name},
                                     {"vhost", vhost},
@@ -94,6 +112,9 @@ json export_definitions(const Catalog& catalog, const std::string& version) {
                              {"description", vhost->description},
                              {"tags", vhost->tags},
                              {"metadata", {{"description", vhost->description}, {"tags", vhost->tags}}}});
+    if (!vhost->limits.empty())
+      out["parameters"].push_back(
+          {{"component", "vhost-limits"}, {"name", "limits"}, {"vhost", vhost_name}, {"value", vhost->limits}});
     for (const auto& [name, queue] : vhost->queues)
       if (is_exported(*queue))
         out["queues"].push_back({{"name", name},
@@ -137,8 +158,7 @@ StoreContents parse_definitions(const json& definitions, std::vector<std::string
     row.tags = tags_of(entry, "users");
     if (entry.contains("password"))
       throw DefinitionsError("users: '" + row.name + "' comes with a plain password, a password_hash is needed");
-    if (auto limits = entry.find("limits"); limits != entry.end() && !limits->empty())
-      report.push_back("user '" + row.name + "': limits are not supported: left out");
+    row.limits = limits_of(LimitsOf::user, entry, "limits", "users");
     contents.users.push_back(std::move(row));
   });
   each(definitions, "permissions", [&](const json& entry) {
@@ -183,7 +203,8 @@ StoreContents parse_definitions(const json& definitions, std::vector<std::string
     row.arguments = arguments_of(entry, "bindings");
     contents.bindings.push_back(std::move(row));
   });
-  for (const char* section : {"policies", "parameters", "global_parameters", "topic_permissions"}) {
+  each(definitions, "parameters", [&](const json& entry) { take_parameter(entry, contents, report); });
+  for (const char* section : {"policies", "global_parameters", "topic_permissions"}) {
     auto found = definitions.find(section);
     if (found != definitions.end() && !found->empty())
       report.push_back(std::string(section) + ": " + std::to_string(found->size()) +

@@ -121,6 +121,8 @@ std::span<const std::string_view> columns_of(std::string_view verb) {
         "arguments"}},
       {"list_users", {"user", "tags"}},
       {"list_vhosts", {"name", "description", "tags"}},
+      {"list_vhost_limits", {"vhost", "limits"}},
+      {"list_user_limits", {"user", "limits"}},
       {"list_permissions", {"user", "configure", "write", "read"}},
       {"workers", {"worker",           "core",
                    "isolated",         "busy_percent",
@@ -263,6 +265,22 @@ json list_vhosts(const Catalog& catalog) {
   json rows = json::array();
   for (const auto& [name, vhost] : catalog.vhosts())
     rows.push_back({{"name", name}, {"description", vhost->description}, {"tags", vhost->tags}});
+  return rows;
+}
+
+json list_vhost_limits(const Catalog& catalog, const std::string& vhost) {
+  json rows = json::array();
+  for (const auto& [name, each] : catalog.vhosts())
+    if (!each->limits.empty() && (vhost.empty() || vhost == name))
+      rows.push_back({{"vhost", name}, {"limits", each->limits}});
+  return rows;
+}
+
+json list_user_limits(const Catalog& catalog, const std::string& user) {
+  json rows = json::array();
+  for (const auto& [name, each] : catalog.users())
+    if (!each->limits.empty() && (user.empty() || user == name))
+      rows.push_back({{"user", name}, {"limits", each->limits}});
   return rows;
 }
 

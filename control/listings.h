@@ -26,6 +26,9 @@ nlohmann::json list_channels(const Catalog& catalog);
 nlohmann::json list_consumers(const Catalog& catalog, const Vhost& vhost);
 nlohmann::json list_users(const Catalog& catalog);
 nlohmann::json list_vhosts(const Catalog& catalog);
+// Those that have limits; of one vhost or user if it is named.
+nlohmann::json list_vhost_limits(const Catalog& catalog, const std::string& vhost);
+nlohmann::json list_user_limits(const Catalog& catalog, const std::string& user);
 nlohmann::json list_permissions(const Catalog& catalog, const std::string& vhost);
 
 // "<worker.slot.generation>": how an operator names a connection.

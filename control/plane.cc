@@ -249,6 +249,7 @@ void Plane::load(const StoreContents& contents) {
     user->password_hash = row.password_hash;
     user->hashing_algorithm = row.hashing_algorithm;
     user->tags = row.tags;
+    user->limits = row.limits;
     catalog_.add(std::move(user));
   }
   for (const PermissionRow& row : contents.permissions) {

@@ -141,6 +141,11 @@ class Plane {
   Ticket delete_vhost(const std::string& name);
   Ticket set_permissions(const PermissionRow& row);
   Ticket clear_permissions(const std::string& name, const std::string& vhost);
+  // All of the vhost's limits; of the user's those that are given, the others stay. `clear`: one of them, or all
+  // ("all").
+  Ticket set_vhost_limits(const std::string& name, const OperatorLimits& limits);
+  Ticket set_user_limits(const std::string& name, const OperatorLimits& limits);
+  Ticket clear_user_limits(const std::string& name, const std::string& limit);
   Ticket close_connection(const broker::SessionAddress& session, const std::string& reason);
   Ticket delete_queue(const std::string& vhost, const std::string& name, bool if_unused, bool if_empty);
   Ticket purge_queue(const std::string& vhost, const std::string& name);
@@ -247,6 +252,7 @@ class Plane {
   void note(Connection& connection, broker::ConsumerAdded& notice);
   void note(Connection& connection, broker::ConsumerRemoved& notice);
   bool password_holds(const std::string& name, const std::string& password) const;
+  std::optional<broker::Refusal> over_limit(const Vhost& vhost, const User& user) const;
   std::optional<broker::Refusal> refused(const Connection& connection, broker::Access access, bool exchange,
                                          std::string_view name) const;
   std::optional<broker::Refusal> refused_any(const Connection& connection, bool exchange, std::string_view name) const;
@@ -284,6 +290,7 @@ class Plane {
   // The edits that make the store hold the user.
   static std::vector<Edit> keep(const User& user);
   Ticket replace(User& user, User changed);
+  void close_session(const Connection& connection, broker::CloseCause cause, const std::string& text);
   uint32_t close_sessions(const std::string& text, const std::function<bool(const Connection&)>& chosen);
 
   Store& store_;

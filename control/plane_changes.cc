@@ -25,6 +25,7 @@ Vhost& Plane::enter(const VhostRow& row) {
   made->name = row.name;
   made->description = row.description;
   made->tags = row.tags;
+  made->limits = row.limits;
   Vhost& vhost = catalog_.add(std::move(made));
   broadcast(broker::AddVhost{vhost.id, vhost.name});
 

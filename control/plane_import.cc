@@ -56,6 +56,18 @@ struct Plane::Import {
     if (plane.catalog_.vhosts().size() + vhosts.size() > plane.options_.limits.vhosts) wrong("too many virtual hosts");
   }
 
+  void judge_vhost_limits() {
+    for (const auto& [name, limits] : wanted.vhost_limits) {
+      demand_vhost(name, "limits");
+      const Vhost* existing = plane.catalog_.vhost(name);
+      const auto made =
+          std::find_if(vhosts.begin(), vhosts.end(), [&](const VhostRow& row) { return row.name == name; });
+      VhostRow row = existing ? row_of(*existing) : *made;
+      row.limits = limits;
+      edits.push_back(Put<VhostRow>{row});
+    }
+  }
+
   void judge_users() {
     for (const UserRow& row : wanted.users) {
       if (!is_name(row.name)) wrong("a user's name is not valid");
@@ -71,6 +83,7 @@ struct Plane::Import {
       user->password_hash = row.password_hash;
       user->hashing_algorithm = row.hashing_algorithm;
       user->tags = row.tags;
+      user->limits = row.limits;
       if (const User* existing = plane.catalog_.user(row.name)) {
         user->permissions = existing->permissions;
         user->stored = existing->stored;
@@ -197,6 +210,7 @@ struct Plane::Import {
   void make_all() {
     Catalog& catalog = plane.catalog_;
     for (const VhostRow& row : vhosts) plane.enter(row);
+    for (const auto& [name, limits] : wanted.vhost_limits) catalog.vhost(name)->limits = limits;
     for (auto& user : users) {
       if (User* existing = catalog.user(user->name))
         *existing = std::move(*user);
@@ -255,6 +269,7 @@ Ticket Plane::import(const StoreContents& definitions, std::vector<std::string>&
   Import work{*this, definitions, report, {}, {}, {}, {}, {}, {}, {}, {}, {}};
   try {
     work.judge_vhosts();
+    work.judge_vhost_limits();
     work.judge_users();
     work.judge_permissions();
     work.judge_exchanges();

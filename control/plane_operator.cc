@@ -130,6 +130,43 @@ Ticket Plane::replace(User& user, User changed) {
   return done();
 }
 
+Ticket Plane::set_vhost_limits(const std::string& name, const OperatorLimits& limits) {
+  Vhost* vhost = catalog_.vhost(name);
+  if (!vhost) return failed(Fault::no_such_vhost, no_vhost(name));
+  for (const auto& [limit, value] : limits)
+    if (auto fault = limit_fault(LimitsOf::vhost, limit)) return failed(Fault::bad_argument, *fault);
+  VhostRow row = row_of(*vhost);
+  row.limits = limits;
+  if (auto saved = save(std::vector<Edit>{Put<VhostRow>{row}}); !saved)
+    return failed(Fault::store_failed, saved.error().text);
+  vhost->limits = limits;
+  return done();
+}
+
+Ticket Plane::set_user_limits(const std::string& name, const OperatorLimits& limits) {
+  User* user = catalog_.user(name);
+  if (!user) return failed(Fault::no_such_user, no_user(name));
+  User changed = *user;
+  for (const auto& [limit, value] : limits) {
+    if (auto fault = limit_fault(LimitsOf::user, limit)) return failed(Fault::bad_argument, *fault);
+    changed.limits.insert_or_assign(limit, value);
+  }
+  return replace(*user, std::move(changed));
+}
+
+Ticket Plane::clear_user_limits(const std::string& name, const std::string& limit) {
+  User* user = catalog_.user(name);
+  if (!user) return failed(Fault::no_such_user, no_user(name));
+  User changed = *user;
+  if (limit == "all") {
+    changed.limits.clear();
+  } else {
+    if (auto fault = limit_fault(LimitsOf::user, limit)) return failed(Fault::bad_argument, *fault);
+    changed.limits.erase(limit);
+  }
+  return replace(*user, std::move(changed));
+}
+
 Ticket Plane::add_vhost(const VhostRow& row) {
   if (!is_name(row.name)) return failed(Fault::bad_argument, no_name);
   if (std::string fault = tag_fault(row.tags); !fault.empty()) return failed(Fault::bad_argument, fault);
@@ -198,11 +235,15 @@ Ticket Plane::clear_permissions(const std::string& name, const std::string& vhos
   return done();
 }
 
+void Plane::close_session(const Connection& connection, broker::CloseCause cause, const std::string& text) {
+  command(connection.address.worker, worker::CloseSession{connection.address, cause, new std::string(text)});
+}
+
 uint32_t Plane::close_sessions(const std::string& text, const std::function<bool(const Connection&)>& chosen) {
   uint32_t count = 0;
   for (const auto& [address, connection] : catalog_.connections()) {
     if (!chosen(*connection)) continue;
-    command(address.worker, worker::CloseSession{address, new std::string(text)});
+    close_session(*connection, broker::CloseCause::forced, text);
     count++;
   }
   return count;

@@ -49,6 +49,11 @@ Plane::Body Plane::on(const broker::SessionAddress& session, broker::OpenConnect
     if (!vhost) return not_allowed("vhost " + request.vhost + " not found");
     return not_allowed("access to vhost '" + request.vhost + "' refused for user '" + request.user + "'");
   }
+  if (auto refusal = over_limit(*vhost, *user)) {
+    counts_.logins_refused++;
+    spdlog::warn("{}: {}", printable(request.peer), printable(refusal->text));
+    return *std::move(refusal);
+  }
   auto connection = std::make_unique<Connection>();
   connection->address = session;
   connection->vhost = vhost;
@@ -56,6 +61,16 @@ Plane::Body Plane::on(const broker::SessionAddress& session, broker::OpenConnect
   connection->since = now_;
   catalog_.add(std::move(connection));
   return broker::ConnectionOpened{vhost->id};
+}
+
+std::optional<broker::Refusal> Plane::over_limit(const Vhost& vhost, const User& user) const {
+  if (const auto limit = limit_reached(vhost.limits, max_connections, catalog_.connections_in(vhost.name)))
+    return not_allowed("access to vhost '" + vhost.name + "' refused for user '" + user.name + "': connection limit (" +
+                       std::to_string(*limit) + ") is reached");
+  if (const auto limit = limit_reached(user.limits, max_connections, catalog_.connections_of(user.name)))
+    return not_allowed("connection refused for user '" + user.name + "': user connection limit (" +
+                       std::to_string(*limit) + ") is reached");
+  return std::nullopt;
 }
 
 Plane::Body Plane::on(Connection& connection, broker::Reauthenticate& request) {
@@ -113,11 +128,19 @@ Plane::Body Plane::close_connection_of(const broker::SessionAddress& session) {
 void Plane::note(Connection& connection, broker::ChannelOpened& notice) {
   Channel channel;
   channel.counters = std::move(notice.counters);
-  connection.channels.insert_or_assign(notice.channel, std::move(channel));
+  const std::string& name = connection.opened.user;
+  const User* user = catalog_.user(name);
+  const auto limit = user ? limit_reached(user->limits, max_channels, catalog_.channels_of(name)) : std::nullopt;
+  catalog_.add_channel(connection, notice.channel, std::move(channel));
+  // The channel is open by now: its connection goes, as it would have if it had been asked about first.
+  if (limit)
+    close_session(connection, broker::CloseCause::limit,
+                  "number of channels opened for user '" + name + "' has reached the maximum allowed user limit of (" +
+                      std::to_string(*limit) + ")");
 }
 
 void Plane::note(Connection& connection, broker::ChannelClosed& notice) {
-  if (connection.channels.erase(notice.channel) == 0) counts_.strays++;
+  if (!catalog_.remove_channel(connection, notice.channel)) counts_.strays++;
 }
 
 void Plane::note(Connection& connection, broker::ChannelChanged& notice) {

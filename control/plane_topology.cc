@@ -157,6 +157,9 @@ Plane::Body Plane::on(Connection& connection, broker::DeclareQueue& request) {
 
   if (auto refusal = check_queue_arguments(request.arguments, what)) return *std::move(refusal);
   if (catalog_.queue_count() >= options_.limits.queues) return limit_reached(what, "queue", options_.limits.queues);
+  if (const auto limit = control::limit_reached(vhost.limits, max_queues, vhost.queues.size()))
+    return precondition_failed("cannot declare queue '" + request.name + "': queue limit in vhost '" + vhost.name +
+                               "' (" + std::to_string(*limit) + ") is reached");
 
   auto made = std::make_unique<Queue>();
   made->vhost = &vhost;

@@ -14,7 +14,7 @@ namespace {
 
 // Everything is text: booleans are "0" and "1", lists are JSON, argument tables are exact JSON (field_json.h). Names
 // are blobs of bytes to SQLite as far as comparing goes (BINARY collation), so no two that differ are ever one.
-constexpr char schema[] = R"sql(
+constexpr char first_schema[] = R"sql(
 CREATE TABLE users (
   name TEXT PRIMARY KEY, password_hash TEXT NOT NULL, hashing_algorithm TEXT NOT NULL, tags TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -42,12 +42,22 @@ CREATE TABLE bindings (
   PRIMARY KEY (vhost, source, destination, destination_is_queue, key, identity)
 ) WITHOUT ROWID;
 )sql";
+// limits: a JSON object.
+constexpr char second_schema[] = R"sql(
+ALTER TABLE users ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE vhosts ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
+)sql";
+// Each takes a database from one version to the next; the first, an empty one to version 1.
+constexpr const char* steps[] = {first_schema, second_schema};
+static_assert(std::size(steps) == SqliteStore::schema_version);
 
 std::string flag(bool value) { return value ? "1" : "0"; }
 std::string list_text(const std::vector<std::string>& list) { return nlohmann::json(list).dump(); }
 std::vector<std::string> list_from(const std::string& text) {
   return nlohmann::json::parse(text).get<std::vector<std::string>>();
 }
+std::string limits_text(const OperatorLimits& limits) { return nlohmann::json(limits).dump(); }
+OperatorLimits limits_from(const std::string& text) { return nlohmann::json::parse(text).get<OperatorLimits>(); }
 std::string table_text(const base::FieldTable& table) { return to_exact_json(table).dump(); }
 base::FieldTable table_from(const std::string& text) { return from_exact_json(nlohmann::json::parse(text)); }
 
@@ -126,7 +136,7 @@ void SqliteStore::migrate() {
     throw StoreError("the database has schema version " + std::to_string(found) + ", this program knows up to " +
                      std::to_string(schema_version));
   execute("BEGIN");
-  execute(schema);
+  for (int step = found; step < schema_version; step++) execute(steps[step]);
   execute(("PRAGMA user_version = " + std::to_string(schema_version)).c_str());
   execute("COMMIT");
 }
@@ -134,18 +144,20 @@ void SqliteStore::migrate() {
 StoreContents SqliteStore::load() {
   StoreContents contents;
   try {
-    for (Rows rows(*this, "SELECT name, password_hash, hashing_algorithm, tags FROM users"); rows.next();) {
+    for (Rows rows(*this, "SELECT name, password_hash, hashing_algorithm, tags, limits FROM users"); rows.next();) {
       UserRow& row = contents.users.emplace_back();
       row.name = rows.text();
       row.password_hash = rows.text();
       row.hashing_algorithm = rows.text();
       row.tags = list_from(rows.text());
+      row.limits = limits_from(rows.text());
     }
-    for (Rows rows(*this, "SELECT name, description, tags FROM vhosts"); rows.next();) {
+    for (Rows rows(*this, "SELECT name, description, tags, limits FROM vhosts"); rows.next();) {
       VhostRow& row = contents.vhosts.emplace_back();
       row.name = rows.text();
       row.description = rows.text();
       row.tags = list_from(rows.text());
+      row.limits = limits_from(rows.text());
     }
     for (Rows rows(*this, "SELECT user, vhost, configure, write, read FROM permissions"); rows.next();) {
       PermissionRow& row = contents.permissions.emplace_back();
@@ -217,14 +229,15 @@ void SqliteStore::apply(const Edit& edit) {
     SqliteStore& store;
     void operator()(const Put<UserRow>& put) const {
       const UserRow& row = put.row;
-      store.run("REPLACE INTO users VALUES (?,?,?,?)",
-                {row.name, row.password_hash, row.hashing_algorithm, list_text(row.tags)});
+      store.run("REPLACE INTO users VALUES (?,?,?,?,?)",
+                {row.name, row.password_hash, row.hashing_algorithm, list_text(row.tags), limits_text(row.limits)});
     }
     void operator()(const Erase<UserRow>& erase) const {
       store.run("DELETE FROM users WHERE name=?", {erase.row.name});
     }
     void operator()(const Put<VhostRow>& put) const {
-      store.run("REPLACE INTO vhosts VALUES (?,?,?)", {put.row.name, put.row.description, list_text(put.row.tags)});
+      store.run("REPLACE INTO vhosts VALUES (?,?,?,?)",
+                {put.row.name, put.row.description, list_text(put.row.tags), limits_text(put.row.limits)});
     }
     void operator()(const Erase<VhostRow>& erase) const {
       store.run("DELETE FROM vhosts WHERE name=?", {erase.row.name});

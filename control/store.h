@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "control/operator_limits.h"
 #include "core/base/field.h"
 
 namespace talaria::control {
@@ -20,11 +21,13 @@ struct UserRow {
   std::string password_hash;  // base64(salt || digest), see password.h; "" lets nobody in
   std::string hashing_algorithm;
   std::vector<std::string> tags;
+  OperatorLimits limits{};
 };
 struct VhostRow {
   std::string name;
   std::string description;
   std::vector<std::string> tags;
+  OperatorLimits limits{};
 };
 struct PermissionRow {
   std::string user, vhost;
@@ -57,6 +60,8 @@ struct StoreContents {
   std::vector<ExchangeRow> exchanges;
   std::vector<QueueRow> queues;
   std::vector<BindingRow> bindings;
+  // Only in definitions, where a vhost's limits stand apart from it: they replace what the row says.
+  std::vector<std::pair<std::string, OperatorLimits>> vhost_limits{};
 };
 
 // A row that is there from now on (in place of the one that had its key), or is there no longer. Of a row to be erased

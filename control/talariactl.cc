@@ -180,8 +180,8 @@ struct Options {
   std::vector<std::string> columns;
   std::string user, password, name, file, explanation, level, configure, write, read, description;
   std::vector<std::string> tags;
-  bool if_unused = false, if_empty = false;
-  std::string filter;
+  bool if_unused = false, if_empty = false, global = false;
+  std::string filter, definition;
   uint32_t snap_length = 0, mib_max = 100;
   uint64_t count = 0;
   double seconds = 0;
@@ -205,6 +205,8 @@ constexpr Listing listings[] = {
      "queue_name channel_pid consumer_tag ack_required prefetch_count active arguments"},
     {"list_users", "accounts and their tags", false, "user tags"},
     {"list_vhosts", "virtual hosts", false, "name"},
+    {"list_vhost_limits", "limits of a vhost", true, "vhost limits"},
+    {"list_user_limits", "limits of users", false, "user limits"},
     {"list_permissions", "who may do what in a vhost", true, "user configure write read"},
     {"workers", "each datapath core: how busy, how fast", false,
      "worker core isolated busy_percent idle_percent asleep_percent packets_in_rate packets_out_rate messages_in_rate "
@@ -223,7 +225,8 @@ std::vector<std::string> words(const std::string& text) {
 
 void list(Broker& broker, const Options& options, const Listing& listing) {
   json request = {{"command", listing.verb}};
-  if (listing.in_vhost) request["vhost"] = options.vhost;
+  if (listing.in_vhost && !options.global) request["vhost"] = options.vhost;
+  if (!options.user.empty()) request["user"] = options.user;
   std::vector<std::string> columns = options.columns.empty() ? words(listing.columns) : options.columns;
   if (!(options.as_json && options.columns.empty())) request["columns"] = columns;
   json rows = broker.ask(request);
@@ -406,6 +409,9 @@ void describe(CLI::App& app, Options& options, Action& action) {
     if (listing.in_vhost) in_vhost(command);
     command->add_option("columns", options.columns, std::string("default: ") + listing.columns);
     command->add_flag("--no-table-headers", options.no_headers, "rows only");
+    const std::string name = listing.verb;
+    if (name.ends_with("_limits")) command->add_flag("--global", options.global, "of all");
+    if (name == "list_user_limits") command->add_option("--user", options.user, "of this account");
   }
   verb("ports", "network ports and their queues: packets, bytes, drops", [&options](Broker& broker) {
     ports(broker, options);
@@ -471,6 +477,30 @@ void describe(CLI::App& app, Options& options, Action& action) {
       in_vhost(verb("clear_permissions", "keep an account out of a vhost", ask([&options] {
                       return json{{"command", "clear_permissions"}, {"user", options.user}, {"vhost", options.vhost}};
                     }))));
+
+  auto limits = [&options] {
+    const json given = json::parse(options.definition, nullptr, false);
+    if (!given.is_object()) throw Failure{exit_usage, "limits are a JSON object, as {\"max-connections\": 100}"};
+    return given;
+  };
+  in_vhost(verb("set_vhost_limits", "replace a vhost's limits", ask([&options, limits] {
+                  return json{{"command", "set_vhost_limits"}, {"vhost", options.vhost}, {"limits", limits()}};
+                })))
+      ->add_option("definition", options.definition, "{\"max-connections\": N, \"max-queues\": N}")
+      ->required();
+  in_vhost(verb("clear_vhost_limits", "remove a vhost's limits", ask([&options] {
+                  return json{{"command", "clear_vhost_limits"}, {"vhost", options.vhost}};
+                })));
+  user_argument(verb("set_user_limits", "set limits of an account; others that it has stay", ask([&options, limits] {
+                       return json{{"command", "set_user_limits"}, {"user", options.user}, {"limits", limits()}};
+                     })))
+      ->add_option("definition", options.definition, "{\"max-connections\": N, \"max-channels\": N}")
+      ->required();
+  user_argument(verb("clear_user_limits", "remove a limit of an account, or all", ask([&options] {
+                       return json{{"command", "clear_user_limits"}, {"user", options.user}, {"limit", options.name}};
+                     })))
+      ->add_option("limit", options.name, "max-connections, max-channels, or all")
+      ->required();
 
   CLI::App* close =
       verb("close_connection", "close a client's connection", ask([&options] {

@@ -140,6 +140,12 @@ struct Request {
 
 // ---- answers --------------------------------------------------------------------------------------------------------
 
+// Why the broker ends a connection.
+enum class CloseCause : uint8_t {
+  forced,  // an operator's wish, or the broker's own end (AMQP 0-9-1: 320 CONNECTION_FORCED)
+  limit,   // it has more than it may have (530 NOT_ALLOWED)
+};
+
 enum class RefusalReason : uint8_t {
   access_refused,       // 403
   not_found,            // 404

@@ -50,10 +50,11 @@ struct PurgeQueue {
   uint64_t token = 0;
   broker::QueueId queue;
 };
-// An operator ends this connection (AMQP 0-9-1: connection.close 320 CONNECTION_FORCED). `text` passes. No report of
-// its own: the session's CloseConnection request follows. A session that is gone is ignored.
+// The control plane ends this connection. `text` passes. No report of its own: the session's CloseConnection request
+// follows. A session that is gone is ignored.
 struct CloseSession {
   broker::SessionAddress session;
+  broker::CloseCause cause = broker::CloseCause::forced;
   std::string* text = nullptr;
 };
 // Who sees every frame of this worker's port from now on; null: nobody. Reported with FramesWatched; `watcher` is lent

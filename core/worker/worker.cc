@@ -320,7 +320,7 @@ void Worker::on_command(const PurgeQueue& command, base::Time) {
 
 void Worker::on_command(const CloseSession& command, base::Time now) {
   const std::unique_ptr<std::string> text(command.text);
-  if (command.session.worker == config_.index) sessions_.close_session(command.session.session, *text, now);
+  if (command.session.worker == config_.index) sessions_.close_session(command.session.session, command.cause, *text, now);
 }
 
 void Worker::on_command(const WatchFrames& command, base::Time) {

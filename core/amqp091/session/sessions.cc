@@ -280,11 +280,13 @@ std::vector<broker::Request*> Sessions::take_requests(size_t most) {
   return taken;
 }
 
-void Sessions::close_session(broker::SessionId session, std::string_view text, base::Time now) {
+void Sessions::close_session(broker::SessionId session, broker::CloseCause cause, std::string_view text,
+                             base::Time now) {
   shared_->now = now;
   Connection* connection = find_connection(*shared_, session);
   if (connection == nullptr) return;
-  if (connection->stage >= Stage::tuning) return fail_connection(*connection, ReplyCode::connection_forced, text, 0);
+  const ReplyCode code = cause == broker::CloseCause::limit ? ReplyCode::not_allowed : ReplyCode::connection_forced;
+  if (connection->stage >= Stage::tuning) return fail_connection(*connection, code, text, 0);
   connection->cut = true;
   hang_up_if_due(*connection);
 }
@@ -301,7 +303,8 @@ void Sessions::drain(base::Time now) {
       hang_up_if_due(connection);
       continue;
     }
-    close_session(connection.id, "broker forced connection closure with reason 'shutdown'", now);
+    close_session(connection.id, broker::CloseCause::forced, "broker forced connection closure with reason 'shutdown'",
+                  now);
   }
 }
 

@@ -85,7 +85,7 @@ class Sessions {
   // a connection is not read beyond Config::notices_waiting, and asks one question at a time.
   std::vector<broker::Request*> take_requests(size_t most = SIZE_MAX);
   // An operator ends this connection: connection.close 320 with the text. A session that is gone is ignored.
-  void close_session(broker::SessionId session, std::string_view text, base::Time now);
+  void close_session(broker::SessionId session, broker::CloseCause cause, std::string_view text, base::Time now);
   // connection.close 320 to everybody, and new connections are refused. `drained` when the last session has gone.
   void drain(base::Time now);
   bool drained() const;

@@ -55,6 +55,7 @@ class FakeWorker final : public WorkerLink {
   int room = -1;  // commands it still takes; -1: any number
   std::vector<std::unique_ptr<broker::Answer>> answers;
   std::vector<std::pair<broker::SessionAddress, std::string>> closed;
+  std::vector<broker::CloseCause> close_causes;
   std::vector<worker::CheckDelete> checks;
   std::optional<worker::DeleteVerdict> verdict = worker::DeleteVerdict::may_go;  // nullopt: the test answers
   uint32_t ready = 7;                                                            // messages in every queue
@@ -108,6 +109,7 @@ class FakeWorker final : public WorkerLink {
   void on(worker::PurgeQueue& command) { reports_.push_back(worker::Purged{command.token, ready}); }
   void on(worker::CloseSession& command) {
     closed.emplace_back(command.session, *command.text);
+    close_causes.push_back(command.cause);
     delete command.text;
   }
   void on(worker::WatchFrames& command) {

@@ -121,6 +121,86 @@ TEST_F(PlaneOperator, QueuesAreDeletedAndPurgedThroughTheirHome) {
   EXPECT_EQ(fault_of(plane->purge_queue("v", "q")), Fault::no_such_vhost);
 }
 
+TEST_F(PlaneOperator, AVhostHoldsNoMoreConnectionsAndQueuesThanItMay) {
+  ASSERT_TRUE(result_of(plane->set_vhost_limits("/", {{"max-connections", 2}, {"max-queues", 1}})));
+  const auto one = open(0), two = open(1);
+  const broker::SessionAddress third{{99, 1}, 2};
+  broker::OpenConnection request;
+  request.user = "guest";
+  request.vhost = "/";
+  EXPECT_TRUE(is_refused(ask(third, request), broker::RefusalReason::not_allowed,
+                         "access to vhost '/' refused for user 'guest': connection limit (2) is reached"));
+  ask(two, broker::CloseConnection{});
+  EXPECT_FALSE(is_refused(ask(third, request), broker::RefusalReason::not_allowed, "")) << "there is room again";
+  EXPECT_EQ(plane->catalog().connections_in("/"), 2u);
+
+  ASSERT_TRUE(is_done(ask(one, queue("q"))));
+  ASSERT_TRUE(is_done(ask(one, queue("q")))) << "it is there already";
+  EXPECT_TRUE(is_refused(ask(one, queue("more")), broker::RefusalReason::precondition_failed,
+                         "cannot declare queue 'more': queue limit in vhost '/' (1) is reached"));
+  ASSERT_TRUE(result_of(plane->set_vhost_limits("/", {{"max-queues", -1}})));
+  EXPECT_TRUE(is_done(ask(one, queue("more")))) << "no limit";
+  open(0);
+}
+
+TEST_F(PlaneOperator, AUserHasNoMoreConnectionsThanItMay) {
+  ASSERT_TRUE(result_of(plane->set_user_limits("guest", {{"max-connections", 1}})));
+  open(0);
+  const broker::SessionAddress second{{99, 1}, 2};
+  broker::OpenConnection request;
+  request.user = "guest";
+  request.vhost = "/";
+  EXPECT_TRUE(is_refused(ask(second, request), broker::RefusalReason::not_allowed,
+                         "connection refused for user 'guest': user connection limit (1) is reached"));
+  ASSERT_TRUE(result_of(plane->set_user_limits("guest", {{"max-channels", 4}})));
+  EXPECT_EQ(plane->catalog().user("guest")->limits.size(), 2u) << "the other one stays";
+  ASSERT_TRUE(result_of(plane->clear_user_limits("guest", "max-connections")));
+  EXPECT_EQ(plane->catalog().user("guest")->limits, (OperatorLimits{{"max-channels", 4}}));
+  open(1);
+  ASSERT_TRUE(result_of(plane->clear_user_limits("guest", "all")));
+  EXPECT_TRUE(plane->catalog().user("guest")->limits.empty());
+}
+
+TEST_F(PlaneOperator, AConnectionWithAChannelTooManyIsClosed) {
+  ASSERT_TRUE(result_of(plane->set_user_limits("guest", {{"max-channels", 3}})));
+  const auto one = open(0), two = open(1);
+  const auto open_channel = [&](const broker::SessionAddress& session, uint16_t number) {
+    notify(session, broker::ChannelOpened{.channel = number, .counters = {}});
+  };
+  open_channel(one, 1);
+  open_channel(one, 2);
+  open_channel(two, 1);
+  notify(one, broker::ChannelClosed{.channel = 2});
+  open_channel(two, 2);
+  EXPECT_EQ(plane->catalog().channels_of("guest"), 3u);
+  EXPECT_TRUE(workers[0]->closed.empty() && workers[1]->closed.empty());
+  open_channel(one, 7);
+  ASSERT_EQ(workers[0]->closed.size(), 1u);
+  EXPECT_EQ(workers[0]->closed[0].first, one);
+  EXPECT_EQ(workers[0]->closed[0].second,
+            "number of channels opened for user 'guest' has reached the maximum allowed user limit of (3)");
+  EXPECT_EQ(workers[0]->close_causes.back(), broker::CloseCause::limit);
+  ask(one, broker::CloseConnection{});
+  EXPECT_EQ(plane->catalog().channels_of("guest"), 2u) << "they went with their connection";
+  ask(two, broker::CloseConnection{});
+  EXPECT_EQ(plane->catalog().channels_of("guest"), 0u);
+  EXPECT_EQ(plane->catalog().connections_of("guest"), 0u);
+}
+
+TEST_F(PlaneOperator, LimitsAreKeptAndUnknownOnesRefused) {
+  ASSERT_TRUE(result_of(plane->add_user("ann", "secret")));
+  ASSERT_TRUE(result_of(plane->set_user_limits("ann", {{"max-connections", 5}})));
+  ASSERT_TRUE(result_of(plane->set_vhost_limits("/", {{"max-queues", 9}})));
+  EXPECT_EQ(fault_of(plane->set_user_limits("ann", {{"max-queues", 5}})), Fault::bad_argument);
+  EXPECT_EQ(fault_of(plane->clear_user_limits("ann", "max-queues")), Fault::bad_argument);
+  EXPECT_EQ(fault_of(plane->set_vhost_limits("/", {{"max-channels", 5}})), Fault::bad_argument);
+  EXPECT_EQ(fault_of(plane->set_vhost_limits("none", {})), Fault::no_such_vhost);
+  EXPECT_EQ(fault_of(plane->set_user_limits("nobody", {})), Fault::no_such_user);
+  start(memory);
+  EXPECT_EQ(plane->catalog().user("ann")->limits, (OperatorLimits{{"max-connections", 5}}));
+  EXPECT_EQ(plane->catalog().vhost("/")->limits, (OperatorLimits{{"max-queues", 9}}));
+}
+
 TEST_F(PlaneOperator, AResultComesWhenEveryWorkerHasAppliedTheChange) {
   workers[1]->held = true;
   Ticket ticket = plane->add_vhost({"v", "", {}});
@@ -144,7 +224,10 @@ constexpr char rabbitmq_definitions[] = R"({
   "permissions": [
     {"user": "app", "vhost": "shop", "configure": "^orders", "write": ".*", "read": ".*"},
     {"user": "old", "vhost": "shop", "configure": "", "write": "", "read": ""}],
-  "topic_permissions": [], "parameters": [],
+  "topic_permissions": [],
+  "parameters": [
+    {"component": "vhost-limits", "name": "limits", "vhost": "shop", "value": {"max-connections": 7, "max-queues": 5}},
+    {"component": "shovel", "name": "s", "vhost": "shop", "value": {}}],
   "global_parameters": [{"name": "internal_cluster_id", "value": "x"}],
   "policies": [{"vhost": "/", "name": "ha", "pattern": ".*", "definition": {}}, {"vhost": "/", "name": "p"}],
   "queues": [
@@ -171,7 +254,7 @@ constexpr char rabbitmq_definitions[] = R"({
 TEST_F(PlaneOperator, RabbitmqsDefinitionsAreImportedAndWhatIsLeftOutIsSaid) {
   std::vector<std::string> report = import(nlohmann::json::parse(rabbitmq_definitions));
   const std::vector<std::string> wanted = {
-      "user 'app': limits are not supported: left out",
+      "parameters: component 'shovel' is not supported: left out",
       "policies: 2 entries are not supported: left out",
       "global_parameters: 1 entry is not supported: left out",
       "user 'old': hashing algorithm 'rabbit_password_hashing_md5' is not supported: left out",
@@ -186,6 +269,8 @@ TEST_F(PlaneOperator, RabbitmqsDefinitionsAreImportedAndWhatIsLeftOutIsSaid) {
   EXPECT_TRUE(is_done(ask({{50, 1}, 0}, broker::Authenticate{"PLAIN", "app", "test12", ""})));
   EXPECT_FALSE(is_done(ask({{50, 1}, 0}, broker::Authenticate{"PLAIN", "blank", "", ""})));
   EXPECT_EQ(plane->catalog().user("blank")->tags, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(plane->catalog().user("app")->limits, (OperatorLimits{{"max-channels", 5}}));
+  EXPECT_EQ(plane->catalog().vhost("shop")->limits, (OperatorLimits{{"max-connections", 7}, {"max-queues", 5}}));
   open(1, "app", "shop");
   EXPECT_EQ(workers[2]->queues.size(), 2u);
   EXPECT_EQ(workers[2]->bindings.size(), 3u);

@@ -31,8 +31,8 @@ class Directory {
 std::vector<Edit> some_of_everything() {
   base::FieldTable arguments{{"alternate-exchange", {std::string("other")}}, {"n", {int16_t{3}}}};
   return {
-      Put<UserRow>{{"u", "hash", "algorithm", {"administrator", "monitoring"}}},
-      Put<VhostRow>{{"v", "text", {"a"}}},
+      Put<UserRow>{{"u", "hash", "algorithm", {"administrator", "monitoring"}, {{"max-channels", 3}}}},
+      Put<VhostRow>{{"v", "text", {"a"}, {{"max-queues", -1}, {"max-connections", 0}}}},
       Put<PermissionRow>{{"u", "v", "c", "w", "r"}},
       Put<ExchangeRow>{{"v", "x", "topic", true, false, arguments}},
       Put<QueueRow>{{"v", "q", true, arguments}},
@@ -52,8 +52,10 @@ std::string picture(Store& store) {
     return out;
   };
   for (auto& row : contents.users)
-    lines.push_back("user " + join({row.name, row.password_hash, row.hashing_algorithm}) + join(row.tags));
-  for (auto& row : contents.vhosts) lines.push_back("vhost " + join({row.name, row.description}) + join(row.tags));
+    lines.push_back("user " + join({row.name, row.password_hash, row.hashing_algorithm}) + join(row.tags) +
+                    nlohmann::json(row.limits).dump());
+  for (auto& row : contents.vhosts)
+    lines.push_back("vhost " + join({row.name, row.description}) + join(row.tags) + nlohmann::json(row.limits).dump());
   for (auto& row : contents.permissions)
     lines.push_back("permission " + join({row.user, row.vhost, row.configure, row.write, row.read}));
   for (auto& row : contents.exchanges)
@@ -107,6 +109,31 @@ TEST(SqliteStore, PutReplacesAndEraseRemovesByKey) {
                                   Erase<BindingRow>{{"v", "x", "y", false, "", {}}}});
     EXPECT_EQ(picture(*store), "");
   }
+}
+
+// A database of the first version, as it was made before there were limits.
+TEST(SqliteStore, AnOlderDatabaseIsBroughtUpToDate) {
+  Directory directory;
+  {
+    SqliteStore store(directory.file());
+    store.save(some_of_everything());
+  }
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(directory.file().c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database,
+                         "ALTER TABLE users DROP COLUMN limits; ALTER TABLE vhosts DROP COLUMN limits;"
+                         "PRAGMA user_version = 1",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(database);
+  SqliteStore store(directory.file());
+  StoreContents contents = store.load();
+  ASSERT_EQ(contents.users.size(), 1u);
+  EXPECT_EQ(contents.users[0].password_hash, "hash");
+  EXPECT_TRUE(contents.users[0].limits.empty());
+  EXPECT_EQ(contents.bindings.size(), 3u);
+  store.save(some_of_everything());
+  EXPECT_EQ(store.load().users[0].limits, (OperatorLimits{{"max-channels", 3}}));
 }
 
 TEST(SqliteStore, NamesOfAnyBytesAreKept) {

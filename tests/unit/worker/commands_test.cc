@@ -130,7 +130,8 @@ TEST(WorkerCommands, CloseSessionEndsOneConnection) {
   ASSERT_EQ(cluster.control.opened.size(), 1u);
   const broker::SessionAddress address = cluster.control.opened.begin()->first;
   AmqpClient& other = cluster.open();
-  cluster.control.send(0, CloseSession{address, new std::string("CONNECTION_FORCED - an operator's wish")});
+  cluster.control.send(
+      0, CloseSession{address, broker::CloseCause::forced, new std::string("CONNECTION_FORCED - an operator's wish")});
   const Received close = cluster.await<connection::Close>(one);
   EXPECT_EQ(close.as<connection::Close>().reply_code, 320u);
   EXPECT_NE(close.as<connection::Close>().reply_text.find("an operator's wish"), std::string_view::npos);
@@ -138,9 +139,20 @@ TEST(WorkerCommands, CloseSessionEndsOneConnection) {
   EXPECT_TRUE(cluster.run_until([&] { return cluster.control.opened.size() == 1; }));
   EXPECT_FALSE(other.take<connection::Close>().has_value());
   // It is gone: nothing happens, and the text is not leaked.
-  cluster.control.send(0, CloseSession{address, new std::string("again, and long enough to need memory of its own")});
+  cluster.control.send(0, CloseSession{address, broker::CloseCause::forced,
+                                       new std::string("again, and long enough to need memory of its own")});
   cluster.run(2ms);
   EXPECT_EQ(cluster.control.opened.size(), 1u);
+}
+
+TEST(WorkerCommands, ASessionThatHasTooMuchIsToldSo) {
+  Cluster cluster;
+  AmqpClient& client = cluster.open();
+  const broker::SessionAddress address = cluster.control.opened.begin()->first;
+  cluster.control.send(0, CloseSession{address, broker::CloseCause::limit, new std::string("a limit is reached")});
+  const Received close = cluster.await<connection::Close>(client);
+  EXPECT_EQ(close.as<connection::Close>().reply_code, 530u);
+  EXPECT_EQ(close.as<connection::Close>().reply_text, "NOT_ALLOWED - a limit is reached");
 }
 
 TEST(WorkerCommands, DrainClosesEverybodyAndReportsOnce) {

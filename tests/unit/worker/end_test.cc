@@ -61,7 +61,8 @@ struct WorkerEnd : ::testing::TestWithParam<WorkerIndex> {
     for (WorkerIndex index : {WorkerIndex{0}, WorkerIndex{1}}) {
       auto& commands = cluster.mesh.control(index).commands;
       EXPECT_TRUE(commands.push(PassAnswer{new broker::Answer{{{0, 1}, index}, 1, broker::Done{}}}));
-      EXPECT_TRUE(commands.push(CloseSession{{{0, 1}, index}, new std::string("an operator's wish, in many words")}));
+      EXPECT_TRUE(commands.push(CloseSession{
+          {{0, 1}, index}, broker::CloseCause::forced, new std::string("an operator's wish, in many words")}));
     }
     EXPECT_EQ(cluster.mesh.control(0).reports.waiting(), 1024u);
     EXPECT_GT(cluster.worker(0).pool().messages(), 100u);

@@ -55,8 +55,8 @@ TEST(Mesh, APushThatDoesNotFitKeepsTheRestInOrder) {
 TEST(ControlLane, DeletesWhatStillLiesInIt) {
   ControlLane lane;
   ASSERT_TRUE(lane.commands.push(PassAnswer{new broker::Answer}));
-  ASSERT_TRUE(
-      lane.commands.push(CloseSession{{}, new std::string("a text that is too long to lie in the string itself")}));
+  ASSERT_TRUE(lane.commands.push(CloseSession{
+      {}, broker::CloseCause::forced, new std::string("a text that is too long to lie in the string itself")}));
   ASSERT_TRUE(lane.reports.push(Asked{new broker::Request}));
 }
 

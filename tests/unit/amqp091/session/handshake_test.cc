@@ -282,7 +282,7 @@ TEST(SessionDrain, AnOperatorClosesOne) {
   Client client(world), other(world);
   client.open();
   other.open();
-  world.sessions.close_session({0, 1}, "because I say so", world.now);
+  world.sessions.close_session({0, 1}, broker::CloseCause::forced, "because I say so", world.now);
   client.expect_connection_close(ReplyCode::connection_forced, "CONNECTION_FORCED - because I say so");
   other.open_channel(1);
 }
