@@ -112,6 +112,7 @@ struct alignas(base::cache_line) Connection {
   Sequence initial_receive = 0;
   base::Time opened{};
   base::Time close_deadline = base::never;
+  base::Time half_closed_until = base::never;  // data that still comes moves close_deadline no further
   base::Time keepalive_due = base::never;
   uint8_t timeouts = 0;          // in a row, without an answer
   uint8_t keepalive_probes = 0;  // in a row, without an answer

@@ -78,6 +78,20 @@ void Stack::send_syn_ack(const HalfOpen& entry) {
   send_bare(entry.key, segment);
 }
 
+// Where we are, as a connection would say it.
+void Stack::challenge_half_open(const HalfOpen& entry) {
+  if (!allow_challenge()) return counters_.challenge_acks_limited.add();
+  Segment segment;
+  segment.flags = flag_ack;
+  segment.sequence = entry.initial_send + 1;
+  segment.acknowledgement = entry.initial_receive + 1;
+  segment.window = static_cast<uint16_t>(std::min<uint32_t>(config_.receive_window, 65535));
+  segment.has_timestamp = entry.has_timestamp;
+  segment.timestamp = timestamp_clock(secrets_.timestamp_offset(entry.key));
+  segment.timestamp_echo = entry.recent_timestamp;
+  if (send_bare(entry.key, segment)) counters_.challenge_acks_sent.add();
+}
+
 // A SYN-ACK that remembers nothing: the number carries the MSS, the timestamp the other options.
 void Stack::send_cookie(const Tuple& tuple, const Segment& syn) {
   CookieOptions options{.peer_mss = syn.mss == 0 ? mss_default : syn.mss,
@@ -137,7 +151,11 @@ void Stack::on_half_open(HalfOpen& entry, uint64_t hash, const Segment& segment,
   bool in_window = at_or_after(segment.sequence, next) && at_or_before(segment.sequence, edge);
   if (segment.has(flag_rst)) {
     counters_.resets_received.add();
-    if (segment.sequence == next) half_open_.remove(entry, hash);
+    // RFC 5961 3.2 holds here too: a near miss is asked to confirm.
+    if (segment.sequence == next)
+      half_open_.remove(entry, hash);
+    else if (in_window)
+      challenge_half_open(entry);
     return;
   }
   if (segment.has(flag_syn)) {

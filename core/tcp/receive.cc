@@ -77,11 +77,15 @@ bool Stack::take_in_order(Connection& connection, base::Bytes payload, net::Pack
   uint32_t arrived = receive.next - before_it;
   connection.bytes_received += arrived;
   counters_.bytes_received.add(arrived);
-  if (receive.state == State::fin_wait_2) connection.close_deadline = now_ + config_.fin_wait_2_timeout;
+  if (receive.state == State::fin_wait_2)
+    connection.close_deadline = std::min(now_ + config_.fin_wait_2_timeout, connection.half_closed_until);
   event_of(connection).readable = true;
 
-  // RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, and at once when a gap was filled.
-  if (gaps || receive.next - receive.last_ack_sent >= 2u * receive.segment_max) {
+  // RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, and at once when a gap was filled. While a
+  // connection is young its peer's window is small, and what is lost of the first exchanges costs a whole timeout: no
+  // delay is added to that.
+  if (gaps || receive.next - receive.last_ack_sent >= 2u * receive.segment_max ||
+      connection.segments_received <= config_.quick_acks) {
     receive.ack_now = true;
     mark_output(connection);
   } else if (receive.ack_deadline == base::never) {
@@ -104,8 +108,10 @@ void Stack::take_out_of_order(Connection& connection, Sequence at, base::Bytes p
   for (size_t i = 0; i < connection.reassembly.range_count; i++) {
     const Range& known = connection.reassembly.ranges[i];
     if (at_or_before(known.start, range.start) && at_or_before(range.end, known.end)) {
+      // Known already, and told to the peer: these bytes stay as they are.
       counters_.duplicate_segments.add();
       connection.duplicate = range;
+      return;
     }
   }
   // Held bytes lie before this gap; once there is one, everything is in the reassembly.
@@ -259,9 +265,14 @@ size_t Stack::unread(ConnectionId id) const {
 // ---- the window
 // ------------------------------------------------------------------------------------------------------
 
+// As far as the peer lets us say it: without the window scale option 64 KiB.
+uint32_t Stack::receive_window_max(const Connection& connection) const {
+  return std::min<uint32_t>(config_.receive_window, 65535u << connection.receive.scale);
+}
+
 // Bytes that may come beyond receive.next.
 uint32_t Stack::receive_room(const Connection& connection) const {
-  uint32_t limit = std::min<uint32_t>(config_.receive_window, 65535u << connection.receive.scale);
+  uint32_t limit = receive_window_max(connection);
   if (receive_memory_.under_pressure()) limit = std::min(limit, pressure_window);
   uint32_t unread = connection.unread();
   return limit > unread ? limit - unread : 0;
@@ -273,7 +284,7 @@ bool Stack::window_update_due(const Connection& connection) const {
   if (!connection.receives()) return false;
   const auto& receive = connection.receive;
   uint32_t gain = distance(receive.edge, receive.next + receive_room(connection));
-  uint32_t half = config_.receive_window / 2;
+  uint32_t half = receive_window_max(connection) / 2;
   uint32_t open = distance(receive.next, receive.edge);
   return gain >= half || (open < 2u * local_mss_ && gain >= std::min<uint32_t>(local_mss_, half));
 }

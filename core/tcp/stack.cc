@@ -292,6 +292,7 @@ void Stack::close(ConnectionId id) {
   }
   connection->send.finish = true;
   connection->close_deadline = now_ + config_.linger_timeout;
+  connection->half_closed_until = now_ + config_.half_closed_max;
   mark_output(*connection);
   arm(*connection);
 }

@@ -200,6 +200,7 @@ class Stack {
   bool settle_held(Connection& connection);
   void unreceive(Connection& connection, uint16_t from);
   void release_read(Connection& connection);
+  uint32_t receive_window_max(const Connection& connection) const;
   uint32_t receive_room(const Connection& connection) const;
   bool window_update_due(const Connection& connection) const;
   uint16_t advertise(Connection& connection);
@@ -256,6 +257,7 @@ class Stack {
   void on_syn(const Tuple& tuple, uint64_t hash, const Segment& segment);
   void on_half_open(HalfOpen& entry, uint64_t hash, const Segment& segment, net::Packet& packet);
   void send_syn_ack(const HalfOpen& entry);
+  void challenge_half_open(const HalfOpen& entry);
   void send_cookie(const Tuple& tuple, const Segment& syn);
   bool accept_cookie(const Tuple& tuple, uint64_t hash, const Segment& segment, net::Packet& packet);
   Connection* accept(const HalfOpen& handshake, uint64_t hash, const Segment& segment);

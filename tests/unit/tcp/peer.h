@@ -46,6 +46,7 @@ class StackTest : public testing::Test {
     config.shared_slices = 16;
     config.receive_chunks = 128;
     config.keepalive_idle = 0s;
+    config.quick_acks = 0;
     return config;
   }
   void TearDown() override {
