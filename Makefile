@@ -42,7 +42,7 @@ lib = $(B)/lib/lib$(subst /,_,$(1)).a
 libs = $(call lib,$(1)) $(foreach l,$(call may_use,$(1)),$(call lib,$(l)))
 
 # A layer's own sources; a program's main stands in a file of its own, which goes into no library.
-MAINS := dpdk-app/main.cc dpdk-app/talaria_load.cc control/talariactl.cc
+MAINS := dpdk-app/main.cc dpdk-app/talaria_load.cc control/talariactl.cc tests/conformance/main.cc
 sources = $(filter-out $(MAINS),$(wildcard $(1)/*.cc))
 objects = $(patsubst %.cc,$(B)/%.o,$(call sources,$(1)))
 
@@ -140,6 +140,17 @@ $(B)/bin/bench: $(patsubst %.cc,$(B)/%.o,$(wildcard tests/bench/*.cc)) $(broker_
 	@echo "  LD    $@"
 	@$(CXX) -o $@ $^ $(LDFLAGS_ALL) $(CONTROL_LIBS) -lbenchmark
 
+# The conformance scripts' interpreter is a layer of its own, so that it links the stack and nothing above.
+$(B)/bin/conformance: $(B)/tests/conformance/main.o $(call libs,tests/conformance)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	@$(CXX) -o $@ $^ $(LDFLAGS_ALL)
+
+.PHONY: conformance
+conformance: $(B)/bin/conformance ## the TCP stack against the packet scripts of tests/conformance; docs/TCP.md lists them
+	@scripts/run-tests --suite conformance --closing-line 'wrong-scripts: $(B)/bin/conformance --self-test' \
+	  'scripts: $(B)/bin/conformance' && grep -h ' behaviours hold' build/test-results/conformance/scripts.log
+
 BENCH_OPTIONS ?=
 
 .PHONY: bench
@@ -227,7 +238,7 @@ fuzz-run: $(foreach f,$(or $(TARGET),$(FUZZERS)),$(B)/tests/fuzz_$(f))
 
 # ---- all tests ------------------------------------------------------------------------------------------------------
 # Each suite is a target of its own that leaves its sums in build/test-results; scripts/test-all adds them up.
-SUITES := unit $(if $(wildcard tests/sim/*.cc),sim) $(if $(FUZZERS),fuzz-replay) bench-check scripts interop
+SUITES := unit conformance $(if $(wildcard tests/sim/*.cc),sim) $(if $(FUZZERS),fuzz-replay) bench-check scripts interop
 
 .PHONY: test
 test: deps-tests ## everything: builds, installs what is missing, ends with `N passed, N failed, N skipped`
