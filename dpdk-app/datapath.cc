@@ -23,6 +23,8 @@ worker::WorkerConfig worker_config(const Settings& settings, worker::WorkerIndex
   config.tcp.connections = settings.max_connections;
   // The tables of what is not yet, or no longer, a connection grow along with those that are.
   config.tcp.half_open = std::max<size_t>(config.tcp.half_open, settings.max_connections);
+  config.tcp.connections_per_source = settings.max_connections_per_source;
+  config.tcp.handshakes_per_source = settings.max_handshakes_per_source;
   config.tcp.time_wait = std::max<size_t>(config.tcp.time_wait, 4 * size_t{settings.max_connections});
   config.tcp.send_chunks = (size_t{settings.send_memory_mib} << 20) / tcp::send_chunk_bytes;
   config.tcp.shared_slices = 4 * config.tcp.send_chunks;

@@ -268,6 +268,18 @@ void CommandLine::declare(std::string_view configuration_file) {
       ->type_name("N")
       ->capture_default_str()
       ->group("Cores and memory");
+  app.add_option("--max-connections-per-source", settings.max_connections_per_source,
+                 "Connections of one remote address at each worker; 0: as many as there are")
+      ->check(between(0, connections_max))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("Cores and memory");
+  app.add_option("--max-handshakes-per-source", settings.max_handshakes_per_source,
+                 "TCP handshakes of one remote address that are remembered; 0: as many as there are")
+      ->check(between(0, connections_max))
+      ->type_name("N")
+      ->capture_default_str()
+      ->group("Cores and memory");
   app.add_flag("--no-huge", no_huge, "Work without huge pages (slower)")->check(on_or_off())->group("Cores and memory");
   app.add_option("--file-prefix", settings.file_prefix, "Name that tells several brokers on one host apart, for DPDK")
       ->type_name("NAME")

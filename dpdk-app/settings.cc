@@ -215,6 +215,11 @@ std::optional<Refusal> find_contradiction(const Settings& settings) {
                                   std::to_string(tcp_memory_mib_max) + " MiB"};
   if (settings.max_connections < 1 || settings.max_connections > connections_max)
     return Refusal{"max-connections", "a worker takes 1 to " + std::to_string(connections_max)};
+  const std::pair<const char*, uint32_t> of_one_source[] = {
+      {"max-connections-per-source", settings.max_connections_per_source},
+      {"max-handshakes-per-source", settings.max_handshakes_per_source}};
+  for (const auto& [setting, most] : of_one_source)
+    if (most > connections_max) return Refusal{setting, "a worker takes 0 to " + std::to_string(connections_max)};
 
   if (settings.file_prefix.empty() || settings.file_prefix.size() > 64 ||
       settings.file_prefix.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=

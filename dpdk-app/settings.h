@@ -58,6 +58,8 @@ struct Settings {
   uint32_t send_memory_mib = 16;     // what was written to connections and is not yet acknowledged
   uint32_t receive_memory_mib = 16;  // what came in and was not yet read
   uint32_t max_connections = 1024;
+  uint32_t max_connections_per_source = 0;  // of one remote address and worker, as the next one; 0: no limit
+  uint32_t max_handshakes_per_source = 256;
   std::string file_prefix = "talaria";
   std::vector<std::string> eal_arguments;
 

@@ -80,6 +80,7 @@ struct HostCounters {
 
   base::Counter echo_replies, port_unreachables, port_unreachables_limited;
   base::Counter arp_requests_sent, arp_replies_sent, address_conflicts;
+  base::Counter neighbors_moved;  // a known address was heard of from another MAC address
   base::Counter neighbor_table_full, neighbor_unresolved;
   base::Counter drop_unresolved_overflow;  // waited for an address, pushed out by a later packet
   base::Counter drop_unresolved_timeout;   // nobody answered
@@ -95,7 +96,7 @@ struct HostCounters {
 
 template <class Visitor>
 void HostCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(HostCounters) == 35 * sizeof(base::Counter), "a counter is missing below");
+  static_assert(sizeof(HostCounters) == 36 * sizeof(base::Counter), "a counter is missing below");
   visit("frames_received", frames_received.value());
   visit("bytes_received", bytes_received.value());
   visit("frames_sent", frames_sent.value());
@@ -123,6 +124,7 @@ void HostCounters::for_each(Visitor&& visit) const {
   visit("arp_requests_sent", arp_requests_sent.value());
   visit("arp_replies_sent", arp_replies_sent.value());
   visit("address_conflicts", address_conflicts.value());
+  visit("neighbors_moved", neighbors_moved.value());
   visit("neighbor_table_full", neighbor_table_full.value());
   visit("neighbor_unresolved", neighbor_unresolved.value());
   visit("drop_unresolved_overflow", drop_unresolved_overflow.value());

@@ -58,6 +58,7 @@ std::span<const LearnedNeighbor> Host::take_learned_neighbors() {
 
 // The address is known (again): what waited for it may go.
 void Host::confirm(Neighbor& neighbor, const MacAddress& mac, base::Time now) {
+  if (neighbor.state == NeighborState::known && neighbor.mac != mac) counters_.neighbors_moved.add();
   neighbor.state = NeighborState::known;
   neighbor.mac = mac;
   neighbor.confirmed = now;

@@ -53,7 +53,11 @@ struct Config {
   // ---- limits on answers to strangers -------------------------------------------------------------------------------
   uint32_t challenge_acks_per_second = 100;  // whole stack, randomised (RFC 5961 7, CVE-2016-5696)
   uint32_t resets_per_second = 1000;         // RST to segments for no connection
-  uint32_t timers_per_turn = 256;            // expiries handled by one on_time
+  // Of one remote address, so that no peer takes what all share; 0: no limit. Behind address translation many peers are
+  // one. A SYN beyond the first is dropped; one beyond the second is answered with a cookie, which costs no memory.
+  uint32_t connections_per_source = 0;
+  uint32_t handshakes_per_source = 256;
+  uint32_t timers_per_turn = 256;  // expiries handled by one on_time
 
   bool timestamps = true;
   bool selective_acknowledgement = true;

@@ -17,6 +17,7 @@ struct StackCounters {
   base::Counter closed_finished, closed_reset, closed_refused, closed_timed_out, closed_keepalive, closed_linger,
       closed_aborted;
   base::Counter syn_received, syn_dropped_no_connection, half_open_full, half_open_expired;
+  base::Counter syn_dropped_source, half_open_source_full;  // see Config::connections_per_source
   base::Counter cookies_sent, cookies_accepted, cookies_rejected;
   base::Counter time_wait_entered, time_wait_recycled, time_wait_reused;
 
@@ -36,7 +37,7 @@ struct StackCounters {
 
 template <class Visitor>
 void StackCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(StackCounters) == 62 * sizeof(base::Counter), "a counter is missing below");
+  static_assert(sizeof(StackCounters) == 64 * sizeof(base::Counter), "a counter is missing below");
   visit("segments_received", segments_received.value());
   visit("segments_sent", segments_sent.value());
   visit("bytes_received", bytes_received.value());
@@ -66,6 +67,8 @@ void StackCounters::for_each(Visitor&& visit) const {
   visit("syn_dropped_no_connection", syn_dropped_no_connection.value());
   visit("half_open_full", half_open_full.value());
   visit("half_open_expired", half_open_expired.value());
+  visit("syn_dropped_source", syn_dropped_source.value());
+  visit("half_open_source_full", half_open_source_full.value());
   visit("cookies_sent", cookies_sent.value());
   visit("cookies_accepted", cookies_accepted.value());
   visit("cookies_rejected", cookies_rejected.value());

@@ -45,11 +45,18 @@ void Stack::on_syn(const Tuple& tuple, uint64_t hash, const Segment& segment) {
   counters_.syn_received.add();
   // Better no answer, and the peer tries again, than a handshake that ends nowhere.
   if (connections_.free() == 0) return counters_.syn_dropped_no_connection.add();
+  if (!source_has_room(tuple)) return;
+  const uint64_t source = source_hash(tuple);
+  if (config_.handshakes_per_source != 0 && handshakes_by_source_.of(source) >= config_.handshakes_per_source) {
+    counters_.half_open_source_full.add();
+    return send_cookie(tuple, segment);
+  }
   HalfOpen* entry = half_open_.add(tuple, hash, now_);
   if (!entry) {
     counters_.half_open_full.add();
     return send_cookie(tuple, segment);
   }
+  if (config_.handshakes_per_source != 0) handshakes_by_source_.add(source);
   entry->initial_receive = segment.sequence;
   entry->initial_send = secrets_.initial_sequence(tuple, now_);
   entry->peer_mss = segment.mss;
@@ -59,6 +66,25 @@ void Stack::on_syn(const Tuple& tuple, uint64_t hash, const Segment& segment) {
   entry->recent_timestamp = segment.timestamp;
   entry->sack_permitted = segment.sack_permitted && config_.selective_acknowledgement;
   send_syn_ack(*entry);
+}
+
+void Stack::forget(HalfOpen& entry, uint64_t hash) {
+  if (config_.handshakes_per_source != 0) handshakes_by_source_.remove(source_hash(entry.key));
+  half_open_.remove(entry, hash);
+}
+
+uint64_t Stack::source_hash(const Tuple& tuple) const {
+  uint8_t bytes[4];
+  base::store_be32(bytes, tuple.remote_address);
+  return base::siphash24(secrets_.table_key(), bytes);
+}
+
+// May its address have one more connection? Counted if not.
+bool Stack::source_has_room(const Tuple& tuple) {
+  if (config_.connections_per_source == 0) return true;
+  if (connections_by_source_.of(source_hash(tuple)) < config_.connections_per_source) return true;
+  counters_.syn_dropped_source.add();
+  return false;
 }
 
 // Options only in answer to the peer's (RFC 7323 2.2, RFC 2018 2). The window of a SYN is not scaled.
@@ -153,7 +179,7 @@ void Stack::on_half_open(HalfOpen& entry, uint64_t hash, const Segment& segment,
     counters_.resets_received.add();
     // RFC 5961 3.2 holds here too: a near miss is asked to confirm.
     if (segment.sequence == next)
-      half_open_.remove(entry, hash);
+      forget(entry, hash);
     else if (in_window)
       challenge_half_open(entry);
     return;
@@ -165,7 +191,7 @@ void Stack::on_half_open(HalfOpen& entry, uint64_t hash, const Segment& segment,
       counters_.challenge_acks_sent.add();
       return send_syn_ack(entry);
     }
-    half_open_.remove(entry, hash);  // back to LISTEN: the peer began anew
+    forget(entry, hash);  // back to LISTEN: the peer began anew
     return;
   }
   if (!segment.has(flag_ack)) return counters_.drop_no_ack_flag.add();
@@ -174,7 +200,7 @@ void Stack::on_half_open(HalfOpen& entry, uint64_t hash, const Segment& segment,
     // either opens the connection.
     const Tuple tuple = entry.key;
     if (!accept_cookie(tuple, hash, segment, packet)) return reset_stranger(tuple, segment);
-    return half_open_.remove(entry, hash);
+    return forget(entry, hash);
   }
   if (!in_window) {
     counters_.drop_outside_window.add();
@@ -185,12 +211,13 @@ void Stack::on_half_open(HalfOpen& entry, uint64_t hash, const Segment& segment,
   HalfOpen handshake = entry;
   Connection* connection = accept(handshake, hash, segment);
   if (!connection) return;  // no block now: the entry waits for the peer's next segment
-  half_open_.remove(entry, hash);
+  forget(entry, hash);
   on_segment(*connection, segment, packet);
 }
 
 // The handshake is complete: a connection, established. The segment that completed it is processed by the caller.
 Connection* Stack::accept(const HalfOpen& handshake, uint64_t hash, const Segment& segment) {
+  if (!source_has_room(handshake.key)) return nullptr;
   Connection* connection = open(handshake.key, hash);
   if (!connection) {
     counters_.syn_dropped_no_connection.add();

@@ -38,6 +38,8 @@ Stack::Stack(const Config& config, net::Host& host, base::HashKey key, std::pmr:
       connections_(config.connections, memory),
       index_(connections_, memory),
       half_open_(config.half_open, config.syn_ack_retransmits_max, config.rto_initial, memory),
+      handshakes_by_source_(config.handshakes_per_source == 0 ? 0 : config.half_open, memory),
+      connections_by_source_(config.connections_per_source == 0 ? 0 : config.connections, memory),
       time_wait_(config.time_wait, config.time_wait_duration, secrets_.table_key(), memory),
       send_memory_(config.send_chunks, config.shared_slices, memory),
       receive_memory_(config.receive_chunks, memory),
@@ -103,6 +105,7 @@ Connection* Stack::open(const Tuple& tuple, uint64_t hash) {
   connection.timestamp_offset = secrets_.timestamp_offset(tuple);
   connection.round_trip.timeout = config_.rto_initial;
   index_.insert(slot, hash);
+  if (config_.connections_per_source != 0) connections_by_source_.add(source_hash(tuple));
   return &connection;
 }
 
@@ -111,6 +114,7 @@ void Stack::finish(Connection& connection, CloseReason reason) {
   CHECK(connection.receive.state != State::closed);
   wheel_.disarm(connection.timer);
   index_.remove(connections_.index_of(connection), hash(connection.tuple()));
+  if (config_.connections_per_source != 0) connections_by_source_.remove(source_hash(connection.tuple()));
   send_memory_.release_all(connection.send.queue, connection.tail);
   connection.receive.state = State::closed;
   connection.send.timer = base::never;

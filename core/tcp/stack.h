@@ -42,6 +42,7 @@
 #include "core/tcp/secrets.h"
 #include "core/tcp/segment.h"
 #include "core/tcp/send_queue.h"
+#include "core/tcp/source_counts.h"
 #include "core/tcp/time_wait.h"
 #include "core/tcp/tuple.h"
 #include "core/tcp/types.h"
@@ -256,6 +257,8 @@ class Stack {
   void on_listen(const Tuple& tuple, uint64_t hash, const Segment& segment, net::Packet& packet);
   void on_syn(const Tuple& tuple, uint64_t hash, const Segment& segment);
   void on_half_open(HalfOpen& entry, uint64_t hash, const Segment& segment, net::Packet& packet);
+  void forget(HalfOpen& entry, uint64_t hash);
+  bool source_has_room(const Tuple& tuple);
   void send_syn_ack(const HalfOpen& entry);
   void challenge_half_open(const HalfOpen& entry);
   void send_cookie(const Tuple& tuple, const Segment& syn);
@@ -284,6 +287,7 @@ class Stack {
   void tell_waiting_writers();
   uint32_t send_limit() const;
   uint32_t timestamp_clock(uint32_t offset) const;
+  uint64_t source_hash(const Tuple& tuple) const;
   uint64_t hash(const Tuple& tuple) const { return hash_of(tuple, secrets_.table_key()); }
   void update_gauges();
 
@@ -304,6 +308,8 @@ class Stack {
   base::Slab<Connection> connections_;
   TupleIndex<Connection> index_;
   HalfOpenTable half_open_;
+  SourceCounts handshakes_by_source_;
+  SourceCounts connections_by_source_;
   TimeWaitTable time_wait_;
   SendMemory send_memory_;
   ReceiveMemory receive_memory_;

@@ -123,7 +123,7 @@ void Stack::on_keepalive_due(Connection& connection) {
 void Stack::on_half_open_expired(HalfOpen& entry) {
   if (!half_open_.move_on(entry, now_)) {
     counters_.half_open_expired.add();
-    half_open_.remove(entry, hash(entry.key));
+    forget(entry, hash(entry.key));
     return;
   }
   counters_.retransmitted_segments.add();

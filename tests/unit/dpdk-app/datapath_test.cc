@@ -48,11 +48,22 @@ TEST(WorkerConfig, FollowsTheSettings) {
   EXPECT_GE(config.tcp.time_wait, 20000u);
 }
 
+TEST(WorkerConfig, OneSourceIsHeldToItsShare) {
+  Settings settings = settings_of({5000, 3, 7});
+  settings.max_connections_per_source = 50;
+  settings.max_handshakes_per_source = 5;
+  const worker::WorkerConfig config = worker_config(settings, 0);
+  EXPECT_EQ(config.tcp.connections_per_source, 50u);
+  EXPECT_EQ(config.tcp.handshakes_per_source, 5u);
+}
+
 TEST(WorkerConfig, DefaultsAreTheLayersOwn) {
   const worker::WorkerConfig config = worker_config({}, 0);
   const tcp::Config tcp;
   EXPECT_EQ(config.tcp.connections, tcp.connections);
   EXPECT_EQ(config.tcp.half_open, tcp.half_open);
+  EXPECT_EQ(config.tcp.connections_per_source, tcp.connections_per_source);
+  EXPECT_EQ(config.tcp.handshakes_per_source, tcp.handshakes_per_source);
   EXPECT_EQ(config.tcp.time_wait, tcp.time_wait);
   EXPECT_EQ(config.tcp.send_chunks, tcp.send_chunks);
   EXPECT_EQ(config.tcp.shared_slices, tcp.shared_slices);

@@ -110,10 +110,14 @@ TEST_F(Options, EverySettingStandsOnce) {
 }
 
 TEST_F(Options, SizesOfAWorker) {
-  write_file(minimal_ + "max-connections = 20000\nsend-memory-mib = 64\n");
+  write_file(minimal_ +
+             "max-connections = 20000\nsend-memory-mib = 64\nmax-connections-per-source = "
+             "10\nmax-handshakes-per-source = 0\n");
   auto settings = read({"--receive-memory-mib", "32"});
   ASSERT_TRUE(settings) << settings.error().text;
   EXPECT_EQ(settings->max_connections, 20000u);
+  EXPECT_EQ(settings->max_connections_per_source, 10u);
+  EXPECT_EQ(settings->max_handshakes_per_source, 0u);
   EXPECT_EQ(settings->send_memory_mib, 64u);
   EXPECT_EQ(settings->receive_memory_mib, 32u);
 }
@@ -176,6 +180,8 @@ TEST_F(Options, HelpAndVersionEndWell) {
   for (const char* option : {"--send-memory-mib",
                              "--receive-memory-mib",
                              "--max-connections",
+                             "--max-connections-per-source",
+                             "--max-handshakes-per-source",
                              "--vdev",
                              "--port",
                              "--address",

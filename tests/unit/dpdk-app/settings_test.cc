@@ -200,6 +200,10 @@ TEST(Settings, TcpMemoryAndConnectionsHaveBounds) {
   settings = valid();
   settings.max_connections = 0;
   EXPECT_EQ(refused_setting(settings), "max-connections");
+  settings.max_connections = 1;
+  settings.max_connections_per_source = connections_max + 1;
+  EXPECT_EQ(refused_setting(settings), "max-connections-per-source");
+  settings.max_connections_per_source = 0;
   settings.max_connections = connections_max;
   EXPECT_EQ(refused_setting(settings), "");
 }
