@@ -50,27 +50,31 @@ struct KnownArgument {
   Kind kind = Kind::integer;
   int64_t least = 0;
   int64_t most = INT64_MAX;
+  bool honoured = false;
 };
 
 constexpr int64_t expiry_ms_most = 315'360'000'000;  // ten years, RabbitMQ's cap
 
-// What a classic queue understands in RabbitMQ, and Talaria does not honour yet.
-constexpr KnownArgument unsupported_arguments[] = {
-    {"x-message-ttl", Kind::integer, 0, expiry_ms_most},
-    {"x-expires", Kind::integer, 1, expiry_ms_most},
-    {"x-max-length"},
-    {"x-max-length-bytes"},
+// A queue counts so many deliveries of a message, and one more.
+constexpr int64_t delivery_limit_most = 254;
+
+// What a classic queue understands in RabbitMQ, and x-delivery-limit, which there only quorum queues do.
+constexpr KnownArgument known_arguments[] = {
+    {"x-message-ttl", Kind::integer, 0, expiry_ms_most, true},
+    {"x-expires", Kind::integer, 1, expiry_ms_most, true},
+    {"x-max-length", Kind::integer, 0, INT64_MAX, true},
+    {"x-max-length-bytes", Kind::integer, 0, INT64_MAX, true},
     {"x-max-priority", Kind::integer, 0, 255},
     {"x-consumer-timeout"},
-    {"x-overflow", Kind::text},
-    {"x-dead-letter-exchange", Kind::text},
-    {"x-dead-letter-routing-key", Kind::text},
+    {"x-overflow", Kind::text, 0, 0, true},
+    {"x-dead-letter-exchange", Kind::text, 0, 0, true},
+    {"x-dead-letter-routing-key", Kind::text, 0, 0, true},
+    {"x-delivery-limit", Kind::integer, -1, delivery_limit_most, true},
     {"x-single-active-consumer", Kind::boolean},
 };
 
 // Arguments of quorum queues and streams: a classic queue refuses them.
 constexpr std::string_view foreign_arguments[] = {
-    "x-delivery-limit",
     "x-dead-letter-strategy",
     "x-quorum-initial-group-size",
     "x-quorum-target-group-size",
@@ -92,7 +96,8 @@ MaybeRefusal check_value(const KnownArgument& known, const Field& value, const s
         return invalid(known.name, what, std::string("\"expected integer, got ") + wire_type(value) + "\"");
       int64_t number = value.integer();
       std::string shown = std::to_string(number);
-      if (number < 0) return invalid(known.name, what, "{value_negative," + shown + "}");
+      if (number < std::min<int64_t>(known.least, 0))
+        return invalid(known.name, what, "{value_negative," + shown + "}");
       if (number < known.least) return invalid(known.name, what, "{value_zero," + shown + "}");
       if (number > known.most)
         return invalid(known.name, what,
@@ -134,11 +139,13 @@ MaybeRefusal check_argument_same(std::string_view name, const FieldTable& receiv
 
 MaybeRefusal check_queue_arguments(const FieldTable& arguments, const std::string& what) {
   if (auto refusal = check_queue_type(arguments, what)) return refusal;
-  for (const KnownArgument& known : unsupported_arguments)
+  for (const KnownArgument& known : known_arguments)
     if (const Field* value = base::find(arguments, known.name))
       if (auto refusal = check_value(known, *value, what)) return refusal;
   if (base::find(arguments, "x-dead-letter-routing-key") && !base::find(arguments, "x-dead-letter-exchange"))
     return invalid("x-dead-letter-routing-key", what, "routing_key_but_no_dlx_defined");
+  if (const Field* key = base::find(arguments, "x-dead-letter-routing-key"); key && key->text()->size() > UINT8_MAX)
+    return invalid("x-dead-letter-routing-key", what, "{value_too_long," + std::to_string(key->text()->size()) + "}");
   if (const Field* overflow = base::find(arguments, "x-overflow")) {
     constexpr std::string_view modes[] = {"drop-head", "reject-publish", "reject-publish-dlx"};
     if (std::find(std::begin(modes), std::end(modes), *overflow->text()) == std::end(modes))
@@ -147,14 +154,21 @@ MaybeRefusal check_queue_arguments(const FieldTable& arguments, const std::strin
   for (std::string_view foreign : foreign_arguments)
     if (base::find(arguments, foreign))
       return precondition_failed("invalid arg '" + std::string(foreign) + "' for " + what + " of queue type classic");
-  for (const KnownArgument& known : unsupported_arguments) {
+  for (const KnownArgument& known : known_arguments) {
     const Field* value = base::find(arguments, known.name);
-    if (!value) continue;
+    if (!value || known.honoured) continue;
     // Asking not to have it is no promise.
     if (const bool* wanted = value->boolean(); wanted && !*wanted) continue;
     return precondition_failed("argument '" + std::string(known.name) + "' for " + what + " is not supported yet");
   }
   return std::nullopt;
+}
+
+MaybeRefusal check_dead_letter_exchange(const FieldTable& arguments, const std::string& what) {
+  const Field* exchange = base::find(arguments, "x-dead-letter-exchange");
+  if (!exchange || exchange->text()) return std::nullopt;
+  return precondition_failed(std::string("invalid type '") + wire_type(*exchange) +
+                             "' for arg 'x-dead-letter-exchange' in " + what);
 }
 
 MaybeRefusal check_exchange_arguments(const FieldTable& arguments, const std::string& what) {
@@ -191,7 +205,7 @@ MaybeRefusal check_same(const char* name, std::string_view received, std::string
 
 MaybeRefusal check_queue_arguments_same(const FieldTable& received, const FieldTable& current,
                                         const std::string& what) {
-  for (const KnownArgument& known : unsupported_arguments)
+  for (const KnownArgument& known : known_arguments)
     if (auto refusal = check_argument_same(known.name, received, current, what)) return refusal;
   // No type stands for classic.
   auto type_of = [](const FieldTable& table) {
@@ -204,6 +218,37 @@ MaybeRefusal check_queue_arguments_same(const FieldTable& received, const FieldT
 MaybeRefusal check_exchange_arguments_same(const FieldTable& received, const FieldTable& current,
                                            const std::string& what) {
   return check_argument_same("alternate-exchange", received, current, what);
+}
+
+std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string& queue, const FieldTable& arguments) {
+  broker::QueueSettings settings;
+  settings.queue = queue;
+  bool any = false;
+  const auto take = [&](std::string_view name, std::optional<uint64_t>& out) {
+    const Field* value = base::find(arguments, name);
+    if (!value) return;
+    out = static_cast<uint64_t>(value->integer());
+    any = true;
+  };
+  take("x-message-ttl", settings.message_ttl_ms);
+  take("x-expires", settings.expires_ms);
+  take("x-max-length", settings.max_length);
+  take("x-max-length-bytes", settings.max_length_bytes);
+  if (const Field* overflow = base::find(arguments, "x-overflow")) {
+    if (*overflow->text() == "reject-publish") settings.overflow = broker::Overflow::reject_publish;
+    if (*overflow->text() == "reject-publish-dlx") settings.overflow = broker::Overflow::reject_publish_dlx;
+  }
+  if (const Field* exchange = base::find(arguments, "x-dead-letter-exchange")) {
+    settings.dead_lettering = broker::DeadLettering{*exchange->text()};
+    if (const Field* key = base::find(arguments, "x-dead-letter-routing-key"))
+      settings.dead_lettering->routing_key = *key->text();
+    any = true;
+  }
+  if (const Field* limit = base::find(arguments, "x-delivery-limit"); limit && limit->integer() >= 0) {
+    settings.delivery_limit = static_cast<uint32_t>(limit->integer());
+    any = true;
+  }
+  return any ? std::make_shared<const broker::QueueSettings>(settings) : nullptr;
 }
 
 std::string alternate_of(const FieldTable& arguments) {

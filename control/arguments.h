@@ -2,15 +2,17 @@
 // declaration equivalent to the first? Pure functions; the texts are RabbitMQ's.
 //
 // The rule for queues: what RabbitMQ does not know is ignored; what belongs to another queue type or has a wrong type
-// or value is refused; what would change the promise made for a message and is not honoured yet (TTL, limits,
-// dead-lettering, priorities, ...) is refused, too, and says so. Nothing is accepted and then ignored, except what asks
-// for an implementation rather than a behaviour (x-queue-mode, x-queue-version, x-queue-master-locator).
+// or value is refused; what would change the promise made for a message and is not honoured yet (priorities, ...) is
+// refused, too, and says so. Nothing is accepted and then ignored, except what asks for an implementation rather than a
+// behaviour (x-queue-mode, x-queue-version, x-queue-master-locator).
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "core/base/field.h"
+#include "core/broker/queue_settings.h"
 #include "core/broker/requests.h"
 #include "core/broker/topology.h"
 
@@ -20,6 +22,8 @@ using MaybeRefusal = std::optional<broker::Refusal>;
 
 // `what`: "queue 'q' in vhost '/'".
 MaybeRefusal check_queue_arguments(const base::FieldTable& arguments, const std::string& what);
+// Comes first, since whether the user may is asked before the rest is looked at.
+MaybeRefusal check_dead_letter_exchange(const base::FieldTable& arguments, const std::string& what);
 MaybeRefusal check_exchange_arguments(const base::FieldTable& arguments, const std::string& what);
 // A headers exchange's binding says how to match.
 MaybeRefusal check_binding_arguments(broker::ExchangeType source, const base::FieldTable& arguments);
@@ -30,6 +34,10 @@ MaybeRefusal check_queue_arguments_same(const base::FieldTable& received, const 
                                         const std::string& what);
 MaybeRefusal check_exchange_arguments_same(const base::FieldTable& received, const base::FieldTable& current,
                                            const std::string& what);
+
+// What a queue with these arguments, which have been checked, is to do. nullptr: nothing out of the ordinary.
+std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string& queue,
+                                                               const base::FieldTable& arguments);
 
 // The alternate exchange's name, "" for none.
 std::string alternate_of(const base::FieldTable& arguments);

@@ -301,6 +301,7 @@ json Commands::status() const {
           {"moves_refused_too_long", counts.moves_refused_too_long},
           {"moves_refused_no_memory", counts.moves_refused_no_memory},
           {"moves_refused_gone", counts.moves_refused_gone},
+          {"queues_expired", counts.queues_expired},
           {"operators_dropped", operators_dropped_}};
 }
 

@@ -78,6 +78,8 @@ void Plane::take(const worker::ControlReport& report, broker::WorkerIndex from) 
         } else if constexpr (std::is_same_v<T, worker::FramesWatched>) {
           CHECK(watches_under_way_ > 0);
           watches_under_way_--;
+        } else if constexpr (std::is_same_v<T, worker::QueueUnused>) {
+          on_unused(told);
         } else {
           workers_[from].drained = true;
         }

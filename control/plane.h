@@ -120,6 +120,7 @@ class Plane {
     uint64_t logins_refused = 0;
     uint64_t strays = 0;  // notices and reports about what is not there (any more)
     uint64_t store_failures = 0;
+    uint64_t queues_expired = 0;  // deleted since nobody used them
     // Moves of queues from worker to worker, and wishes for one that came to nothing.
     uint64_t moves_made = 0;
     uint64_t moves_refused_off = 0;        // PlaneOptions::move_queues
@@ -174,14 +175,15 @@ class Plane {
     broker::SessionAddress session;
     uint64_t token = 0;
     Ticket ticket = 0;  // not 0: an operator
+    bool nobody() const { return ticket == 0 && !session.session; }
   };
   struct Import;  // plane_import.cc
   // What is under way until the queue's home has reported.
   struct Check {
-    ReplyTo to;
+    ReplyTo to;  // nobody: the queue expired
     broker::QueueId queue;
-    std::string text;  // "queue 'q' in vhost '/'", should it have to be refused
-    bool unused_auto_delete = false;
+    std::string text;     // "queue 'q' in vhost '/'", should it have to be refused
+    bool unused = false;  // the broker's own wish: only while nobody consumes from it
   };
   struct Worker {
     WorkerLink* link = nullptr;
@@ -272,6 +274,7 @@ class Plane {
   // plane_moves.cc
   void on_wish(const worker::MoveWished& wish, broker::WorkerIndex from);
   void on_move_ended(const worker::MoveEnded& report);
+  void on_unused(const worker::QueueUnused& report);
 
   // plane_changes.cc: changes that have passed every rule. `enter` puts into the catalog and tells the workers what the
   // store holds already, where it must.

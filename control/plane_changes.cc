@@ -58,6 +58,7 @@ Queue& Plane::enter(std::unique_ptr<Queue> made) {
   change.auto_delete = queue.auto_delete;
   if (queue.owner) change.exclusive_to = queue.owner->address;
   change.arguments = queue.arguments;
+  change.settings = queue_settings_of(queue.name, queue.arguments);
   change.home = queue.home;
   change.counters = queue.counters.get();
   broadcast(std::move(change));

@@ -155,6 +155,11 @@ Plane::Body Plane::on(Connection& connection, broker::DeclareQueue& request) {
     return broker::QueueDeclared{existing->id, existing->home, existing->name, false};
   }
 
+  if (auto refusal = check_dead_letter_exchange(request.arguments, what)) return *std::move(refusal);
+  if (const base::Field* exchange = base::find(request.arguments, "x-dead-letter-exchange")) {
+    if (auto refusal = refused(connection, broker::Access::read, false, request.name)) return *std::move(refusal);
+    if (auto refusal = refused(connection, broker::Access::write, true, *exchange->text())) return *std::move(refusal);
+  }
   if (auto refusal = check_queue_arguments(request.arguments, what)) return *std::move(refusal);
   if (catalog_.queue_count() >= options_.limits.queues) return limit_reached(what, "queue", options_.limits.queues);
   if (const auto limit = control::limit_reached(vhost.limits, max_queues, vhost.queues.size()))
@@ -261,9 +266,8 @@ void Plane::on_checked(const worker::DeleteChecked& report) {
   const Check& check = node.mapped();
   Queue* queue = catalog_.queue(check.queue);
   using enum worker::DeleteVerdict;
-  // Somebody else was faster, or an auto-delete queue has a consumer again.
-  if (!queue || report.verdict == no_such_queue || (report.verdict == in_use && check.unused_auto_delete))
-    return finish(check, 0);
+  // Somebody else was faster, or the unused queue has a consumer again.
+  if (!queue || report.verdict == no_such_queue || (report.verdict == in_use && check.unused)) return finish(check, 0);
   if (report.verdict == in_use)
     return finish(check, std::unexpected(OperatorError{Fault::in_use, check.text + " in use"}));
   if (report.verdict == not_empty)
@@ -273,6 +277,7 @@ void Plane::on_checked(const worker::DeleteChecked& report) {
   removal.spread();
   if (auto removed = carry_out(removal); !removed)
     return finish(check, std::unexpected(OperatorError{Fault::store_failed, removed.error().text}));
+  if (check.to.nobody()) counts_.queues_expired++;
   finish(check, report.ready);
 }
 
@@ -284,7 +289,15 @@ void Plane::on_purged(const worker::Purged& report) {
     finish(node.mapped(), report.count);
 }
 
+// x-expires. Whether it is moving or being deleted, and by whom, the usual way finds out.
+void Plane::on_unused(const worker::QueueUnused& report) {
+  const Queue* queue = catalog_.queue(report.queue);
+  if (!queue || drain_sent_) return;
+  ask_home({{{}, queue->id, queue_text(queue->name, queue->vhost->name), true}, false, true, false}, *queue);
+}
+
 void Plane::finish(const Check& check, OperatorResult result) {
+  if (check.to.nobody()) return;
   if (check.to.ticket) return resolve(check.to.ticket, std::move(result));
   if (result) {
     answer(check.to, broker::QueueDeleted{*result});

@@ -75,6 +75,8 @@ Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::ve
         plan.alone(index) && std::find(isolated.begin(), isolated.end(), plan.workers[index]) != isolated.end();
     core->loop.clock = clock;
     core->config.clock = core->loop.clock.reader();
+    core->config.session.wall_clock_ahead =
+        std::chrono::system_clock::now().time_since_epoch() - core->loop.clock.now().time_since_epoch();
     const IdleMode mode = idle_mode(settings);
     if (mode == IdleMode::adaptive || (mode == IdleMode::automatic && !own_core)) core->loop.idle = adaptive_rules;
     if (mode == IdleMode::wait) core->bell = std::make_unique<Doorbell>();

@@ -15,7 +15,9 @@ Engine::Engine(WorkerIndex self, WorkerIndex workers, MessagePool& pool, Outbox&
       outbox_(outbox),
       board_(board),
       limits_(limits),
-      home_{self, pool, pool.arena(), outbox, limits.handover_window, limits.ready_while_served, {}, {}, 0} {
+      home_{
+          self,     pool, pool.arena(), outbox, limits.handover_window, limits.ready_while_served, limits.drops_at_once,
+          counters_} {
   CHECK(self < workers && workers <= workers_max && pool.self() == self);
   pool.raise_reserve(reserve_bytes(workers, limits));
   CHECK(limits.deliveries_per_visit != 0 && limits.ready_while_served != 0 && limits.handover_window != 0 &&
@@ -36,7 +38,7 @@ Engine::~Engine() {
 
 size_t Engine::reserve_bytes(WorkerIndex workers, const EngineLimits& limits) {
   const size_t peers = workers > 1 ? size_t{workers} - 1u : 0;
-  return peers * limits.operations_under_way_max * sizeof(QueueEntry) + 4 * base::Arena::block_bytes;
+  return peers * limits.operations_under_way_max * entry_bytes_max + 4 * base::Arena::block_bytes;
 }
 
 // ---- publish --------------------------------------------------------------------------------------------------------
@@ -56,8 +58,22 @@ Room Engine::room_for(std::span<QueueRecord* const> targets) {
     if (outbox_.operations[target->home].size() >= limits_.operations_backlog_max)
       return {Shortage::operations, target->home};
   }
-  if (entries == 0 || pool_.room() > entries * sizeof(QueueEntry)) [[likely]]
+  if (entries == 0 || pool_.room() > entries * entry_bytes_max) [[likely]]
     return {};
+  return {Shortage::memory, self_};
+}
+
+Room Engine::room_for_accepted(std::span<QueueRecord* const> targets) const {
+  size_t entries = 0;
+  for (const QueueRecord* target : targets) {
+    if (target->home == self_)
+      entries++;
+    else if (target->home == nowhere)
+      return {Shortage::moving, self_};
+    else if (outbox_.operations[target->home].size() >= limits_.operations_backlog_max)
+      return {Shortage::operations, target->home};
+  }
+  if (entries == 0 || pool_.room() > entries * entry_bytes_max) return {};
   return {Shortage::memory, self_};
 }
 
@@ -81,14 +97,14 @@ void Engine::publish(std::span<QueueRecord* const> targets, Message* message, co
 }
 
 void Engine::store(Queue& queue, Message* message, const ChannelAddress& publisher, uint64_t sequence) {
-  const bool stored = queue.enqueue(message);
-  if (stored) [[likely]] {
+  const Enqueued how = queue.enqueue(message);
+  if (how == Enqueued::stored) [[likely]] {
     counters_.stored.add();
-  } else {
+  } else if (how == Enqueued::no_memory) {
     counters_.refused_no_memory.add();
     pool_.release(message);
   }
-  if (sequence != 0) home_.tell(publisher.worker, Stored{publisher, sequence, !stored});
+  if (sequence != 0) home_.tell(publisher.worker, Stored{publisher, sequence, how != Enqueued::stored});
 }
 
 // ---- operations -----------------------------------------------------------------------------------------------------
@@ -201,10 +217,11 @@ void Engine::perform(Queue* queue, const Settle& operation) {
 }
 
 void Engine::perform(Queue* queue, const Get& operation) {
-  Got got{operation.channel, operation.queue, {}, nullptr, 0, false};
+  Got got{operation.channel, operation.queue, {}, nullptr, 0, false, 0};
   if (queue) {
     queue->get(operation.no_ack, got);
     queue->note_get(operation.channel.worker);
+    queue->note_use();
   }
   if (got.message) {
     counters_.got.add();
@@ -214,6 +231,7 @@ void Engine::perform(Queue* queue, const Get& operation) {
 }
 
 void Engine::perform(Queue* queue, const Count& operation) {
+  if (queue) queue->note_use();
   home_.tell(operation.channel.worker,
              Counted{operation.channel, operation.queue, queue ? queue->ready() : 0, queue ? queue->consumers() : 0});
 }
@@ -268,6 +286,16 @@ void Engine::apply_one(const RemoveQueue& change) {
 
 // ---- the turn -------------------------------------------------------------------------------------------------------
 
+void Engine::on_time(base::Time now) {
+  home_.now = now;
+  for (uint32_t done = 0; done < limits_.expiries_per_turn; done++) {
+    base::TimerNode* timer = home_.timers.pop_expired(now);
+    if (!timer) [[likely]]
+      return;
+    home_.on_timer(*timer);
+  }
+}
+
 uint32_t Engine::dispatch(base::Time, uint32_t budget) {
   if (!remains_.empty()) [[unlikely]]
     free_remains(limits_.remains_per_dispatch);
@@ -304,6 +332,7 @@ void Engine::free_remains(uint32_t most) {
       remains_.pop_front();
       continue;
     }
+    if (entry->timed) home_.timers.disarm(timer_of(entry));
     pool_.release(entry->message);
     arena.release(entry);
     counters_.dropped_with_queue.add();

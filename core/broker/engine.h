@@ -9,6 +9,7 @@
 // A call here never calls back: whatever is to be said stands in the outbox (see there for the order). One thread owns
 // an engine. The turn of a worker, as far as this layer goes:
 //
+//   on_time                                            (messages and queues whose time is over)
 //   peers' operations -> perform                       (bounded by the mailbox drained)
 //   peers' releases   -> MessagePool::take_back
 //   sessions' input   -> publish, subscribe, settle, ... asking `room_for` before a publish is accepted
@@ -18,7 +19,7 @@
 // Back-pressure. Entries come from the same arena as messages. What was accepted can always be enqueued: `room_for`
 // asks for the entries of local queues above the pool's reserve, and the reserve (Engine::reserve_bytes) covers the
 // rest:
-//   what peers have under way:  (workers - 1) * operations_under_way_max * 32 B
+//   what peers have under way:  (workers - 1) * operations_under_way_max * 64 B
 //   + four blocks: the message begun last, its body's last part, entries, and one the arena may have half used
 // A queue that moves here brings entries of its own, for which the pool makes a promise beforehand (move.h).
 // A peer learns that this worker is short from the PressureBoard and stops reading the publishers of its queues.
@@ -34,6 +35,7 @@
 #include "core/base/counters.h"
 #include "core/base/time.h"
 #include "core/broker/address.h"
+#include "core/broker/engine_counters.h"
 #include "core/broker/message_pool.h"
 #include "core/broker/move.h"
 #include "core/broker/operations.h"
@@ -60,6 +62,8 @@ struct EngineLimits {
   uint32_t operations_backlog_max = 4096;     // to one peer, waiting in the outbox: no more publishes for it above
   uint32_t operations_under_way_max = 16384;  // to one peer: the backlog, the mailbox, and a turn's overshoot
   uint32_t remains_per_dispatch = 1024;       // messages of deleted and purged queues freed each time
+  uint32_t expiries_per_turn = 1024;          // messages and queues; the rest in the next turn
+  uint32_t drops_at_once = 1024;              // messages over a queue's limit; the rest with the next one that comes
   // A queue asks for another home when so many messages have come from that worker and no other, and so on with twice
   // as many, up to 16 times.
   uint32_t move_after = 4096;
@@ -67,45 +71,6 @@ struct EngineLimits {
   uint32_t move_entries_per_turn = 1024;  // handed over
   uint32_t move_subscriptions_max = 1024;
 };
-
-// Written by the engine, read by anyone.
-struct EngineCounters {
-  base::Counter published;          // messages that came to `publish`, whatever their targets
-  base::Counter stored;             // entries enqueued here
-  base::Counter stored_nowhere;     // published to a queue that was gone: dropped, and confirmed
-  base::Counter refused_no_memory;  // an entry found no memory: the reserve was too small, the publisher got a nack
-  base::Counter delivered;          // to consumers, here and elsewhere
-  base::Counter got;                // by get
-  base::Counter settled;
-  base::Counter dropped_with_queue;  // messages of purged and deleted queues
-  base::Counter late_operations;     // on a queue or subscription that was gone
-  base::Counter queues_left;         // moved to another worker
-  base::Counter queues_arrived;      // moved here
-  base::Counter moves_too_long;      // not done: more entries or subscriptions than a move carries
-  base::Counter moves_no_memory;     // not done: the other worker had no memory to spare
-
-  // Calls `visit(name, value)` for each, in the order above.
-  template <class Visitor>
-  void for_each(Visitor&& visit) const;
-};
-
-template <class Visitor>
-void EngineCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(EngineCounters) == 13 * sizeof(base::Counter), "a counter is missing below");
-  visit("published", published.value());
-  visit("stored", stored.value());
-  visit("stored_nowhere", stored_nowhere.value());
-  visit("refused_no_memory", refused_no_memory.value());
-  visit("delivered", delivered.value());
-  visit("got", got.value());
-  visit("settled", settled.value());
-  visit("dropped_with_queue", dropped_with_queue.value());
-  visit("late_operations", late_operations.value());
-  visit("queues_left", queues_left.value());
-  visit("queues_arrived", queues_arrived.value());
-  visit("moves_too_long", moves_too_long.value());
-  visit("moves_no_memory", moves_no_memory.value());
-}
 
 // Why a publish cannot be accepted now, and on whose account.
 enum class Shortage : uint8_t {
@@ -157,6 +122,8 @@ class Engine {
   // Whether a publish to these queues can be accepted now. If not, the session keeps the message and reads no more from
   // that publisher until it can. Depends on the targets: a queue elsewhere asks for room there.
   Room room_for(std::span<QueueRecord* const> targets);
+  // The same for what the broker has accepted long ago, a dead message: publishers wait so that this need not.
+  Room room_for_accepted(std::span<QueueRecord* const> targets) const;
   // Takes over one reference. Each target answers with Stored if `sequence` is not 0; no targets, no answer.
   void publish(std::span<QueueRecord* const> targets, Message* message, const ChannelAddress& publisher,
                uint64_t sequence);
@@ -184,6 +151,11 @@ class Engine {
 
   // ---- the turn ----
 
+  // At its beginning: what takes up this turn's time is measured from `now`. Messages whose time to live is over leave
+  // their queues, and queues that nobody used for as long as they may be unused are named in the outbox.
+  void on_time(base::Time now);
+  // When on_time has something to do next; base::never if nothing is timed.
+  base::Time next_deadline() const { return home_.timers.next_deadline(); }
   // Hands at most `budget` ready messages to consumers, round robin over the active queues, and frees some of what
   // deleted queues left. Says how many it delivered: fewer than the budget means that nothing is active any more.
   uint32_t dispatch(base::Time now, uint32_t budget);

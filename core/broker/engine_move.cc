@@ -24,7 +24,7 @@ void Engine::consider_move(const Queue& queue, WorkerIndex to) {
   for (const Subscription* subscription : queue.subscriptions())
     if (subscription->consumer.channel.worker != to) return;
   // It may grow until it leaves.
-  if (queue.entries() > limits_.move_entries_max / 2 || queue.consumers() > limits_.move_subscriptions_max) {
+  if (queue.weight() > limits_.move_entries_max / 2 || queue.consumers() > limits_.move_subscriptions_max) {
     counters_.moves_too_long.add();
     return;
   }
@@ -101,7 +101,7 @@ void Engine::leave_if_due() {
   } else if (move_.entries_promised == 0) {
     outcome = MoveOutcome::no_memory;
     counters_.moves_no_memory.add();
-  } else if (queue->entries() > move_.entries_promised || queue->consumers() > limits_.move_subscriptions_max) {
+  } else if (queue->weight() > move_.entries_promised || queue->consumers() > limits_.move_subscriptions_max) {
     outcome = MoveOutcome::too_long;
     counters_.moves_too_long.add();
   } else {

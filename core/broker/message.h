@@ -6,7 +6,8 @@
 // The payload is the properties, as the front end encoded them (`format` says which one did), followed by the body.
 // What does not fit into one slot continues in parts of at most Arena::allocation_max bytes, so that a body of
 // 128 MiB needs no contiguous memory; only properties beyond 32 KiB are ever split. Few messages are split: only their
-// first slot, which is then a greatest one, ends with a pointer to the next.
+// first slot, which is then a greatest one, ends with a pointer to the next. The few that expire say when in eight
+// bytes behind all that their first slot holds.
 //
 // References. While a message has never left its home worker it is counted with a plain load and store. Before a
 // reference crosses to another worker, `mark_shared` is called; from then on the count is a locked instruction. Memory
@@ -16,6 +17,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "core/base/arena.h"
@@ -84,6 +86,17 @@ struct Message {
   uint8_t priority() const { return priority_; }
   WorkerIndex home() const { return home_; }
   bool shared() const { return shared_; }
+  // The broker made it of one that died, and its properties tell how.
+  bool dead_lettered() const { return dead_lettered_; }
+  // Its publisher said how long it may wait in a queue, in milliseconds.
+  bool expires() const { return expires_; }
+  uint64_t expiration_ms() const {
+    if (!expires_) return never_expires;
+    uint64_t out;
+    std::memcpy(&out, expiration_at(), sizeof out);
+    return out;
+  }
+  static constexpr uint64_t never_expires = UINT64_MAX;
   uint32_t references() const { return references_.load(std::memory_order_relaxed); }
 
   PayloadCursor properties() const { return {first_piece(), following(), properties_size_}; }
@@ -138,8 +151,12 @@ struct Message {
   // What of the payload is in this slot.
   base::Bytes first_piece() const {
     if (split_) [[unlikely]]
-      return {payload(), reinterpret_cast<const uint8_t*>(link())};
+      return {payload(), reinterpret_cast<const uint8_t*>(link()) - (expires_ ? sizeof(uint64_t) : 0)};
     return {payload(), size_t{properties_size_} + body_size_};
+  }
+  const uint8_t* expiration_at() const {
+    const base::Bytes here = first_piece();
+    return here.data() + here.size();
   }
   // Of a message that is split.
   MessagePart** link() { return reinterpret_cast<MessagePart**>(reinterpret_cast<uint8_t*>(this) + link_at); }
@@ -162,6 +179,8 @@ struct Message {
   bool persistent_ : 1;
   bool split_ : 1;
   bool shared_ : 1 = false;
+  bool expires_ : 1;
+  bool dead_lettered_ : 1;
 };
 static_assert(workers_max <= UINT8_MAX);
 static_assert(sizeof(Message) == 24);

@@ -29,7 +29,14 @@ inline Message::Message(const MessageHead& head, WorkerIndex home, bool split)
       priority_(head.priority),
       format_(head.format),
       persistent_(head.persistent),
-      split_(split) {}
+      split_(split),
+      expires_(head.expiration_ms != Message::never_expires),
+      dead_lettered_(head.dead_lettered) {}
+
+// What the slot holds behind names and payload.
+static size_t appendix_of(const MessageHead& head) {
+  return head.expiration_ms != Message::never_expires ? sizeof head.expiration_ms : 0;
+}
 
 // ---- the pool -------------------------------------------------------------------------------------------------------
 
@@ -59,6 +66,8 @@ inline Message* MessagePool::put_head(void* memory, const MessageHead& head, boo
   uint8_t* at = static_cast<uint8_t*>(memory) + sizeof(Message);
   at = base::copy_short(at, base::as_bytes(head.exchange).data(), head.exchange.size());
   base::copy_short(at, base::as_bytes(head.routing_key).data(), head.routing_key.size());
+  if (message->expires_) [[unlikely]]
+    std::memcpy(const_cast<uint8_t*>(message->expiration_at()), &head.expiration_ms, sizeof head.expiration_ms);
   return message;
 }
 
@@ -68,10 +77,12 @@ std::optional<MessageBuilder> MessagePool::begin(const MessageHead& head) {
   const size_t names = head.exchange.size() + head.routing_key.size();
   const size_t payload = head.properties.size() + static_cast<size_t>(head.body_size);
   const size_t fixed = sizeof(Message) + names;
-  const bool split = fixed + payload > base::Arena::allocation_max;
-  const size_t first = split ? Message::link_at - fixed : payload;
+  const size_t appendix = appendix_of(head);
+  const bool split = fixed + payload + appendix > base::Arena::allocation_max;
+  const size_t first = split ? Message::link_at - fixed - appendix : payload;
   const size_t promise = promise_for(payload - first);
-  void* memory = room() > promise ? arena_.allocate(split ? base::Arena::allocation_max : fixed + payload) : nullptr;
+  void* memory =
+      room() > promise ? arena_.allocate(split ? base::Arena::allocation_max : fixed + payload + appendix) : nullptr;
   if (!memory) [[unlikely]] {
     counters_.refused_begins.add();
     return std::nullopt;
@@ -98,8 +109,9 @@ Message* MessagePool::make(const MessageHead& head, base::Bytes body) {
   const size_t names = head.exchange.size() + head.routing_key.size();
   const size_t payload = head.properties.size() + body.size();
   const size_t fixed = sizeof(Message) + names;
-  if (payload > base::Arena::allocation_max - fixed || room() == 0) return nullptr;
-  void* memory = arena_.allocate(fixed + payload);
+  const size_t appendix = appendix_of(head);
+  if (payload + appendix > base::Arena::allocation_max - fixed || room() == 0) return nullptr;
+  void* memory = arena_.allocate(fixed + payload + appendix);
   if (!memory) [[unlikely]]
     return nullptr;
   uint8_t* at = static_cast<uint8_t*>(memory) + fixed;

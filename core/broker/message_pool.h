@@ -35,6 +35,8 @@ struct MessageHead {
   bool persistent = false;
   uint8_t priority = 0;
   base::Time received;
+  uint64_t expiration_ms = Message::never_expires;
+  bool dead_lettered = false;
 };
 
 // A message whose body is still coming in. Abandons what was not finished.

@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <variant>
 
+#include "core/base/time.h"
 #include "core/broker/address.h"
 
 namespace talaria::broker {
@@ -112,9 +113,10 @@ struct EntryHandOver {
   uint64_t position : 52 = 0;
   uint64_t deliveries : 8 = 0;
   uint64_t redelivered : 1 = 0;
-  uint64_t state : 3 = 0;  // EntryState
+  uint64_t state : 2 = 0;  // EntryState
   EntryId id;              // unacknowledged: as its session names it
   uint32_t holder = 0;     // unacknowledged: place of its subscription in the order of hand-over, from 1; 0: none
+  base::Time deadline = base::never;
 };
 struct HandOverEnd {
   bool whole = true;  // false: the queue was removed meanwhile
@@ -146,6 +148,7 @@ struct Deliver {
   Message* message = nullptr;
   bool redelivered = false;
   bool remote = false;  // its queue waits for Passed
+  uint8_t returns = 0;  // in a queue that limits them: how often it came back
 };
 // The message is as safe as the queue promises. `refused`: the queue did not take it (the publisher gets a nack).
 struct Stored {
@@ -178,6 +181,7 @@ struct Got {
   Message* message = nullptr;
   uint32_t remaining = 0;  // ready messages behind this one
   bool redelivered = false;
+  uint8_t returns = 0;  // as of Deliver
 };
 struct Counted {
   ChannelAddress channel;

@@ -11,10 +11,12 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "core/broker/address.h"
 #include "core/broker/operations.h"
+#include "core/broker/queue_settings.h"
 
 namespace talaria::broker {
 
@@ -27,6 +29,15 @@ struct MoveWish {
 struct MoveEnd {
   uint32_t move = 0;
   MoveOutcome outcome = MoveOutcome::moved;
+};
+
+// It died in a queue that wants its dead published: a front end makes of it what its clients know, and publishes that.
+// Carries one reference.
+struct DeadMessage {
+  Message* message = nullptr;
+  VhostId vhost;
+  std::shared_ptr<const QueueSettings> settings;  // of the queue it died in
+  DeathReason reason = DeathReason::rejected;
 };
 
 struct Outbox {
@@ -50,9 +61,13 @@ struct Outbox {
   std::array<std::vector<Event>, workers_max> events_to;       // to sessions there (Deliver among them)
   std::array<std::vector<Message*>, workers_max> releases;     // last references given up here: MessagePool::take_back
 
+  // To the front end of this worker. At most one for each thing done to a queue, and EngineLimits::drops_at_once more.
+  std::vector<DeadMessage> dead;
+
   // To the control plane.
   std::vector<MoveWish> move_wishes;  // may be forgotten: it is wished again
   std::vector<MoveEnd> move_ends;
+  std::vector<QueueId> unused_queues;  // for as long as they may be (x-expires); said again if nothing comes of it
 };
 
 }  // namespace talaria::broker

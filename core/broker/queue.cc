@@ -33,11 +33,17 @@ void ActiveQueues::remove(Queue& queue) {
 
 Queue::~Queue() { CHECK(!active_ && ready_ == 0 && unacked_.empty() && subscriptions_.empty()); }
 
-bool Queue::enqueue(Message* message) {
+Enqueued Queue::enqueue(Message* message) {
+  if (extras_ || message->expires()) [[unlikely]]
+    return enqueue_apart(message);
   void* memory = home_.arena.allocate(sizeof(QueueEntry));
   if (!memory) [[unlikely]]
-    return false;
-  auto* entry = new (memory) QueueEntry;
+    return Enqueued::no_memory;
+  accept(new (memory) QueueEntry, message);
+  return Enqueued::stored;
+}
+
+void Queue::accept(QueueEntry* entry, Message* message) {
   entry->message = message;
   entry->position = next_position_++ & QueueEntry::position_max;
   fresh_.push(home_.arena, entry);
@@ -46,7 +52,6 @@ bool Queue::enqueue(Message* message) {
   counters_.bytes_ready.add(message->body_size());
   counters_.enqueued.add();
   activate();
-  return true;
 }
 
 // ---- messages out ---------------------------------------------------------------------------------------------------
@@ -84,17 +89,25 @@ uint32_t Queue::deliver(uint32_t most) {
 // The oldest ready message. What came back is older than whatever was never delivered.
 QueueEntry* Queue::take_head() {
   ready_--;
-  if (!returned_.empty()) [[unlikely]]
-    return returned_.pop(home_.arena);
+  if (extras_ || !returned_.empty()) [[unlikely]]
+    return take_head_apart();
   QueueEntry* entry = fresh_.pop(home_.arena);
   // In a long queue the next message has long left the cache.
   if (!fresh_.empty()) __builtin_prefetch(entry_at(home_.arena, fresh_.head)->message, 1);
   return entry;
 }
 
+QueueEntry* Queue::take_head_apart() {
+  QueueEntry* entry = returned_.empty() ? fresh_.pop(home_.arena) : returned_.pop(home_.arena);
+  if (entry->timed) home_.timers.disarm(timer_of(entry));
+  return entry;
+}
+
 void Queue::hand_over(QueueEntry* entry, Subscription& to) {
   Message* message = entry->message;
-  Deliver delivery{to.consumer, record_.id, {}, message, entry->redelivered != 0, to.remote};
+  Deliver delivery{to.consumer, record_.id, {}, message, entry->redelivered != 0, to.remote, 0};
+  if (entry->deliveries != 0) [[unlikely]]
+    delivery.returns = returns_of(entry);
   if (to.no_ack) {
     home_.arena.release(entry);  // its reference travels with the delivery
   } else {
@@ -126,7 +139,7 @@ EntryId Queue::hold_apart(QueueEntry* entry, Subscription* holder) {
 
 inline EntryId Queue::hold_as_named(QueueEntry* entry, Subscription* holder) {
   if (entry->deliveries != QueueEntry::deliveries_max) entry->deliveries = (entry->deliveries + 1) & 0xff;
-  entry->state = static_cast<uint64_t>(EntryState::unacknowledged) & 7;
+  entry->state = static_cast<uint64_t>(EntryState::unacknowledged) & 3;
   entry->generation = home_.last_generation;
   entry->holder_or_rank = 0;
   if (holder) {
@@ -143,6 +156,7 @@ void Queue::get(bool no_ack, Got& out) {
   QueueEntry* entry = take_head();
   out.message = entry->message;
   out.redelivered = entry->redelivered != 0;
+  out.returns = returns_of(entry);
   out.remaining = ready_;
   counters_.ready.subtract();
   counters_.bytes_ready.subtract(entry->message->body_size());
@@ -188,10 +202,18 @@ inline void Queue::settle_entry(QueueEntry* entry, Outcome outcome) {
       counters_.acknowledged.add();
       free_entry(entry);
       break;
-    case Outcome::rejected: free_entry(entry); break;
+    case Outcome::rejected:
+      if (extras_)
+        bury(entry, DeathReason::rejected);
+      else
+        free_entry(entry);
+      break;
     case Outcome::requeued:
       entry->redelivered = 1;
-      return_entry(entry);
+      if (extras_)
+        return_apart(entry);
+      else
+        return_entry(entry);
       break;
   }
   if (holder) home_.release_holder(holder);
@@ -199,7 +221,7 @@ inline void Queue::settle_entry(QueueEntry* entry, Outcome outcome) {
 }
 
 void Queue::return_entry(QueueEntry* entry) {
-  entry->state = static_cast<uint64_t>(EntryState::returned) & 7;
+  entry->state = static_cast<uint64_t>(EntryState::returned) & 3;
   returned_.push(home_.arena, entry);
   ready_++;
   counters_.ready.add();
@@ -250,6 +272,7 @@ bool Queue::unsubscribe(const ConsumerAddress& consumer) {
   if (subscription->exclusive) has_exclusive_ = false;
   counters_.consumers.subtract();
   remove_subscription(*subscription);
+  note_use();
   return true;
 }
 
@@ -317,6 +340,7 @@ uint32_t Queue::purge(Remains& remains) {
   remains.returned = returned_;
   fresh_ = {};
   returned_ = {};
+  if (extras_) take_timers();
   ready_ = 0;
   counters_.ready.set(0);
   counters_.bytes_ready.set(0);
@@ -337,17 +361,26 @@ void Queue::close(Remains& remains) {
   }
   subscriptions_.clear();
   if (active_) home_.active.remove(*this);
+  if (extras_) give_up_timers();
 }
 
 // ---- invariants -----------------------------------------------------------------------------------------------------
+
+// What is ready and expires has an armed timer of this queue's; its fate is decided elsewhere while the queue moves.
+void Queue::check_timer(QueueEntry* entry) const {
+  if (!entry->timed || passage_ == Passage::leaving) return;
+  CHECK(extras_ && timer_of(entry).armed() && timer_of(entry).owner == extras_->timers);
+}
 
 void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
   const base::Arena& arena = home_.arena;
   uint64_t ready = 0, unacknowledged = 0, moved = 0, bytes = 0;
   uint64_t least_fresh = next_position_;
   const QueueEntry* before = nullptr;
-  for (uint32_t at = fresh_.head; at; at = entry_at(arena, at)->a) {
-    const QueueEntry* entry = entry_at(arena, at);
+  for (uint32_t at = fresh_.head, last = 0; at; last = at, at = entry_at(arena, at)->a) {
+    QueueEntry* entry = entry_at(arena, at);
+    CHECK(!last || entry->b == last);
+    check_timer(entry);
     CHECK(entry->state == static_cast<uint64_t>(EntryState::fresh) && entry->message->references() >= 1);
     CHECK(before ? before->position < entry->position : true);
     if (!before) least_fresh = entry->position;
@@ -359,8 +392,10 @@ void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
   std::vector<uint32_t> open;
   if (returned_.root) open.push_back(returned_.root);
   while (!open.empty()) {
-    const QueueEntry* entry = entry_at(arena, open.back());
+    QueueEntry* entry = entry_at(arena, open.back());
+    if (open.back() == returned_.root) CHECK(entry->generation == 0);
     open.pop_back();
+    check_timer(entry);
     CHECK(entry->state == static_cast<uint64_t>(EntryState::returned) && entry->message->references() >= 1);
     CHECK(entry->position < least_fresh);
     const uint32_t left = entry->a ? entry_at(arena, entry->a)->holder_or_rank : 0;
@@ -369,6 +404,7 @@ void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
     for (uint32_t child : {entry->a, entry->b}) {
       if (!child) continue;
       CHECK(entry_at(arena, child)->position > entry->position);
+      CHECK(entry_at(arena, child)->generation == arena.reference_of(entry));
       open.push_back(child);
     }
     ready++;

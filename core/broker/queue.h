@@ -6,8 +6,8 @@
 // active queues exactly while it has a ready message and an able subscription (it leaves the list lazily, when it is
 // visited).
 //
-// Time to live, length limits, message priorities and dead-lettering come with the AMQP extensions: an expired or
-// overflowing entry leaves through the same `drop`, a priority is one more pair of fresh list and returned heap.
+// What only some queues have, such as messages that expire, is in QueueExtras: a queue without has no more to do for it
+// than to see that there are none.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,9 @@
 #include <vector>
 
 #include "core/base/cache_line.h"
+#include "core/base/flat_map.h"
+#include "core/base/timer_wheel.h"
+#include "core/broker/engine_counters.h"
 #include "core/broker/message_pool.h"
 #include "core/broker/moved_entries.h"
 #include "core/broker/operations.h"
@@ -53,9 +56,16 @@ struct QueueHome {
   Outbox& outbox;
   uint32_t handover_window;
   uint32_t ready_while_served;
-  SubscriptionTable subscriptions;
-  ActiveQueues active;
+  uint32_t drops_at_once;
+  EngineCounters& counters;
+  SubscriptionTable subscriptions{};
+  ActiveQueues active{};
   uint32_t last_generation = 0;  // of unacknowledged entries
+  base::Time now{};              // of the turn
+  base::TimerWheel timers{};     // entries that expire, and queues
+  // Whose they are, by the number that armed timers carry (see QueueExtras::timers).
+  uint32_t last_timers = 0;
+  base::FlatMap<Queue*> timed_queues{};
 
   // To a session, wherever it lives.
   template <class Kind>
@@ -64,11 +74,31 @@ struct QueueHome {
   }
   // An entry that this subscription (slot + 1) held is settled.
   void release_holder(uint32_t holder);
+  // One that was armed here has fired.
+  void on_timer(base::TimerNode& timer);
+};
+
+// What became of a message that came to a queue.
+enum class Enqueued : uint8_t {
+  stored,     // the queue has its reference
+  no_memory,  // for the entry: the reference is still the caller's
+  refused,    // the queue is full, and has seen to the reference
+};
+
+// The part of a queue that most queues do not have: those with settings, and those that got a message that expires.
+struct QueueExtras {
+  // The number that this queue's timers carry: even, and one more for the queue's own. A queue that is purged takes a
+  // new one: what it leaves behind may fire, and is nobody's.
+  uint32_t timers = 0;
+  base::TimerNode lease;  // of a queue that expires, while nobody consumes from it
+  base::Time last_used{};
 };
 
 class alignas(base::cache_line) Queue {
  public:
-  Queue(QueueRecord& record, QueueHome& home) : home_(home), record_(record), counters_(*record.counters) {}
+  Queue(QueueRecord& record, QueueHome& home) : home_(home), record_(record), counters_(*record.counters) {
+    if (record.settings) make_extras();
+  }
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
   // Emptied before, see `close`.
@@ -83,8 +113,7 @@ class alignas(base::cache_line) Queue {
   // slow, or that has none, grows as it likes.
   bool behind() const { return ready_ >= ceiling_ && rota_.any(); }
 
-  // Takes one reference. False when there is no memory for the entry: the reference is still the caller's.
-  bool enqueue(Message* message);
+  Enqueued enqueue(Message* message);
   SubscribeResult subscribe(const Subscribe& wish);
   // False when that consumer was not subscribed.
   bool unsubscribe(const ConsumerAddress& consumer);
@@ -97,6 +126,11 @@ class alignas(base::cache_line) Queue {
   void get(bool no_ack, Got& out);
   // Moves all ready messages to `remains`, says how many they were.
   uint32_t purge(Remains& remains);
+  // Somebody got a message, declared it again, or left it: it is not unused.
+  void note_use() {
+    if (extras_) [[unlikely]]
+      renew_lease();
+  }
   // Hands at most `most` messages to consumers, says how many. Stays active or not, accordingly.
   uint32_t deliver(uint32_t most);
   // The queue is removed: every consumer is told Cancelled, everything left goes to `remains`.
@@ -115,7 +149,11 @@ class alignas(base::cache_line) Queue {
   bool take_over(const EntryHandOver& part);
   void has_arrived();
   bool moving() const { return passage_ != Passage::none; }
-  uint64_t entries() const { return ready_ + counters_.unacknowledged.value(); }
+  // In plain entries; where some have timers, all are taken to have one.
+  uint64_t weight() const {
+    const uint64_t entries = ready_ + counters_.unacknowledged.value();
+    return extras_ ? entries * (entry_bytes_max / sizeof(QueueEntry)) : entries;
+  }
   const std::vector<Subscription*>& subscriptions() const { return subscriptions_; }
 
   // A message came from another worker and was stored. True when it was the `goal`th since anything came from anybody
@@ -149,8 +187,35 @@ class alignas(base::cache_line) Queue {
   enum class Passage : uint8_t { none, leaving, arriving };
   static constexpr uint8_t streak_doublings_max = 4;
 
+  // queue_extras.cc
+  void make_extras();
+  void take_timers();
+  void give_up_timers();
+  void renew_lease();
+  void arm_lease();
+  void on_lease_end();
+  Enqueued enqueue_apart(Message* message);
+  bool would_overflow(const Message& message) const;
+  bool over_limit() const;
+  void hand_out_surplus();
+  void drop_surplus();
+  void return_apart(QueueEntry* entry);
+  bool over_deliveries(const QueueEntry* entry) const;
+  uint8_t returns_of(const QueueEntry* entry) const;
+  void bury(Message* message, DeathReason reason);
+  void bury(QueueEntry* entry, DeathReason reason);
+  base::Time deadline_of(const Message& message) const;
+  QueueEntry* make_timed(base::Time deadline);
+  void arm(QueueEntry* entry, base::Time deadline);
+  void resume_timer(QueueEntry* entry);
+  void expire(QueueEntry* entry);
+  void take_out(QueueEntry* entry);
+
+  void accept(QueueEntry* entry, Message* message);
   bool has_ready() const { return ready_ != 0; }
   QueueEntry* take_head();
+  QueueEntry* take_head_apart();
+  void check_timer(QueueEntry* entry) const;
   void return_entry(QueueEntry* entry);
   // Becomes unacknowledged, held by that subscription (nullptr: by a get).
   EntryId hold(QueueEntry* entry, Subscription* holder);
@@ -184,6 +249,7 @@ class alignas(base::cache_line) Queue {
   uint8_t streak_doublings_ = 0;
   uint64_t next_position_ = 0;
   std::unique_ptr<MovedEntries> moved_;  // set while there are such
+  std::unique_ptr<QueueExtras> extras_;  // once there is need for them
   Rota rota_;
   std::vector<Subscription*> subscriptions_;  // those not gone, in no particular order
   Queue* next_active_ = nullptr;

@@ -17,6 +17,7 @@ uint32_t merge(base::Arena& arena, uint32_t x, uint32_t y) {
   if (entry_at(arena, y)->position < entry_at(arena, x)->position) std::swap(x, y);
   QueueEntry* top = entry_at(arena, x);
   top->b = merge(arena, top->b, y);
+  entry_at(arena, top->b)->generation = x;
   if (rank_of(arena, top->a) < rank_of(arena, top->b)) std::swap(top->a, top->b);
   top->holder_or_rank = rank_of(arena, top->b) + 1;
   return x;
@@ -30,12 +31,38 @@ void ReturnedHeap::push(base::Arena& arena, QueueEntry* entry) {
   entry->holder_or_rank = 1;
   entry->generation = 0;
   root = merge(arena, root, arena.reference_of(entry));
+  entry_at(arena, root)->generation = 0;
 }
 
 QueueEntry* ReturnedHeap::pop(base::Arena& arena) {
   QueueEntry* top = entry_at(arena, root);
   root = merge(arena, top->a, top->b);
+  if (root) entry_at(arena, root)->generation = 0;
   return top;
+}
+
+// Its subtrees take its place; from there on up each rank is right again after at most log2(n + 1) steps, since where
+// it changes the rank above is greater.
+void ReturnedHeap::remove(base::Arena& arena, QueueEntry* entry) {
+  const uint32_t above = entry->generation;
+  if (!above) {
+    pop(arena);
+    return;
+  }
+  const uint32_t below = merge(arena, entry->a, entry->b);
+  if (below) entry_at(arena, below)->generation = above;
+  QueueEntry* at = entry_at(arena, above);
+  (at->a == arena.reference_of(entry) ? at->a : at->b) = below;
+  for (;;) {
+    if (rank_of(arena, at->a) < rank_of(arena, at->b)) std::swap(at->a, at->b);
+    const uint32_t rank = rank_of(arena, at->b) + 1;
+    if (rank == at->holder_or_rank || !at->generation) {
+      at->holder_or_rank = rank;
+      return;
+    }
+    at->holder_or_rank = rank;
+    at = entry_at(arena, at->generation);
+  }
 }
 
 QueueEntry* ReturnedHeap::take_any(base::Arena& arena) {

@@ -14,6 +14,7 @@ void Queue::leave(std::vector<Operation>& out, uint32_t move) {
   CHECK(passage_ == Passage::none);
   passage_ = Passage::leaving;
   if (active_) home_.active.remove(*this);
+  if (extras_) give_up_timers();
   const auto step = [&](const auto& part) { out.push_back(MoveStep{move, part}); };
   step(QueueHandOver{next_position_, static_cast<uint32_t>(counters_.unacknowledged.value())});
   for (const Subscription* subscription : subscriptions_) {
@@ -54,7 +55,11 @@ bool Queue::hand_over_entries(std::vector<Operation>& out, uint32_t move, uint32
     part.position = entry->position & QueueEntry::position_max;
     part.deliveries = entry->deliveries & 0xff;
     part.redelivered = entry->redelivered & 1;
-    part.state = entry->state & 7;
+    part.state = entry->state & 3;
+    if (entry->timed) {
+      part.deadline = base::TimerWheel::deadline_of(timer_of(entry));
+      home_.timers.disarm(timer_of(entry));
+    }
     entry->message->mark_shared();
     home_.arena.release(entry);
     out.push_back(MoveStep{move, part});
@@ -106,14 +111,17 @@ void Queue::take_over(const SubscriptionHandOver& part) {
 
 bool Queue::take_over(const EntryHandOver& part) {
   CHECK(passage_ == Passage::arriving);
-  void* memory = home_.arena.allocate(sizeof(QueueEntry));
-  if (!memory) return false;
-  auto* entry = new (memory) QueueEntry;
+  QueueEntry* entry = nullptr;
+  if (part.deadline != base::never)
+    entry = make_timed(part.deadline);
+  else if (void* memory = home_.arena.allocate(sizeof(QueueEntry)))
+    entry = new (memory) QueueEntry;
+  if (!entry) return false;
   entry->message = part.message;
   entry->position = part.position & QueueEntry::position_max;
   entry->deliveries = part.deliveries & 0xff;
   entry->redelivered = part.redelivered & 1;
-  entry->state = part.state & 7;
+  entry->state = part.state & 3;
   switch (static_cast<EntryState>(part.state)) {
     case EntryState::fresh:
       fresh_.push(home_.arena, entry);
@@ -130,7 +138,8 @@ bool Queue::take_over(const EntryHandOver& part) {
         entry->holder_or_rank = holder.slot + 1;
         holder.unacknowledged++;
       }
-      entry->state = static_cast<uint64_t>(EntryState::moved) & 7;
+      entry->state = static_cast<uint64_t>(EntryState::moved) & 3;
+      if (entry->timed) home_.timers.disarm(timer_of(entry));
       entry->generation = moved_->add(part.id, home_.arena.reference_of(entry));
       unacked_.push(home_.arena, entry);
       break;
@@ -141,6 +150,7 @@ bool Queue::take_over(const EntryHandOver& part) {
 void Queue::has_arrived() {
   CHECK(passage_ == Passage::arriving);
   passage_ = Passage::none;
+  note_use();
   for (Subscription* subscription : subscriptions_) refresh(*subscription);
   activate();
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "core/base/field.h"
@@ -29,6 +30,7 @@ struct QueueRecord {
   uint32_t bindings = 0;  // that lead here
   std::string name;
   base::FieldTable arguments;
+  std::shared_ptr<const QueueSettings> settings;  // nullptr: it asks for nothing
 };
 
 }  // namespace talaria::broker

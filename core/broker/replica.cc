@@ -57,6 +57,7 @@ QueueRecord& Replica::apply(const AddQueue& change) {
   queue.name_hash = Vhost::hash_of(change.name);
   queue.name = change.name;
   queue.arguments = change.arguments;
+  queue.settings = change.settings;
   vhost->queues_.insert(queue.name_hash, &queue);
   return queue;
 }

@@ -14,6 +14,7 @@
 #include "core/base/counters.h"
 #include "core/base/field.h"
 #include "core/broker/address.h"
+#include "core/broker/queue_settings.h"
 
 namespace talaria::broker {
 
@@ -64,6 +65,7 @@ struct AddQueue {
   base::FieldTable arguments;
   WorkerIndex home = 0;
   QueueCounters* counters = nullptr;
+  std::shared_ptr<const QueueSettings> settings = {};  // nullptr: it asks for nothing
 };
 struct RemoveQueue {
   VhostId vhost;

@@ -103,8 +103,13 @@ struct MoveEnded {
   broker::MoveOutcome outcome = broker::MoveOutcome::moved;
 };
 
+// Nobody used a queue homed here for as long as it may be unused (x-expires). Said again if nothing comes of it.
+struct QueueUnused {
+  broker::QueueId queue;
+};
+
 using ControlReport =
-    std::variant<Asked, Applied, DeleteChecked, Purged, FramesWatched, Drained, MoveWished, MoveEnded>;
+    std::variant<Asked, Applied, DeleteChecked, Purged, FramesWatched, Drained, MoveWished, MoveEnded, QueueUnused>;
 
 static_assert(std::is_trivially_copyable_v<ControlCommand> && sizeof(ControlCommand) <= 32);
 static_assert(std::is_trivially_copyable_v<ControlReport> && sizeof(ControlReport) <= 32);

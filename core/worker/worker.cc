@@ -78,6 +78,7 @@ Worker::~Worker() {
 bool Worker::poll(base::Time now) {
   polled_ = now;
   left_over_ = false;
+  engine_.on_time(now);
   bool busy = take_commands(now);
   busy |= take_peer_messages(now);
   busy |= receive(now);    //            1-4  packets -> segments -> bytes in order
@@ -93,9 +94,11 @@ bool Worker::poll(base::Time now) {
 
 base::Time Worker::next_deadline() const {
   const bool connections_wait = stack_.has_events() || stack_.has_released();
-  if (left_over_ || sessions_.has_work() || stack_.has_output() || connections_wait || !engine_.idle())
+  if (left_over_ || !outbox_.dead.empty() || sessions_.has_work() || stack_.has_output() || connections_wait ||
+      !engine_.idle())
     return base::Time{};
-  const base::Time next = std::min({stack_.next_deadline(), host_.next_deadline(), sessions_.next_deadline()});
+  const base::Time next =
+      std::min({stack_.next_deadline(), host_.next_deadline(), sessions_.next_deadline(), engine_.next_deadline()});
   return host_.transmit_waiting() ? std::min(next, polled_ + transmit_retry) : next;
 }
 
@@ -189,6 +192,7 @@ void Worker::visit_connections(base::Time now) {
 
 bool Worker::dispatch(base::Time now) {
   size_t left = config_.deliveries_per_turn;
+  sessions_.on_dead(outbox_.dead, now);
   pass_events(now);
   while (left != 0) {
     const auto round = static_cast<uint32_t>(std::min<size_t>(left, deliveries_per_round));
@@ -270,6 +274,9 @@ void Worker::send_reports() {
   for (const broker::MoveWish& wish : outbox_.move_wishes)
     if (reports_.size() < reports_max) reports_.push_back(MoveWished{wish.queue, wish.to});
   outbox_.move_wishes.clear();
+  for (const broker::QueueId queue : outbox_.unused_queues)
+    if (reports_.size() < reports_max) reports_.push_back(QueueUnused{queue});
+  outbox_.unused_queues.clear();
   for (const broker::MoveEnd& end : outbox_.move_ends) reports_.push_back(MoveEnded{end.move, end.outcome});
   outbox_.move_ends.clear();
   if (applied_ != applied_reported_) {

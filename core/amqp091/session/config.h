@@ -20,6 +20,9 @@ struct Config {
   std::string platform = "C++ / DPDK";
   std::string cluster_name = "talaria";
 
+  // ---- time ---------------------------------------------------------------------------------------------------------
+  base::Duration wall_clock_ahead{};  // the time of day, since 1970, is the turn's and this
+
   // ---- negotiated (connection.tune) ---------------------------------------------------------------------------------
   uint16_t channel_max = 2047;
   uint32_t frame_max = 131072;  // octets of a frame, its eight of overhead included
@@ -49,7 +52,9 @@ struct Config {
   size_t input_bytes_per_turn = 256 * 1024;  // of one connection
   size_t frames_per_turn = 4096;             // of one connection
   size_t resumed_per_turn = 64;              // publishers that wait for room, tried again
-  size_t settle_per_turn = 4096;             // deliveries a closing channel gives back
+  uint32_t dead_letters_per_turn = 64;
+  size_t dead_letter_bytes_per_turn = 256 * 1024;  // of their bodies
+  size_t settle_per_turn = 4096;                   // deliveries a closing channel gives back
   uint32_t timers_per_turn = 256;
 
   // Bodies from this size on are sent by reference to the message, smaller ones are copied into the send buffer.

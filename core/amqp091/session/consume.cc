@@ -324,7 +324,7 @@ void on_event(Shared& shared, const broker::Got& event) {
     connection.info->unacknowledged.add();
     channel->counters->unacknowledged.add();
   }
-  write_get_ok(*channel, *event.message, tag, event.redelivered, event.remaining);
+  write_get_ok(*channel, event, tag);
   shared.pool.release(event.message);
 }
 

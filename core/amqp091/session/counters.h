@@ -51,6 +51,13 @@ struct SessionCounters {
   base::Counter deliveries_unsent;       // given back untouched: the channel was full or gone
   base::Counter deliveries_lost_no_ack;  // under way to a channel that is gone, and nobody would have acknowledged them
 
+  // Messages that died in queues of this worker.
+  base::Counter dead_letters_published;   // anew
+  base::Counter dead_letters_unroutable;  // dropped: nothing is bound where they go
+  base::Counter dead_letters_in_circles;  // copies dropped: they had died in that queue before, and no client had a say
+  base::Counter dead_letters_no_exchange;  // dropped: there is no such exchange
+  base::Counter dead_letters_too_long;     // dropped: their headers have grown beyond any frame
+
   base::Counter connections_accepted, connections_opened, connections_closed;
   base::Counter connections_cut;      // open ones that ended without connection.close
   base::Counter connections_blocked;  // connection.blocked sent
@@ -87,7 +94,7 @@ struct SessionCounters {
 
 template <class Visitor>
 void SessionCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(SessionCounters) == 41 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
+  static_assert(sizeof(SessionCounters) == 46 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
                 "a counter is missing below");
   visit("frames_in", frames_in.value());
   visit("frames_out", frames_out.value());
@@ -103,6 +110,11 @@ void SessionCounters::for_each(Visitor&& visit) const {
   visit("messages_rejected", messages_rejected.value());
   visit("deliveries_unsent", deliveries_unsent.value());
   visit("deliveries_lost_no_ack", deliveries_lost_no_ack.value());
+  visit("dead_letters_published", dead_letters_published.value());
+  visit("dead_letters_unroutable", dead_letters_unroutable.value());
+  visit("dead_letters_in_circles", dead_letters_in_circles.value());
+  visit("dead_letters_no_exchange", dead_letters_no_exchange.value());
+  visit("dead_letters_too_long", dead_letters_too_long.value());
   visit("connections_accepted", connections_accepted.value());
   visit("connections_opened", connections_opened.value());
   visit("connections_closed", connections_closed.value());

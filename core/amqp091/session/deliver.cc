@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "core/amqp091/session/connection.h"
+#include "core/amqp091/session/rewriting.h"
 #include "core/amqp091/wire/deliver.h"
 #include "core/amqp091/wire/methods.h"
 
@@ -15,15 +17,19 @@ constexpr size_t slice_min = 512;
 
 // ---- any content, cold or large -------------------------------------------------------------------------------------
 
-void write_header_frame(Connection& connection, uint16_t channel, const broker::Message& message) {
-  const size_t raw_size = message.properties_size();
+// `raw`: the properties, where they are not the message's own.
+void write_header_frame(Connection& connection, uint16_t channel, const broker::Message& message, Bytes raw) {
+  const size_t raw_size = raw.empty() ? message.properties_size() : raw.size();
   uint8_t fixed[wire::frame_header_size + wire::content_header_fixed_size];
   uint8_t* at = wire::store_frame_header(fixed, wire::FrameType::header, channel,
                                          static_cast<uint32_t>(wire::content_header_fixed_size + raw_size));
   base::store_be32(at, uint32_t{wire::basic_class_id} << 16);
   base::store_be64(at + 4, message.body_size());
   connection.output.write(fixed);
-  for (broker::PayloadCursor cursor = message.properties(); !cursor.done();) connection.output.write(cursor.next());
+  if (raw.empty())
+    for (broker::PayloadCursor cursor = message.properties(); !cursor.done();) connection.output.write(cursor.next());
+  else
+    connection.output.write(raw);
   connection.output.write({&wire::frame_end, 1});
 }
 
@@ -83,24 +89,34 @@ size_t count_frames(const Connection& connection, const broker::Message& message
   return 2 + (message.body_size() + most - 1) / most;
 }
 
+// With a header that says how often it came back, unless that makes the frame too long.
+std::vector<uint8_t> properties_with_returns(const Connection& connection, const broker::Message& message,
+                                             uint8_t returns) {
+  Rewriting rewriting(message);
+  rewriting.set_header("x-delivery-count", {int64_t{returns}});
+  return rewriting.encoded(connection.frame_max - wire::frame_overhead - wire::content_header_fixed_size);
+}
+
 // What follows a delivery's method, once that is written.
-void write_content(Connection& connection, uint16_t channel, broker::Message& message) {
-  write_header_frame(connection, channel, message);
+void write_content(Connection& connection, uint16_t channel, broker::Message& message, uint8_t returns = 0) {
+  std::vector<uint8_t> changed;
+  if (returns != 0) changed = properties_with_returns(connection, message, returns);
+  write_header_frame(connection, channel, message, changed);
   if (message.body_size() == 0) return;
   message.add_references();
   carry_on(connection, HeldContent{&message, message.body(), 0, channel});
 }
 
 void write_delivery(Connection& connection, uint16_t channel, std::string_view consumer_tag, broker::Message& message,
-                    uint64_t tag, bool redelivered) {
+                    uint64_t tag, const broker::Deliver& delivery) {
   wire::basic::Deliver method;
   method.consumer_tag = consumer_tag;
   method.delivery_tag = tag;
-  method.redelivered = redelivered;
+  method.redelivered = delivery.redelivered;
   method.exchange = message.exchange();
   method.routing_key = message.routing_key();
   connection.output.method(channel, method);
-  write_content(connection, channel, message);
+  write_content(connection, channel, message, delivery.returns);
   connection.shared->latency.record(message.received());
 }
 
@@ -142,13 +158,13 @@ void note_passed(Consumer& consumer, const broker::Deliver& delivery) {
 void write_or_hold(Connection& connection, Consumer& consumer, const broker::Deliver& delivery, uint64_t tag) {
   Shared& shared = *connection.shared;
   broker::Message& message = *delivery.message;
-  if (encode(connection, consumer, message, tag, delivery.redelivered)) [[likely]] {
+  if (delivery.returns == 0 && encode(connection, consumer, message, tag, delivery.redelivered)) [[likely]] {
     shared.latency.record(message.received());
     shared.pool.release(&message);
     return;
   }
   if (!connection.output.full()) {
-    write_delivery(connection, consumer.channel.number, consumer.tag(), message, tag, delivery.redelivered);
+    write_delivery(connection, consumer.channel.number, consumer.tag(), message, tag, delivery);
     shared.pool.release(&message);
   } else {
     connection.output.hold(HeldDelivery{delivery, tag, consumer.kept_tag()});
@@ -291,8 +307,7 @@ void flush_backlog(Connection& connection) {
       Channel* channel = connection.channel(address.channel);
       // On a channel that ended meanwhile nothing is said; the message has gone back to its queue.
       if (channel != nullptr && channel->incarnation == address.incarnation)
-        write_delivery(connection, address.channel, *held.consumer_tag, *held.deliver.message, held.tag,
-                       held.deliver.redelivered);
+        write_delivery(connection, address.channel, *held.consumer_tag, *held.deliver.message, held.tag, held.deliver);
       shared.pool.release(held.deliver.message);
     }
   };
@@ -324,16 +339,17 @@ void write_return(Channel& channel, broker::Message& message, ReplyCode code) {
   connection.shared->counters.frames_out.add(count_frames(connection, message));
 }
 
-void write_get_ok(Channel& channel, broker::Message& message, uint64_t tag, bool redelivered, uint32_t remaining) {
+void write_get_ok(Channel& channel, const broker::Got& got, uint64_t tag) {
+  broker::Message& message = *got.message;
   Connection& connection = channel.connection;
   wire::basic::GetOk method;
   method.delivery_tag = tag;
-  method.redelivered = redelivered;
+  method.redelivered = got.redelivered;
   method.exchange = message.exchange();
   method.routing_key = message.routing_key();
-  method.message_count = remaining;
+  method.message_count = got.remaining;
   connection.output.method(channel.number, method);
-  write_content(connection, channel.number, message);
+  write_content(connection, channel.number, message, got.returns);
   connection.shared->counters.messages_got.add();
   connection.shared->counters.frames_out.add(count_frames(connection, message));
   connection.info->messages_out.add();

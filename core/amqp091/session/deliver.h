@@ -35,6 +35,6 @@ void report_passed(Consumer& consumer);
 
 // Both leave the reference with the caller.
 void write_return(Channel& channel, broker::Message& message, ReplyCode code);
-void write_get_ok(Channel& channel, broker::Message& message, uint64_t tag, bool redelivered, uint32_t remaining);
+void write_get_ok(Channel& channel, const broker::Got& got, uint64_t tag);
 
 }  // namespace talaria::amqp091::session

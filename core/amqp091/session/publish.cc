@@ -1,6 +1,7 @@
 #include "core/amqp091/session/publish.h"
 
 #include <algorithm>
+#include <expected>
 #include <optional>
 #include <utility>
 
@@ -136,6 +137,8 @@ void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory)
   shared.pool.release(message);
 }
 
+// Ten years, as the time to live of queues.
+constexpr uint64_t expiration_ms_max = 315'360'000'000;
 // A publish that leads to more queues is routed each time.
 constexpr size_t remembered_queues_max = 64;
 
@@ -259,6 +262,39 @@ bool is_signed_rightly(Channel& channel, const wire::ContentScan& scan) {
   return false;
 }
 
+// The property `expiration`: milliseconds as text. What is wrong with it is told in RabbitMQ's words, which are
+// Erlang's.
+std::expected<uint64_t, std::string> parse_expiration(std::string_view text) {
+  const bool negative = text.starts_with('-');
+  std::string_view digits = text.substr(negative || text.starts_with('+') ? 1 : 0);
+  const size_t count = std::min(digits.find_first_not_of("0123456789"), digits.size());
+  if (count == 0) return std::unexpected("no_integer");
+  if (count != digits.size()) return std::unexpected("{leftover_string,\"" + std::string(digits.substr(count)) + "\"}");
+  digits.remove_prefix(std::min(digits.find_first_not_of('0'), digits.size()));
+  if (negative && !digits.empty()) return std::unexpected("{value_negative,-" + std::string(digits) + "}");
+  uint64_t value = 0;
+  for (char digit : digits) {
+    value = value * 10 + static_cast<uint64_t>(digit - '0');
+    if (value > expiration_ms_max) return std::unexpected("{value_too_large," + std::string(digits) + "}");
+  }
+  return value;
+}
+
+// False: it is no number, the channel has failed.
+bool take_expiration(Channel& channel, const wire::ContentScan& scan, uint64_t& out) {
+  if (!scan.has(wire::Property::expiration)) [[likely]]
+    return true;
+  auto parsed = parse_expiration(scan.expiration);
+  if (!parsed) {
+    fail_channel(channel, ReplyCode::precondition_failed,
+                 "invalid expiration '" + std::string(scan.expiration) + "': " + parsed.error(),
+                 wire::basic::Publish::id);
+    return false;
+  }
+  out = *parsed;
+  return true;
+}
+
 // ---- what the frames say --------------------------------------------------------------------------------------------
 
 // These say no to all that is not as usual. What it is the others below find out, answer and wait for.
@@ -281,7 +317,13 @@ bool knows_header(Channel& channel, Bytes payload) {
   auto scan = wire::scan_content_header(payload);
   if (!scan || scan->has(wire::Property::user_id)) [[unlikely]]
     return false;
-  front.keep_header(*scan);
+  uint64_t expiration_ms = broker::Message::never_expires;
+  if (scan->has(wire::Property::expiration)) {
+    const auto parsed = parse_expiration(scan->expiration);
+    if (!parsed) return false;
+    expiration_ms = *parsed;
+  }
+  front.keep_header(*scan, expiration_ms);
   return !front.properties().empty();
 }
 
@@ -322,6 +364,7 @@ broker::MessageHead head_of(const Front& front, Bytes properties, uint64_t body_
   head.persistent = front.persistent();
   head.priority = front.priority();
   head.received = received;
+  head.expiration_ms = front.expiration_ms();
   return head;
 }
 
@@ -359,7 +402,10 @@ Step on_content_header(Channel& channel, Bytes payload) {
   }
   if (scan->has(wire::Property::user_id) && !is_signed_rightly(channel, *scan)) [[unlikely]]
     return Step::taken;
-  publishing.front.keep_header(*scan);
+  uint64_t expiration_ms = broker::Message::never_expires;
+  if (!take_expiration(channel, *scan, expiration_ms)) [[unlikely]]
+    return Step::taken;
+  publishing.front.keep_header(*scan, expiration_ms);
   const broker::MessageHead head = head_of(publishing.front, scan->raw, scan->body_size, shared.latency.moment());
   publishing.builder = shared.pool.begin(head);
   if (!publishing.builder) [[unlikely]]

@@ -49,7 +49,8 @@ class Front {
            base::load_be32(payload.data()) == uint32_t{wire::basic_class_id} << 16 &&
            std::memcmp(payload.data() + fixed, properties_.data(), properties_size_) == 0;
   }
-  void keep_header(const wire::ContentScan& scan) {
+  void keep_header(const wire::ContentScan& scan, uint64_t expiration_ms) {
+    expiration_ms_ = expiration_ms;
     persistent_ = scan.persistent();
     priority_ = scan.priority;
     properties_size_ = 0;
@@ -60,6 +61,7 @@ class Front {
   wire::Bytes properties() const { return {properties_.data(), properties_size_}; }
   bool persistent() const { return persistent_; }
   uint8_t priority() const { return priority_; }
+  uint64_t expiration_ms() const { return expiration_ms_; }
 
  private:
   // basic.publish: method, ticket, exchange, routing key, bits.
@@ -75,6 +77,7 @@ class Front {
   bool mandatory_ = false;
   bool persistent_ = false;
   uint8_t priority_ = 0;
+  uint64_t expiration_ms_ = broker::Message::never_expires;
   std::array<uint8_t, properties_kept_max> properties_;
   std::array<uint8_t, method_size_max> method_;
 };

@@ -44,6 +44,7 @@ Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& sta
 
 // What is still under way is the worker's: it stops sessions by draining them. Here references go back, nothing else.
 Shared::~Shared() {
+  dead_letters.abandon(pool);
   for (broker::Request* request : requests) delete request;
   for (size_t slot = 0; slot < config.sessions; slot++) {
     Connection& connection = connections[slot];
@@ -229,6 +230,12 @@ void Sessions::on_deliveries(std::span<const broker::Deliver> deliveries, base::
   if (channel != nullptr) pause_if_full(channel->connection);
 }
 
+void Sessions::on_dead(std::vector<broker::DeadMessage>& dead, base::Time now) {
+  shared_->now = now;
+  shared_->dead_letters.take(dead);
+  shared_->dead_letters.work(*shared_);
+}
+
 // ---- the control plane ----------------------------------------------------------------------------------------------
 
 void Sessions::on_answer(broker::Answer&& answer, base::Time now) {
@@ -359,7 +366,7 @@ base::Time Sessions::next_deadline() const {
 bool Sessions::has_work() const {
   const Shared& shared = *shared_;
   return !shared.more_input.empty() || !shared.settling.empty() || !shared.closing.empty() || !shared.parked.empty() ||
-         !shared.passed.empty();
+         !shared.passed.empty() || shared.dead_letters.has_work();
 }
 
 // ---- looking --------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 //   for (event : stack.events())       on_accepted, on_readable, on_writable, on_peer_finished, on_closed
 //   sessions.on_released(stack.take_released())
 //   sessions.on_answer(...)            what the control plane answered
+//   sessions.on_dead(outbox.dead)      what died in queues is published anew
 //   for (event : outbox.events) sessions.on_event(event)         queue events, before deliveries
 //   sessions.on_deliveries(outbox.deliveries)                    the hot path
 //   sessions.on_time(now)
@@ -43,6 +44,7 @@
 namespace talaria::broker {
 class Engine;
 class MessagePool;
+struct DeadMessage;
 }  // namespace talaria::broker
 namespace talaria::tcp {
 class Stack;
@@ -76,6 +78,8 @@ class Sessions {
   // ---- the broker ---------------------------------------------------------------------------------------------------
   void on_event(const broker::Event& event, base::Time now);
   void on_deliveries(std::span<const broker::Deliver> deliveries, base::Time now);
+  // Takes the outbox's dead messages, and publishes some of those that wait.
+  void on_dead(std::vector<broker::DeadMessage>& dead, base::Time now);
 
   // ---- the control plane --------------------------------------------------------------------------------------------
   void on_answer(broker::Answer&& answer, base::Time now);

@@ -10,6 +10,7 @@
 #include "core/amqp091/session/backlog.h"
 #include "core/amqp091/session/config.h"
 #include "core/amqp091/session/counters.h"
+#include "core/amqp091/session/dead_letter.h"
 #include "core/amqp091/session/info.h"
 #include "core/amqp091/session/latency.h"
 #include "core/base/field.h"
@@ -110,6 +111,7 @@ struct Shared {
   Latency latency;
   SessionCounters counters;
   BacklogStore backlogs;
+  DeadLetters dead_letters;
 
   // Slots. A session's slot stays taken until everything it held has been given back.
   std::unique_ptr<Connection[]> connections;

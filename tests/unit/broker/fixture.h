@@ -24,6 +24,7 @@ struct TestWorker {
         engine(std::make_unique<Engine>(self, workers, pool, outbox, board, limits)) {}
   ~TestWorker() {
     for (const Deliver& delivery : outbox.deliveries) pool.release(delivery.message);
+    for (const DeadMessage& dead : outbox.dead) pool.release(dead.message);
     for (const Event& event : outbox.events)
       if (const Got* got = std::get_if<Got>(&event); got && got->message) pool.release(got->message);
   }
@@ -36,10 +37,11 @@ struct TestWorker {
   PressureBoard& board;
   std::unique_ptr<Engine> engine;
 
-  Message* message(std::string_view body, std::string_view key = "") {
+  Message* message(std::string_view body, std::string_view key = "", uint64_t expiration_ms = Message::never_expires) {
     MessageHead head;
     head.routing_key = key;
     head.body_size = body.size();
+    head.expiration_ms = expiration_ms;
     auto builder = pool.begin(head);
     if (!builder || !builder->append(base::as_bytes(body))) return nullptr;
     return builder->finish();
@@ -92,7 +94,8 @@ struct TestTopology {
     return AddExchange{vhost, id, name, type, false, alternate};
   }
   TopologyChange remove_exchange(const std::string& name) { return RemoveExchange{vhost, exchanges[name]}; }
-  TopologyChange add_queue(const std::string& name, WorkerIndex home = 0, bool auto_delete = false) {
+  TopologyChange add_queue(const std::string& name, WorkerIndex home = 0, bool auto_delete = false,
+                           const std::optional<QueueSettings>& settings = {}) {
     QueueId id{next_queue++, 1};
     queues[name] = id;
     AddQueue add;
@@ -101,6 +104,7 @@ struct TestTopology {
     add.name = name;
     add.auto_delete = auto_delete;
     add.home = home;
+    if (settings) add.settings = std::make_shared<const QueueSettings>(*settings);
     add.counters = counters_of[name] = &counters.emplace_back();
     return add;
   }

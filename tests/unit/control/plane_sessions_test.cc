@@ -345,7 +345,7 @@ TEST_F(PlaneSessions, AStoreThatContradictsItselfIsRefused) {
     EXPECT_THROW(Plane(store, {&worker}, options), std::runtime_error);
   };
   refused(Put<QueueRow>{{"nowhere", "q", false, {}}});
-  refused(Put<QueueRow>{{"/", "q", false, {{"x-message-ttl", {int32_t{1}}}}}});
+  refused(Put<QueueRow>{{"/", "q", false, {{"x-queue-type", {std::string("stream")}}}}});
   refused(Put<ExchangeRow>{{"/", "x", "strange", false, false, {}}});
   refused(Put<ExchangeRow>{{"/", "amq.direct", "direct", false, false, {}}});
   refused(Put<BindingRow>{{"/", "amq.direct", "q", true, "", {}}});

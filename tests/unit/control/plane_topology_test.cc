@@ -264,19 +264,76 @@ TEST_F(PlaneTopology, ExchangesAreComparedFieldByField) {
 
 TEST_F(PlaneTopology, WhatIsNotHonouredYetIsRefusedAndNeverIgnored) {
   for (auto [name, value] :
-       std::initializer_list<std::pair<const char*, base::Field>>{{"x-message-ttl", {int32_t{60000}}},
-                                                                  {"x-expires", {int64_t{1}}},
-                                                                  {"x-max-length", {uint8_t{0}}},
-                                                                  {"x-max-length-bytes", {int16_t{100}}},
-                                                                  {"x-max-priority", {uint8_t{10}}},
-                                                                  {"x-overflow", {std::string("reject-publish")}},
-                                                                  {"x-dead-letter-exchange", {std::string("dlx")}},
+       std::initializer_list<std::pair<const char*, base::Field>>{{"x-max-priority", {uint8_t{10}}},
                                                                   {"x-single-active-consumer", {true}},
                                                                   {"x-consumer-timeout", {int32_t{1}}}})
     EXPECT_TRUE(is_refused(declare_with(name, value), precondition_failed,
                            std::string("argument '") + name + "' for queue 'q' in vhost '/' is not supported yet"));
   EXPECT_EQ(workers[0]->queue("q"), nullptr);
   EXPECT_TRUE(is_done(declare_with("x-single-active-consumer", {false})));
+}
+
+TEST_F(PlaneTopology, ArgumentsOfQueuesReachTheWorkers) {
+  auto wish = queue("q");
+  wish.arguments = {{"x-message-ttl", {int32_t{60000}}},
+                    {"x-expires", {uint8_t{7}}},
+                    {"x-max-length", {uint8_t{0}}},
+                    {"x-max-length-bytes", {int16_t{100}}},
+                    {"x-overflow", {std::string("reject-publish-dlx")}},
+                    {"x-dead-letter-exchange", {std::string("dlx")}},
+                    {"x-dead-letter-routing-key", {std::string("key")}},
+                    {"x-delivery-limit", {int8_t{3}}}};
+  ask(client, wish);
+  for (const auto& worker : workers) {
+    const broker::AddQueue* known = worker->queue("q");
+    ASSERT_TRUE(known && known->settings);
+    EXPECT_EQ(known->settings->message_ttl_ms, 60000u);
+    EXPECT_EQ(known->settings->expires_ms, 7u);
+    EXPECT_EQ(known->settings->queue, "q");
+    EXPECT_EQ(known->settings->max_length, 0u);
+    EXPECT_EQ(known->settings->max_length_bytes, 100u);
+    EXPECT_EQ(known->settings->overflow, broker::Overflow::reject_publish_dlx);
+    EXPECT_EQ(known->settings->dead_lettering->exchange, "dlx");
+    EXPECT_EQ(known->settings->dead_lettering->routing_key, "key");
+    EXPECT_EQ(known->settings->delivery_limit, 3u);
+  }
+  ask(client, queue("plain"));
+  EXPECT_EQ(workers[0]->queue("plain")->settings, nullptr);
+}
+
+TEST_F(PlaneTopology, ADeadLetterExchangeTakesPermissionsOfItsOwn) {
+  add_user("half", {"half", "/", "^q", "^out$", "^q$"});
+  const auto half = open(1, "half");
+  const auto with = [&](const std::string& name, base::Field exchange) {
+    auto wish = queue(name);
+    wish.arguments = {{"x-dead-letter-exchange", std::move(exchange)}};
+    return ask(half, wish);
+  };
+  EXPECT_TRUE(is_refused(with("q", {std::string("elsewhere")}), access_refused,
+                         "write access to exchange 'elsewhere' in vhost '/' refused for user 'half'"));
+  EXPECT_TRUE(is_refused(with("q2", {std::string("out")}), access_refused,
+                         "read access to queue 'q2' in vhost '/' refused for user 'half'"));
+  EXPECT_TRUE(is_refused(with("q", {int32_t{1}}), precondition_failed,
+                         "invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'"));
+  EXPECT_TRUE(is_done(with("q", {std::string("out")})));
+}
+
+TEST_F(PlaneTopology, AQueueThatNobodyUsedIsDeletedUnlessSomebodyDoesNow) {
+  auto wish = queue("q");
+  wish.arguments = {{"x-expires", {int32_t{1000}}}};
+  const auto made = std::get<broker::QueueDeclared>(ask(client, wish));
+  const broker::WorkerIndex home = made.home;
+  workers[home]->verdict = worker::DeleteVerdict::in_use;
+  workers[home]->tell(worker::QueueUnused{made.queue});
+  settle();
+  EXPECT_TRUE(workers[0]->queue("q"));
+  workers[home]->verdict = worker::DeleteVerdict::may_go;
+  workers[home]->tell(worker::QueueUnused{made.queue});
+  settle();
+  EXPECT_FALSE(workers[0]->queue("q"));
+  EXPECT_EQ(plane->counts().queues_expired, 1u);
+  workers[home]->tell(worker::QueueUnused{made.queue});
+  settle();
 }
 
 TEST_F(PlaneTopology, ArgumentsOfWrongTypeOrValueAreRefused) {
@@ -295,6 +352,8 @@ TEST_F(PlaneTopology, ArgumentsOfWrongTypeOrValueAreRefused) {
        {int64_t{315'360'000'001}},
        "invalid arg 'x-message-ttl'" + of_q + ": {value_too_large,315360000001}"},
       {"x-expires", {uint8_t{0}}, "invalid arg 'x-expires'" + of_q + ": {value_zero,0}"},
+      {"x-delivery-limit", {int8_t{-2}}, "invalid arg 'x-delivery-limit'" + of_q + ": {value_negative,-2}"},
+      {"x-delivery-limit", {int16_t{255}}, "invalid arg 'x-delivery-limit'" + of_q + ": {max_value_exceeded,255}"},
       {"x-max-length", {int8_t{-3}}, "invalid arg 'x-max-length'" + of_q + ": {value_negative,-3}"},
       {"x-max-length", {1.5}, "invalid arg 'x-max-length'" + of_q + ": \"expected integer, got double\""},
       {"x-max-priority", {int16_t{256}}, "invalid arg 'x-max-priority'" + of_q + ": {max_value_exceeded,256}"},
@@ -302,7 +361,7 @@ TEST_F(PlaneTopology, ArgumentsOfWrongTypeOrValueAreRefused) {
       {"x-overflow", {true}, "invalid arg 'x-overflow'" + of_q + ": {unacceptable_type,bool}"},
       {"x-dead-letter-exchange",
        {int32_t{1}},
-       "invalid arg 'x-dead-letter-exchange'" + of_q + ": {unacceptable_type,signedint}"},
+       "invalid type 'signedint' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'"},
       {"x-dead-letter-routing-key",
        {std::string("k")},
        "invalid arg 'x-dead-letter-routing-key'" + of_q + ": routing_key_but_no_dlx_defined"},
@@ -314,7 +373,6 @@ TEST_F(PlaneTopology, ArgumentsOfWrongTypeOrValueAreRefused) {
        "invalid arg 'x-queue-type'" + of_q + ": \"unsupported queue type 'quorum'\""},
       {"x-queue-type", {int8_t{1}}, "invalid arg 'x-queue-type'" + of_q + ": {unacceptable_type,byte}"},
       {"x-max-age", {std::string("1h")}, "invalid arg 'x-max-age'" + of_q + " of queue type classic"},
-      {"x-delivery-limit", {int8_t{1}}, "invalid arg 'x-delivery-limit'" + of_q + " of queue type classic"},
   };
   for (const Row& row : table)
     EXPECT_TRUE(is_refused(declare_with(row.name, row.value), precondition_failed, row.text)) << row.name;

@@ -66,7 +66,10 @@ class Script {
     queue.home = name.starts_with("far") ? broker::WorkerIndex{1} : broker::WorkerIndex{0};
     queue.owner = owner;
     queue.counters = std::make_unique<broker::QueueCounters>();
-    apply(broker::AddQueue{vhost_, queue.id, name, false, auto_delete, owner, {}, queue.home, queue.counters.get()});
+    broker::AddQueue add{vhost_, queue.id, name, false, auto_delete, owner, {}, queue.home, queue.counters.get()};
+    if (auto wanted = settings.find(name); wanted != settings.end())
+      add.settings = std::make_shared<const broker::QueueSettings>(wanted->second);
+    apply(add);
     return queue.id;
   }
   void remove_queue(const std::string& name) {
@@ -106,8 +109,9 @@ class Script {
   }
 
   Time now{};
-  std::vector<broker::Request> asked;  // everything, in order
-  std::set<std::string> forbidden;     // to everybody, from the next time somebody asks
+  std::vector<broker::Request> asked;                     // everything, in order
+  std::map<std::string, broker::QueueSettings> settings;  // of queues that are declared by that name
+  std::set<std::string> forbidden;                        // to everybody, from the next time somebody asks
 
  private:
   struct Queue {
@@ -277,6 +281,8 @@ class World {
   }
 
   void serve() {
+    here.engine.on_time(now);
+    there.engine.on_time(now);
     server.receive(now);
     sessions.on_turn(now);
     for (const tcp::Event& event : server.stack.events()) {
@@ -318,6 +324,7 @@ class World {
         for (broker::Operation& operation : std::exchange(here.outbox.operations[1], {}))
           there.engine.perform(operation);
       }
+      sessions.on_dead(here.outbox.dead, now);
       for (const broker::Event& event : std::exchange(here.outbox.events, {})) sessions.on_event(event, now);
       sessions.on_deliveries(std::exchange(here.outbox.deliveries, {}), now);
       for (const broker::Event& event : std::exchange(there.outbox.events_to[0], {})) sessions.on_event(event, now);

@@ -1,0 +1,35 @@
+// Properties of a message, taken apart to be changed and encoded again. Cold: it decodes the table of headers and
+// allocates.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/amqp091/wire/properties.h"
+#include "core/base/field.h"
+#include "core/broker/message.h"
+
+namespace talaria::amqp091::session {
+
+// The properties in one piece, also of a message in several.
+std::vector<uint8_t> whole_properties(const broker::Message& message);
+
+class Rewriting {
+ public:
+  // What does not parse came so from its publisher: it is taken for nothing.
+  explicit Rewriting(const broker::Message& message);
+  Rewriting(const Rewriting&) = delete;
+  Rewriting& operator=(const Rewriting&) = delete;
+
+  wire::Properties properties;  // but for the headers; texts lie in here
+  base::FieldTable headers;
+
+  void set_header(std::string name, base::Field value);
+  // Flags and list; headers are absent when there are none. Empty: they are longer than `most`.
+  std::vector<uint8_t> encoded(size_t most);
+
+ private:
+  std::vector<uint8_t> raw_;
+};
+
+}  // namespace talaria::amqp091::session

@@ -1,0 +1,40 @@
+// What a queue was declared with beyond its name: limits, lifetimes, and where its dead messages go. Typed and checked
+// by the control plane, which makes one for a queue that asks for anything at all; immutable, shared by the workers'
+// replicas and by dead messages on their way.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace talaria::broker {
+
+// What happens when a message comes to a full queue.
+enum class Overflow : uint8_t {
+  drop_head,           // the oldest ready messages go
+  reject_publish,      // it is refused, and its publisher told
+  reject_publish_dlx,  // as well, and it is dead-lettered
+};
+
+// Dead messages are published to this exchange, if it is there.
+struct DeadLettering {
+  std::string exchange;
+  std::optional<std::string> routing_key = {};  // instead of the message's own
+};
+
+struct QueueSettings {
+  std::string queue = {};  // whose they are
+  std::optional<uint64_t> message_ttl_ms =
+      {};                                   // a message waits that long at most; 0: it is handed out at once or never
+  std::optional<uint64_t> expires_ms = {};  // above 0: a queue that nobody used for that long is deleted
+  std::optional<uint64_t> max_length = {};  // ready messages
+  std::optional<uint64_t> max_length_bytes = {};  // of their bodies
+  Overflow overflow = Overflow::drop_head;
+  std::optional<DeadLettering> dead_lettering = {};  // not set: what dies is gone
+  std::optional<uint32_t> delivery_limit = {};       // a message that comes back once more often dies
+};
+
+// Of what a message died in its queue.
+enum class DeathReason : uint8_t { rejected, expired, over_limit, over_deliveries };
+
+}  // namespace talaria::broker
