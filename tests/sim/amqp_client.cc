@@ -179,7 +179,6 @@ void AmqpClient::on_got(Channel& channel, const Reply& reply, base::Bytes proper
 }
 
 void AmqpClient::on_confirm(Channel& channel, const Reply& reply) {
-  if (reply.id == method::basic_nack) fail("%s: publish %lu was refused", plan_.name.c_str(), reply.tag);
   if (!channel.confirms || reply.tag > channel.published)
     fail("%s: confirm of %lu on channel %u, which published %lu", plan_.name.c_str(), reply.tag, channel.number,
          channel.published);
@@ -188,6 +187,12 @@ void AmqpClient::on_confirm(Channel& channel, const Reply& reply) {
   if (first == channel.unconfirmed.end() || first == last)
     fail("%s: publish %lu on channel %u is confirmed twice", plan_.name.c_str(), reply.tag, channel.number);
   for (; first != last; first = channel.unconfirmed.erase(first)) {
+    if (reply.id == method::basic_nack) {
+      model_.refused(first->second);
+      std::erase(channel.unaccepted, first->second);
+      world_.trace("%s: message %lu is refused", plan_.name.c_str(), first->second);
+      continue;
+    }
     model_.accepted(first->second);
     world_.trace("%s: message %lu is confirmed", plan_.name.c_str(), first->second);
   }

@@ -122,6 +122,12 @@ void AmqpClient::publish(Channel& channel) {
   }
   if (random_.chance(0.5)) properties.content_type = random_.chance(0.5) ? "text/plain" : "";
   if (random_.chance(0.5)) properties.delivery_mode = static_cast<uint8_t>(random_.between(1, 2));
+  if (random_.chance(0.05)) {
+    const uint64_t milliseconds = random_.below(1000);
+    message.expiration = std::chrono::milliseconds(milliseconds);
+    properties.expiration = std::to_string(milliseconds);
+  }
+  message.id = *properties.message_id;
   message.body = draw_body(random_, random_.chance(0.1) ? 0 : random_.skewed(plan_.body_max));
   const Publish method{message.exchange, message.key, message.mandatory};
   message.properties = connection_->publish(channel.number, method, properties, message.body);
@@ -149,7 +155,7 @@ void AmqpClient::settle(Channel& channel) {
                  tag);
     connection_->send(channel.number, Reject{tag, requeue});
     const Held held = channel.held.extract(tag).mapped();
-    requeue ? model_.requeued(held.queue, held.message) : model_.settled(held.queue, held.message, channel.identity);
+    requeue ? model_.requeued(held.queue, held.message) : model_.rejected(held.queue, held.message, channel.identity);
     return;
   }
   settle_up_to(channel, tag, random_.chance(0.5), requeue);
@@ -172,6 +178,8 @@ void AmqpClient::settle_up_to(Channel& channel, uint64_t tag, bool multiple, std
     const Held& held = first->second;
     if (requeue.value_or(false))
       model_.requeued(held.queue, held.message);
+    else if (requeue)
+      model_.rejected(held.queue, held.message, channel.identity);
     else
       model_.settled(held.queue, held.message, channel.identity);
   }
@@ -298,10 +306,11 @@ void AmqpClient::purge(Channel& channel) {
 // A passive declare, or the same declare once more: both must find what is there.
 void AmqpClient::look(Channel& channel) {
   const std::string queue = random_.pick(topology_.queues);
-  request(channel, DeclareQueue{.name = queue, .passive = random_.chance(0.5)}, method::queue_declare_ok,
-          [this, queue](const Reply& reply, auto, auto) {
-            if (reply.name != queue) fail("%s: declare-ok for '%s'", plan_.name.c_str(), reply.name.c_str());
-          });
+  DeclareQueue declare = topology_.declaration(queue);
+  declare.passive = random_.chance(0.5);
+  request(channel, declare, method::queue_declare_ok, [this, queue](const Reply& reply, auto, auto) {
+    if (reply.name != queue) fail("%s: declare-ok for '%s'", plan_.name.c_str(), reply.name.c_str());
+  });
 }
 
 // ---- errors and ends ------------------------------------------------------------------------------------------------

@@ -189,12 +189,13 @@ class AmqpRun {
   RunReport report() const {
     char text[320];
     const NetworkCounters& wire = network_.counters();
-    std::snprintf(
-        text, sizeof text,
-        "amqp: %zu workers, %zu clients, %zu messages, %zu deliveries, %lu frames (%lu lost, %lu corrupt, %lu "
-        "late), %lu queues moved, %lu turns",
-        broker_->workers(), clients_.size(), model_.messages(), model_.deliveries(), wire.sent, wire.lost,
-        wire.corrupted, wire.reordered, broker_->plane().counts().moves_made, world_.turns());
+    std::snprintf(text, sizeof text,
+                  "amqp: %zu workers, %zu clients, %zu messages, %zu deliveries, %zu deaths, %lu frames (%lu lost, %lu "
+                  "corrupt, %lu "
+                  "late), %lu queues moved, %lu turns",
+                  broker_->workers(), clients_.size(), model_.messages(), model_.deliveries(), model_.deaths(),
+                  wire.sent, wire.lost, wire.corrupted, wire.reordered, broker_->plane().counts().moves_made,
+                  world_.turns());
     return {world_.fingerprint(), broker_->planted(), text};
   }
 

@@ -18,6 +18,8 @@ using Buffer = std::vector<uint8_t>;
 // Text values under names: all that the simulated messages' headers and bindings use.
 using TextTable = std::vector<std::pair<std::string, std::string>>;
 
+using NumberTable = std::vector<std::pair<std::string, int64_t>>;
+
 // ---- what a client sends --------------------------------------------------------------------------------------------
 
 struct StartOk {
@@ -49,6 +51,8 @@ struct BindExchange {
 struct DeclareQueue {
   std::string name;
   bool passive = false, durable = false, exclusive = false, auto_delete = false;
+  TextTable arguments = {};
+  NumberTable numbers = {};  // arguments, too
 };
 struct BindQueue {
   std::string queue, exchange, key;
@@ -102,7 +106,7 @@ using Command =
 
 // The properties the simulated messages have; what else could stand there the broker passes on unread.
 struct MessageProperties {
-  std::optional<std::string> message_id, content_type;
+  std::optional<std::string> message_id, content_type, expiration;
   std::optional<uint8_t> delivery_mode;
   std::optional<TextTable> headers;
 };

@@ -31,12 +31,17 @@ class Octets {
     u32(static_cast<uint32_t>(text.size()));
     raw(text);
   }
-  void table(const TextTable& entries) {
+  void table(const TextTable& entries, const NumberTable& numbers = {}) {
     Octets inside;
     for (const auto& [name, value] : entries) {
       inside.short_text(name);
       inside.u8('S');
       inside.long_text(value);
+    }
+    for (const auto& [name, value] : numbers) {
+      inside.short_text(name);
+      inside.u8('I');
+      inside.u32(static_cast<uint32_t>(value));
     }
     u32(static_cast<uint32_t>(inside.bytes.size()));
     bytes.insert(bytes.end(), inside.bytes.begin(), inside.bytes.end());
@@ -170,7 +175,7 @@ struct Writer {
     out.u16(0);
     out.short_text(c.name);
     out.u8(bits(c.passive, c.durable, c.exclusive, c.auto_delete));
-    out.table({});
+    out.table(c.arguments, c.numbers);
   }
   void operator()(const BindQueue& c) {
     out.method(50, c.remove ? 50 : 20);
@@ -348,6 +353,10 @@ class HandDialect final : public Dialect {
     if (properties.delivery_mode) {
       flags |= 1u << 12;
       list.u8(*properties.delivery_mode);
+    }
+    if (properties.expiration) {
+      flags |= 1u << 8;
+      list.short_text(*properties.expiration);
     }
     if (properties.message_id) {
       flags |= 1u << 7;

@@ -17,9 +17,10 @@ constexpr size_t method_frame_max = 64 * 1024;
 // An encoded table that lives as long as it is looked at.
 class EncodedTable {
  public:
-  explicit EncodedTable(const TextTable& entries) {
+  explicit EncodedTable(const TextTable& entries, const NumberTable& numbers = {}) {
     base::FieldTable table;
     for (const auto& [name, value] : entries) table.push_back({name, {value}});
+    for (const auto& [name, value] : numbers) table.push_back({name, {value}});
     encode(table);
   }
   explicit EncodedTable(const base::FieldTable& table) { encode(table); }
@@ -83,11 +84,13 @@ struct Writer {
           .destination = c.destination, .source = c.source, .routing_key = c.key, .arguments = arguments.view()});
   }
   void operator()(const DeclareQueue& c) {
+    const EncodedTable arguments(c.arguments, c.numbers);
     emit(wire::queue::Declare{.queue = c.name,
                               .passive = c.passive,
                               .durable = c.durable,
                               .exclusive = c.exclusive,
-                              .auto_delete = c.auto_delete});
+                              .auto_delete = c.auto_delete,
+                              .arguments = arguments.view()});
   }
   void operator()(const BindQueue& c) {
     const EncodedTable arguments(c.arguments);
@@ -197,6 +200,10 @@ class WireDialect final : public Dialect {
     if (properties.delivery_mode) {
       values.delivery_mode = *properties.delivery_mode;
       values.set(wire::Property::delivery_mode);
+    }
+    if (properties.expiration) {
+      values.expiration = *properties.expiration;
+      values.set(wire::Property::expiration);
     }
     if (properties.message_id) {
       values.message_id = *properties.message_id;

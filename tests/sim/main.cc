@@ -168,7 +168,7 @@ int run_seeds(const CommandLine& line) {
 // ---- the self-test --------------------------------------------------------------------------------------------------
 
 int self_test(const CommandLine& line) {
-  constexpr uint64_t seeds_per_plant = 8;
+  constexpr uint64_t seeds_per_plant = 24;
   uint64_t passed = 0, failed = 0;
   const auto verdict = [&](bool good, const std::string& what) {
     std::printf("%s: %s\n", good ? "ok" : "FAILED", what.c_str());

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "core/amqp091/wire/properties.h"
+#include "core/amqp091/wire/table.h"
+
 namespace talaria::sim {
 
 namespace {
@@ -61,6 +64,10 @@ void Model::add_queue_sent(const std::string& name) {
 void Model::queue_added(const std::string& name) {
   changes_++;
   queue(name).life.added = world_.now();
+}
+void Model::set_traits(const std::string& name, const QueueTraits& traits) {
+  traits_[name] = traits;
+  if (!traits.dead_queue.empty()) dead_of_[traits.dead_queue] = name;
 }
 void Model::remove_queue_sent(const std::string& name) {
   changes_++;
@@ -175,6 +182,7 @@ uint64_t Model::published(Published message) {
   messages_.push_back({.what = std::move(message), .sent = world_.now()});
   const uint64_t number = messages_.size();
   CHECK(by_properties_.emplace(messages_.back().what.properties, number).second);
+  by_id_[messages_.back().what.id] = number;
   return number;
 }
 
@@ -203,6 +211,13 @@ void Model::accepted(uint64_t number) {
     fail("message %lu is mandatory, has nowhere to go, and was accepted without having been returned", number);
 }
 
+void Model::refused(uint64_t number) {
+  changes_++;
+  for (const std::string& name : route(messages_[number - 1], Certainty::may, world_.now()))
+    if (traits_of(name).rejects_publishes) return;
+  fail("message %lu was refused, and no queue may do so", number);
+}
+
 uint64_t Model::find(base::Bytes properties) const {
   const auto found = by_properties_.find(Buffer(properties.begin(), properties.end()));
   return found == by_properties_.end() ? 0 : found->second;
@@ -215,6 +230,8 @@ uint64_t Model::delivered(const std::string& queue_name, Identity holder, bool n
   changes_++;
   deliveries_++;
   const char* from = queue_name.c_str();
+  if (const auto dead = dead_of_.find(queue_name); dead != dead_of_.end())
+    return delivered_dead(queue_name, dead->second, holder, reply, properties, body);
   const uint64_t number = find(properties);
   if (number == 0) fail("queue %s delivered a message with properties that nobody published", from);
   const Message& message = messages_[number - 1];
@@ -223,12 +240,19 @@ uint64_t Model::delivered(const std::string& queue_name, Identity holder, bool n
   if (reply.exchange != message.what.exchange || reply.key != message.what.key)
     fail("queue %s delivered message %lu with exchange '%s' and key '%s'", from, number, reply.exchange.c_str(),
          reply.key.c_str());
-  Queue& source = queue(queue_name);
   const Time routed_by = std::min(message.accepted, world_.now());
   if (!route(message, Certainty::may, routed_by).contains(queue_name))
     fail("queue %s delivered message %lu, which is not routed there", from, number);
+  hold(queue_name, number, holder, no_ack, reply);
+  return number;
+}
 
+void Model::hold(const std::string& queue_name, uint64_t number, Identity holder, bool no_ack, const Reply& reply) {
+  const char* from = queue_name.c_str();
+  const Message& message = messages_[number - 1];
+  Queue& source = queue(queue_name);
   Copy& copy = source.copies[number];
+  if (copy.died) fail("queue %s delivered message %lu, which died there", from, number);
   if (copy.state == State::held) fail("queue %s delivered message %lu, which somebody holds already", from, number);
   if (copy.state == State::settled && !copy.perhaps_settled)
     fail("queue %s delivered message %lu again after it was settled", from, number);
@@ -237,16 +261,93 @@ uint64_t Model::delivered(const std::string& queue_name, Identity holder, bool n
   if (!copy.seen && reply.redelivered && !source.may_return_unseen)
     fail("queue %s marked message %lu redelivered, and nobody has had it", from, number);
 
-  if (!reply.redelivered) {
+  if (!reply.redelivered && !dead_of_.contains(queue_name)) {
     uint64_t& newest = newest_[{queue_name, holder, message.what.channel}];
     if (newest > number) fail("queue %s delivered message %lu after %lu of the same channel", from, number, newest);
     newest = number;
   }
   copy.seen = true;
-  copy.perhaps_settled = false;
+  copy.perhaps_settled = copy.rejected = false;
   copy.state = no_ack ? State::settled : State::held;
   copy.holder = holder;
+}
+
+// ---- the dead -------------------------------------------------------------------------------------------------------
+
+uint64_t Model::delivered_dead(const std::string& queue_name, const std::string& source, Identity holder,
+                               const Reply& reply, base::Bytes properties, base::Bytes body) {
+  const char* from = queue_name.c_str();
+  const auto parsed = amqp091::wire::parse_properties(properties);
+  if (!parsed) fail("queue %s delivered malformed properties", from);
+  const auto found = by_id_.find(std::string(parsed->message_id));
+  if (found == by_id_.end()) fail("queue %s delivered a message that nobody published", from);
+  const uint64_t number = found->second;
+  if (!std::ranges::equal(body, messages_[number - 1].what.body))
+    fail("queue %s delivered message %lu with another body", from, number);
+  check_dead(source, number, reply, properties);
+  Copy& origin = queue(source).copies[number];
+  if (!origin.died) deaths_++;
+  origin.died = true;
+  hold(queue_name, number, holder, false, reply);
   return number;
+}
+
+// That it may have died of what it says, and says all it should.
+void Model::check_dead(const std::string& source, uint64_t number, const Reply& reply, base::Bytes raw) {
+  const char* from = source.c_str();
+  const Message& message = messages_[number - 1];
+  const QueueTraits& traits = traits_of(source);
+  if (reply.exchange != traits.dead_exchange || reply.key != traits.dead_key.value_or(message.what.key))
+    fail("dead message %lu of %s came with exchange '%s' and key '%s'", number, from, reply.exchange.c_str(),
+         reply.key.c_str());
+  const Time routed_by = std::min(message.accepted, world_.now());
+  if (!route(message, Certainty::may, routed_by).contains(source))
+    fail("message %lu died in %s, and is not routed there", number, from);
+  const auto properties = amqp091::wire::parse_properties(raw);
+  const auto headers = amqp091::wire::decode_table(properties->headers);
+  if (!headers || !properties->expiration.empty()) fail("dead message %lu of %s has wrong properties", number, from);
+  for (const auto& [name, value] : message.what.headers) {
+    const base::Field* header = base::find(*headers, name);
+    if (!header || !header->text() || *header->text() != value)
+      fail("dead message %lu of %s has lost a header", number, from);
+  }
+  const base::Field* told = base::find(*headers, "x-death");
+  const auto* deaths = told ? std::get_if<base::FieldArray>(&told->value) : nullptr;
+  const auto* death = deaths && deaths->size() == 1 ? std::get_if<base::FieldTable>(&deaths->front().value) : nullptr;
+  if (!death) fail("dead message %lu of %s does not tell of one death", number, from);
+  const auto text = [&](const base::FieldTable& table, const char* name) {
+    const base::Field* field = base::find(table, name);
+    return field && field->text() ? *field->text() : std::string("?");
+  };
+  const std::string reason = text(*death, "reason");
+  if (text(*death, "queue") != source || text(*death, "exchange") != message.what.exchange ||
+      base::find(*death, "count")->integer() != 1 || text(*headers, "x-first-death-reason") != reason ||
+      text(*headers, "x-last-death-queue") != source)
+    fail("dead message %lu of %s does not tell how it died", number, from);
+
+  const auto found = queue(source).copies.find(number);
+  const Copy copy = found == queue(source).copies.end() ? Copy{} : found->second;
+  if (copy.state == State::held) fail("message %lu died in %s while somebody held it", number, from);
+  if (reason == "rejected") {
+    if (!copy.rejected) fail("message %lu died in %s, rejected by nobody", number, from);
+    return;
+  }
+  if (copy.state == State::settled && !copy.perhaps_settled)
+    fail("message %lu died in %s (%s) after it was settled", number, from, reason.c_str());
+  if (reason == "maxlen") {
+    if (!traits.max_length) fail("message %lu died in %s of a limit that it does not have", number, from);
+    return;
+  }
+  if (reason != "expired") fail("message %lu died in %s of '%s'", number, from, reason.c_str());
+  auto time = traits.message_ttl;
+  if (message.what.expiration && (!time || *message.what.expiration < *time)) time = message.what.expiration;
+  if (!time || world_.now() - message.sent < *time) fail("message %lu died in %s before its time", number, from);
+}
+
+const QueueTraits& Model::traits_of(const std::string& name) const {
+  static const QueueTraits none;
+  const auto found = traits_.find(name);
+  return found == traits_.end() ? none : found->second;
 }
 
 void Model::glimpsed(const std::string& queue_name, base::Bytes properties, base::Bytes body) {
@@ -262,6 +363,11 @@ void Model::settled(const std::string& queue_name, uint64_t number, Identity by)
   copy.state = State::settled;
   copy.settler = by;
   settlements_[by].emplace_back(queue_name, number);
+}
+
+void Model::rejected(const std::string& queue_name, uint64_t number, Identity by) {
+  settled(queue_name, number, by);
+  queue(queue_name).copies.at(number).rejected = true;
 }
 
 void Model::requeued(const std::string& queue_name, uint64_t number) {
@@ -283,13 +389,24 @@ void Model::channel_ended(Identity channel, bool in_good_order) {
 
 // ---- the end --------------------------------------------------------------------------------------------------------
 
-bool Model::excused(const Queue& queue, const Message& message) const {
+bool Model::excused(const std::string& name, const Message& message) const {
+  const Queue& queue = this->queue(name);
+  const QueueTraits& traits = traits_of(name);
+  if (traits.rejects_publishes) return true;
+  // What dies there is gone.
+  if (traits.dead_queue.empty() && (traits.message_ttl || traits.max_length || message.what.expiration)) return true;
   return queue.may_lose || queue.purging || message.sent <= queue.purged_until || queue.life.remove_sent != base::never;
 }
 
-bool Model::done(const Queue& queue, uint64_t number) const {
-  const auto copy = queue.copies.find(number);
-  return copy != queue.copies.end() && copy->second.state == State::settled;
+// Settled there; where the dead have somewhere to go, a rejected or vanished one must be settled there instead.
+bool Model::done(const std::string& name, uint64_t number) const {
+  const auto settled = [&](const std::string& where, bool rejected_too) {
+    const auto& copies = queue(where).copies;
+    const auto copy = copies.find(number);
+    return copy != copies.end() && copy->second.state == State::settled && (rejected_too || !copy->second.rejected);
+  };
+  const std::string& dead = traits_of(name).dead_queue;
+  return settled(name, dead.empty()) || (!dead.empty() && settled(dead, true));
 }
 
 template <class Visit>
@@ -303,13 +420,13 @@ void Model::for_each_missing(Visit&& visit) const {
     for (const std::string& name : queues) due |= queue(name).copies.contains(number);
     if (!due) continue;
     for (const std::string& name : queues)
-      if (!done(queue(name), number) && !excused(queue(name), message)) visit(number, name);
+      if (!done(name, number) && !excused(name, message)) visit(number, name);
   }
   // What somebody has seen must be settled in the end, even where it only may have been routed to.
   for (const auto& [name, source] : queues_)
     for (const auto& [number, copy] : source.copies) {
       const Message& message = messages_[number - 1];
-      if (copy.state == State::settled || excused(source, message)) continue;
+      if (done(name, number) || excused(name, message)) continue;
       const Time to = message.certain() ? message.accepted : world_.now();
       if (!route(message, Certainty::must, to).contains(name)) visit(number, name);
     }

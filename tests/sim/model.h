@@ -3,8 +3,9 @@
 //   nothing lost        what is certainly published is delivered from every queue it is certainly routed to, and
 //   settled nothing doubled     a message is held once; once settled for sure it never comes back nothing reordered
 //   first deliveries to one consumer keep the order of each publishing channel nothing invented    a delivery is bit
-//   for bit what was published, from a queue it may be routed to nothing unsaid      what was delivered before is
-//   marked redelivered; unroutable mandatory messages are returned
+//   for bit what was published, from a queue it may be routed to. what dies does so with a reason, and not before its
+//   time; where a queue's dead have somewhere to go, all of them come there, once, and tell how they died. nothing
+//   unsaid      what was delivered before is marked redelivered; unroutable mandatory messages are returned
 //                       before they are confirmed, routable ones are not
 //
 // Clients do not know when the broker takes something up, only when they sent it and when it was answered. So topology
@@ -12,8 +13,10 @@
 // A connection that dies leaves things open: then both are right, but one of them, everywhere.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -41,6 +44,16 @@ struct ModelBinding {
   Life life;
 };
 
+// What a queue was declared with.
+struct QueueTraits {
+  std::optional<std::chrono::milliseconds> message_ttl;
+  std::optional<int64_t> max_length;
+  bool rejects_publishes = false;  // when it is full; otherwise the oldest go
+  std::string dead_queue;          // its own, for what dies; "": that is gone
+  std::string dead_exchange;
+  std::optional<std::string> dead_key;
+};
+
 // Who publishes, and who holds deliveries: channels and consumers, each with a number of its own for the whole run.
 using Identity = uint64_t;
 
@@ -55,6 +68,7 @@ class Model {
   void add_exchange(const std::string& name, const std::string& type, const std::string& alternate);
   void add_queue_sent(const std::string& name);
   void queue_added(const std::string& name);
+  void set_traits(const std::string& name, const QueueTraits& traits);
   void remove_queue_sent(const std::string& name);
   void queue_removed(const std::string& name);
   // Its declaration was not answered, or its deletion was asked for.
@@ -76,6 +90,8 @@ class Model {
     std::string exchange, key;
     TextTable headers;
     bool mandatory = false;
+    std::optional<std::chrono::milliseconds> expiration;
+    std::string id;
     Buffer properties;  // as on the wire; no two messages have the same
     Buffer body;
   };
@@ -84,6 +100,8 @@ class Model {
   void returned(Identity channel, const Reply& reply, base::Bytes properties, base::Bytes body);
   // The broker has taken it: by a confirm, or because what followed it on the channel was answered.
   void accepted(uint64_t number);
+  // A queue has not taken it.
+  void refused(uint64_t number);
 
   // ---- delivering ---------------------------------------------------------------------------------------------------
   // `holder` is the consumer, or the channel of a get. Gives the message's number.
@@ -93,6 +111,8 @@ class Model {
   void glimpsed(const std::string& queue, base::Bytes properties, base::Bytes body);
   // `by` will tell how it ended: channel_ended.
   void settled(const std::string& queue, uint64_t number, Identity by);
+  // As settled, for good.
+  void rejected(const std::string& queue, uint64_t number, Identity by);
   void requeued(const std::string& queue, uint64_t number);
   // In good order: what it settled is settled. Otherwise nobody knows what arrived of it.
   void channel_ended(Identity channel, bool in_good_order);
@@ -106,6 +126,7 @@ class Model {
 
   size_t messages() const { return messages_.size(); }
   size_t deliveries() const { return deliveries_; }
+  size_t deaths() const { return deaths_; }
 
  private:
   struct Message {
@@ -124,6 +145,8 @@ class Model {
     Identity holder = 0, settler = 0;
     bool seen = false;             // some client has got it
     bool perhaps_settled = false;  // its settler died: it may come back or not
+    bool rejected = false;         // by its settler
+    bool died = false;
   };
   struct Queue {
     Life life;
@@ -138,8 +161,13 @@ class Model {
   void route_from(const std::string& exchange, const Message& message, Certainty certainty, Time to,
                   std::set<std::string>& visited, std::set<std::string>& queues) const;
   bool matches(const Exchange& exchange, const ModelBinding& binding, const Message& message) const;
-  bool excused(const Queue& queue, const Message& message) const;
-  bool done(const Queue& queue, uint64_t number) const;
+  bool excused(const std::string& queue, const Message& message) const;
+  bool done(const std::string& queue, uint64_t number) const;
+  const QueueTraits& traits_of(const std::string& queue) const;
+  uint64_t delivered_dead(const std::string& queue, const std::string& source, Identity holder, const Reply& reply,
+                          base::Bytes properties, base::Bytes body);
+  void check_dead(const std::string& source, uint64_t number, const Reply& reply, base::Bytes properties);
+  void hold(const std::string& queue, uint64_t number, Identity holder, bool no_ack, const Reply& reply);
   uint64_t find(base::Bytes properties) const;
   Queue& queue(const std::string& name);
   const Queue& queue(const std::string& name) const;
@@ -151,13 +179,17 @@ class Model {
   Identity last_identity_ = 0;
   std::map<std::string, Exchange> exchanges_;
   std::map<std::string, Queue> queues_;
+  std::map<std::string, QueueTraits> traits_;
   std::vector<ModelBinding> bindings_;
   std::vector<Message> messages_;  // number - 1
   std::map<Buffer, uint64_t> by_properties_;
+  std::map<std::string, uint64_t> by_id_;
+  std::map<std::string, std::string> dead_of_;  // queues for the dead, and whose these are
   // (queue, holder, publisher) -> number, of first deliveries
   std::map<std::tuple<std::string, Identity, Identity>, uint64_t> newest_;
   std::map<Identity, std::vector<std::pair<std::string, uint64_t>>> settlements_;  // not yet sure, by settler
   size_t deliveries_ = 0;
+  size_t deaths_ = 0;
   uint64_t changes_ = 0;
   mutable uint64_t counted_at_ = UINT64_MAX;  // of changes_
   mutable size_t outstanding_ = 0;

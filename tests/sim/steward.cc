@@ -27,8 +27,20 @@ void Steward::prepare_setup() {
                       {}});
   }
   for (const std::string& queue : topology_.queues)
-    setup_.push_back({DeclareQueue{.name = queue}, method::queue_declare_ok,
+    setup_.push_back({topology_.declaration(queue), method::queue_declare_ok,
                       [this, queue] { model_.add_queue_sent(queue); }, [this, queue] { model_.queue_added(queue); }});
+  for (const DeadQueue& queue : topology_.dead_queues) {
+    setup_.push_back({DeclareQueue{.name = queue.name}, method::queue_declare_ok,
+                      [this, queue] { model_.add_queue_sent(queue.name); },
+                      [this, queue] { model_.queue_added(queue.name); }});
+    if (queue.exchange.empty()) continue;
+    DeclareExchange declare;
+    declare.name = queue.exchange;
+    declare.type = "fanout";
+    setup_.push_back({declare, method::exchange_declare_ok, {}, {}});
+    setup_.push_back({BindQueue{queue.name, queue.exchange, "", {}, false}, method::queue_bind_ok, {}, {}});
+  }
+  for (const auto& [queue, traits] : topology_.traits) model_.set_traits(queue, traits);
   for (const ModelBinding& binding : topology_.bindings) {
     Command command = BindQueue{binding.destination, binding.source, binding.key, binding.arguments, false};
     uint32_t reply = method::queue_bind_ok;
@@ -98,6 +110,7 @@ void Steward::next_setup() {
 void Steward::drain() {
   CHECK(ready());
   for (const std::string& queue : topology_.queues) add_drain(queue);
+  for (const DeadQueue& queue : topology_.dead_queues) add_drain(queue.name);
 }
 
 void Steward::drain_private_queues() {

@@ -34,6 +34,22 @@ const TopologyExchange& Topology::exchange(const std::string& name) const {
   fail("no exchange %s in the topology", name.c_str());
 }
 
+DeclareQueue Topology::declaration(const std::string& queue) const {
+  DeclareQueue command;
+  command.name = queue;
+  const auto found = traits.find(queue);
+  if (found == traits.end()) return command;
+  const QueueTraits& has = found->second;
+  if (has.message_ttl) command.numbers.emplace_back("x-message-ttl", has.message_ttl->count());
+  if (has.max_length) command.numbers.emplace_back("x-max-length", *has.max_length);
+  if (has.rejects_publishes) command.arguments.emplace_back("x-overflow", "reject-publish");
+  if (!has.dead_queue.empty()) {
+    command.arguments.emplace_back("x-dead-letter-exchange", has.dead_exchange);
+    if (has.dead_key) command.arguments.emplace_back("x-dead-letter-routing-key", *has.dead_key);
+  }
+  return command;
+}
+
 bool Topology::claim(const ModelBinding& binding) { return used.insert(identity_of(binding)).second; }
 void Topology::give_up(const ModelBinding& binding) { used.erase(identity_of(binding)); }
 
@@ -66,6 +82,27 @@ ModelBinding draw_binding(Random& random, const TopologyExchange& source, const 
   return binding;
 }
 
+// Lifetimes, limits, and a queue for what dies.
+static void draw_traits(Random& random, Topology& topology, const std::string& queue) {
+  if (!random.chance(0.4)) return;
+  QueueTraits traits;
+  if (random.chance(0.5)) traits.message_ttl = std::chrono::milliseconds(random.between(0, 1500));
+  if (random.chance(0.4)) {
+    traits.max_length = static_cast<int64_t>(random.between(0, 30));
+    traits.rejects_publishes = random.chance(0.3);
+  }
+  if (random.chance(0.7)) {
+    traits.dead_queue = "d." + queue;
+    if (random.chance(0.5)) {
+      traits.dead_exchange = "x.d." + queue;
+    } else {
+      traits.dead_key = traits.dead_queue;
+    }
+    topology.dead_queues.push_back({traits.dead_queue, traits.dead_exchange});
+  }
+  topology.traits[queue] = traits;
+}
+
 Topology draw_topology(Random& random) {
   Topology topology;
   const std::vector<std::string> types{"direct", "fanout", "topic", "headers"};
@@ -76,6 +113,7 @@ Topology draw_topology(Random& random) {
   for (size_t i = 1; i < topology.exchanges.size(); i++)
     if (random.chance(0.2)) topology.exchanges[i].alternate = topology.exchanges[random.below(i)].name;
   for (uint64_t i = random.between(1, 8); i > 0; i--) topology.queues.push_back("q." + std::to_string(i));
+  for (const std::string& queue : topology.queues) draw_traits(random, topology, queue);
   for (uint64_t i = random.between(4, 20); i > 0; i--) {
     ModelBinding binding = draw_binding(random, random.pick(topology.exchanges), random.pick(topology.queues));
     // Now and then from exchange to exchange; cycles are welcome.

@@ -2,6 +2,7 @@
 // steward before there is traffic; clients add bindings and queues of their own.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,9 +15,17 @@ struct TopologyExchange {
   std::string name, type, alternate;
 };
 
+// A queue to which another's dead messages go, and nothing else.
+struct DeadQueue {
+  std::string name;
+  std::string exchange;  // a fanout of its own; "": the default exchange, with its name as the key
+};
+
 struct Topology {
   std::vector<TopologyExchange> exchanges;
-  std::vector<std::string> queues;  // that stay for the whole run
+  std::vector<std::string> queues;            // that stay for the whole run
+  std::map<std::string, QueueTraits> traits;  // of those that have any
+  std::vector<DeadQueue> dead_queues;         // they stay as well
   std::vector<ModelBinding> bindings;
   // Queues of clients, present and past: keys for the default exchange.
   std::vector<std::string> private_queues;
@@ -24,6 +33,8 @@ struct Topology {
   std::set<std::string> used;
 
   const TopologyExchange& exchange(const std::string& name) const;
+  // The declaration of a queue that stays.
+  DeclareQueue declaration(const std::string& queue) const;
   // True if nobody has it yet; then it is taken.
   bool claim(const ModelBinding& binding);
   void give_up(const ModelBinding& binding);
