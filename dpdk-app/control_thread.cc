@@ -171,8 +171,8 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
   if (!datapath.hears_packets())
     spdlog::warn("port {} ({}) wakes nobody: idle workers sleep 100 us at a time, not until there is work", port.name(),
                  port.driver());
-  spdlog::info("talariad {} serves AMQP 0-9-1 at {}:{}, control socket {}", base::version,
-               net::to_text(settings.address), settings.amqp_port, settings.control_socket);
+  spdlog::info("talariad {} serves AMQP 0-9-1 at {}, TCP port {}, control socket {}", base::version,
+               addresses_text(settings), settings.amqp_port, settings.control_socket);
 
   try {
     serve(settings, plane, commands, socket, port, clock);

@@ -15,9 +15,8 @@ namespace talaria::app {
 worker::WorkerConfig worker_config(const Settings& settings, worker::WorkerIndex index) {
   worker::WorkerConfig config;
   config.index = index;
-  config.host.address = settings.address;
-  config.host.prefix_length = settings.prefix_length;
-  config.host.gateway = settings.gateway;
+  config.host.addresses = settings.addresses;
+  config.host.routes = all_routes(settings);
   config.host.vlan = settings.vlan;
   config.host.announce = index == 0;
   config.tcp.connections = settings.max_connections;

@@ -197,8 +197,7 @@ std::expected<void, std::string> CommandLine::finish() {
 
   auto own = parse_address_with_prefix(address);
   if (!own) return std::unexpected("--address: " + own.error());
-  base.address = own->address;
-  base.prefix_length = own->prefix_length;
+  base.addresses = {*own};
   if (!gateway.empty()) {
     base.gateway = net::parse_ipv4_address(gateway);
     if (!base.gateway) return std::unexpected("--gateway: '" + gateway + "' is no IPv4 address");

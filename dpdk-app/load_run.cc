@@ -164,12 +164,11 @@ load::DriverConfig driver_config(const LoadContext& context, const load::Plan& p
   config.tcp = load::tcp_config_for(plan);
   config.key = context.key;
   if (context.settings.transport == Transport::rings) {
-    config.host.address = rings_load;
+    config.host.addresses = {{rings_load, 24}};
     config.broker = {rings_broker, amqp_port};
   } else {
-    config.host.address = context.settings.base.address;
-    config.host.prefix_length = context.settings.base.prefix_length;
-    config.host.gateway = context.settings.base.gateway;
+    config.host.addresses = context.settings.base.addresses;
+    config.host.routes = all_routes(context.settings.base);
     config.broker = {context.settings.broker_address, context.settings.broker_port};
   }
   return config;
@@ -183,8 +182,7 @@ std::expected<RunFigures, Failure> run_over_rings(const LoadContext& context, co
   auto pair = RingPair::make("run", ring_config(context.settings));
   if (!pair) return std::unexpected(pair.error());
   Settings broker_settings = context.settings.base;
-  broker_settings.address = rings_broker;
-  broker_settings.prefix_length = 24;
+  broker_settings.addresses = {{rings_broker, 24}};
   LoadBroker broker(broker_settings, plan.connections(), peer_lcore, (*pair)->left(), context.key, context.clock);
   LoopWatch broker_watch(&broker.turn_lengths(), thread_of(peer_lcore));
   LoopWatch load_watch(nullptr, thread_of(load_lcore));
@@ -242,13 +240,13 @@ std::expected<load::Result, Failure> run_against_sink(const LoadContext& context
   if (!pair) return std::unexpected(pair.error());
 
   load::Sink::Config sink_config;
-  sink_config.host.address = rings_broker;
+  sink_config.host.addresses = {{rings_broker, 24}};
   sink_config.host.announce = false;
   sink_config.tcp = load::tcp_config_for(plan);
   sink_config.key = context.key;
   sink_config.mode = mode;
   load::DriverConfig config = driver_config(context, plan);
-  config.host.address = rings_load;
+  config.host.addresses = {{rings_load, 24}};
   config.broker = {rings_broker, amqp_port};
   config.against_sink = true;
   config.publishes = mode == load::Sink::Mode::swallow;

@@ -37,6 +37,14 @@ class ConfigurationFile : public CLI::Config {
       if (value.empty() || (equals == std::string_view::npos && !is_switch))
         refuse("the setting '" + name + "' needs a value, after '='");
       const auto [earlier, is_first] = line_.emplace(name, number);
+      const bool repeatable = option->get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
+      if (!is_first && repeatable) {
+        // CLI11 wants all values of an option in one item.
+        auto first =
+            std::find_if(settings.begin(), settings.end(), [&](const auto& item) { return item.name == name; });
+        first->inputs.push_back(value);
+        continue;
+      }
       if (!is_first) refuse("'" + name + "' stands already in line " + std::to_string(earlier->second));
       CLI::ConfigItem& item = settings.emplace_back();
       item.name = name;
@@ -67,6 +75,14 @@ auto checked(const char* option, Parser parse, Store store) {
     auto value = parse(text);
     if (!value) throw CLI::ValidationError(option, value.error());
     store(std::move(*value));
+  };
+}
+
+// The same for an option that may be given more than once.
+template <class Parser, class Store>
+auto checked_each(const char* option, Parser parse, Store store) {
+  return [one = checked(option, parse, store)](const std::vector<std::string>& texts) {
+    for (const std::string& text : texts) one(text);
   };
 }
 
@@ -184,19 +200,28 @@ void CommandLine::declare(std::string_view configuration_file) {
          "broker's network and to be set up")
       ->type_name("NAME")
       ->group("Port");
-  app.add_option_function<std::string>("--address",
-                                       checked("--address", parse_address_with_prefix,
-                                               [this](AddressWithPrefix value) {
-                                                 settings.address = value.address;
-                                                 settings.prefix_length = value.prefix_length;
-                                               }),
-                                       "The broker's IPv4 address with its prefix length; required")
+  app.add_option_function<std::vector<std::string>>(
+         "--address",
+         checked_each("--address", parse_address_with_prefix,
+                      [this](net::IpPrefix value) { settings.addresses.push_back(value); }),
+         "An IPv4 address of the broker with its prefix length; one at least, up to 16")
       ->type_name("A.B.C.D/LEN")
+      ->expected(1)
+      ->take_all()
       ->group("Port");
   app.add_option_function<std::string>(
          "--gateway", checked("--gateway", parse_address, [this](net::Ipv4Address value) { settings.gateway = value; }),
-         "Router to everything outside the prefix; without it only neighbours are reached")
+         "Router to everything that no network of the addresses and no --route leads to; without it that is not "
+         "reached")
       ->type_name("A.B.C.D")
+      ->group("Port");
+  app.add_option_function<std::vector<std::string>>(
+         "--route",
+         checked_each("--route", parse_route, [this](net::Route value) { settings.routes.push_back(value); }),
+         "A network and the router that leads there; may be given more than once")
+      ->type_name("A.B.C.D/LEN,ROUTER")
+      ->expected(1)
+      ->take_all()
       ->group("Port");
   app.add_option("--vlan", vlan, "VLAN id of all frames, in and out")
       ->check(between(1, 4094))

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "core/broker/engine.h"
+#include "core/net/routing.h"
 
 namespace talaria::app {
 namespace {
@@ -69,7 +70,7 @@ Checked<std::vector<unsigned>> parse_core_list(std::string_view text) {
   return cores;
 }
 
-Checked<AddressWithPrefix> parse_address_with_prefix(std::string_view text) {
+Checked<net::IpPrefix> parse_address_with_prefix(std::string_view text) {
   const size_t slash = text.find('/');
   if (slash == std::string_view::npos)
     return std::unexpected("the length of the prefix is missing, as in 198.18.0.2/24");
@@ -84,7 +85,33 @@ Checked<AddressWithPrefix> parse_address_with_prefix(std::string_view text) {
     return std::unexpected(net::to_text(*address) + " is the network's own address, not a host's");
   if (*length < 31 && host_part == ~net::prefix_mask(*length))
     return std::unexpected(net::to_text(*address) + " is the network's broadcast address");
-  return AddressWithPrefix{*address, *length};
+  return net::IpPrefix{*address, *length};
+}
+
+Checked<net::Route> parse_route(std::string_view text) {
+  const size_t comma = text.find(','), slash = text.find('/');
+  if (comma == std::string_view::npos || slash == std::string_view::npos || slash > comma)
+    return std::unexpected("a route is a network and its router, as in 10.0.0.0/8,198.18.0.1");
+  const auto network = net::parse_ipv4_address(text.substr(0, slash));
+  const auto bits = parse_number<uint8_t>(text.substr(slash + 1, comma - slash - 1));
+  if (!network || !bits || *bits > 32) return std::unexpected(quoted(text.substr(0, comma)) + " is no network");
+  if ((network->value & ~net::prefix_mask(*bits)) != 0)
+    return std::unexpected(quoted(text.substr(0, comma)) + " is a host, not a network");
+  const auto router = net::parse_ipv4_address(text.substr(comma + 1));
+  if (!router) return std::unexpected(quoted(text.substr(comma + 1)) + " is no IPv4 address");
+  return net::Route{{*network, *bits}, *router};
+}
+
+std::string addresses_text(const Settings& settings) {
+  std::string text;
+  for (const net::IpPrefix& address : settings.addresses) text += (text.empty() ? "" : ", ") + net::to_text(address);
+  return text;
+}
+
+std::vector<net::Route> all_routes(const Settings& settings) {
+  std::vector<net::Route> routes = settings.routes;
+  if (settings.gateway) routes.push_back(net::default_route(*settings.gateway));
+  return routes;
 }
 
 Checked<std::string> parse_pci_address(std::string_view text) {
@@ -165,6 +192,34 @@ IdleMode idle_mode(const Settings& settings) {
   return settings.idle;
 }
 
+namespace {
+
+std::optional<Refusal> find_address_contradiction(const Settings& settings) {
+  if (settings.addresses.empty()) return Refusal{"address", "the broker needs an address, as in 198.18.0.2/24"};
+  if (settings.addresses.size() > net::addresses_max)
+    return Refusal{"address", "there may be " + std::to_string(net::addresses_max)};
+  const std::vector<net::Route> routes = all_routes(settings);
+  if (routes.size() > net::routes_max) return Refusal{"route", "there may be " + std::to_string(net::routes_max)};
+  net::Routing routing;
+  for (const net::IpPrefix& address : settings.addresses)
+    if (!routing.add_address(address)) return Refusal{"address", net::to_text(address.address) + " is given twice"};
+  for (const net::Route& route : routes) {
+    const char* setting = route.destination.bits == 0 ? "gateway" : "route";
+    if (routing.is_ours(route.gateway))
+      return Refusal{setting, net::to_text(route.gateway) + " is the broker's own address"};
+    if (!routing.on_link(route.gateway))
+      return Refusal{setting, net::to_text(route.gateway) + " is outside the broker's own network " +
+                                  net::to_text(settings.addresses.front())};
+    for (const net::Route& other : routing.routes())
+      if (other.destination == route.destination)
+        return Refusal{setting, "there are two ways to " + net::to_text(route.destination)};
+    routing.add_route(route);
+  }
+  return {};
+}
+
+}  // namespace
+
 std::optional<Refusal> find_contradiction(const Settings& settings) {
   if (settings.vdev.empty() && settings.pci_port.empty() && settings.tap.empty())
     return Refusal{"vdev",
@@ -176,15 +231,7 @@ std::optional<Refusal> find_contradiction(const Settings& settings) {
                               (settings.vdev.empty() ? "--port " + settings.pci_port : "--vdev " + settings.vdev) +
                               " as well"};
 
-  if (settings.address.is_unspecified()) return Refusal{"address", "the broker needs an address, as in 198.18.0.2/24"};
-  if (settings.gateway) {
-    const uint32_t mask = net::prefix_mask(settings.prefix_length);
-    if (*settings.gateway == settings.address)
-      return Refusal{"gateway", net::to_text(*settings.gateway) + " is the broker's own address"};
-    if ((settings.gateway->value & mask) != (settings.address.value & mask))
-      return Refusal{"gateway", net::to_text(*settings.gateway) + " is outside the broker's own network " +
-                                    net::to_text(settings.address) + "/" + std::to_string(settings.prefix_length)};
-  }
+  if (auto refusal = find_address_contradiction(settings)) return refusal;
 
   if (settings.workers < 1 || settings.workers > broker::workers_max)
     return Refusal{"workers", "there may be 1 to " + std::to_string(broker::workers_max)};

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/net/ipv4.h"
+#include "core/net/ip_address.h"
 
 namespace talaria::app {
 
@@ -40,9 +40,9 @@ struct Settings {
   std::string pci_port;  // "0000:01:00.0"; either this one
   std::string vdev;      // "net_af_xdp0,iface=eth1", as EAL's --vdev has it; or this one
   std::string tap;       // "talaria0", a tap interface of the kernel; or this one
-  net::Ipv4Address address;
-  uint8_t prefix_length = 24;
-  std::optional<net::Ipv4Address> gateway;
+  std::vector<net::IpPrefix> addresses;
+  std::optional<net::IpAddress> gateway;
+  std::vector<net::Route> routes;
   std::optional<uint16_t> vlan;
   uint16_t mtu = 1500;
 
@@ -90,15 +90,18 @@ struct Refusal {
 template <class T>
 using Checked = std::expected<T, std::string>;  // the reason
 
+// "198.18.0.2/24, 10.0.0.2/8".
+std::string addresses_text(const Settings& settings);
+
 // "0,2-5": processors in the order given, each once.
 Checked<std::vector<unsigned>> parse_core_list(std::string_view text);
 
-struct AddressWithPrefix {
-  net::Ipv4Address address;
-  uint8_t prefix_length = 0;
-};
 // "198.18.0.2/24": a host's unicast address in its network, with the length of the network's prefix.
-Checked<AddressWithPrefix> parse_address_with_prefix(std::string_view text);
+Checked<net::IpPrefix> parse_address_with_prefix(std::string_view text);
+// "10.0.0.0/8,198.18.0.1": a network and the router that leads there.
+Checked<net::Route> parse_route(std::string_view text);
+// All routes of the settings, that of the gateway among them.
+std::vector<net::Route> all_routes(const Settings& settings);
 
 // "0000:01:00.0" or "01:00.0"; the answer is always the long form.
 Checked<std::string> parse_pci_address(std::string_view text);

@@ -60,7 +60,7 @@ std::vector<control::PortFigures> Statistics::ports() const {
   figures.name = port_.name();
   figures.driver = port_.driver();
   figures.mac = net::to_text(port_.capabilities().mac);
-  figures.address = net::to_text(settings_.address) + "/" + std::to_string(settings_.prefix_length);
+  figures.address = addresses_text(settings_);
   const Link link = port_.link();
   figures.link_up = link.up;
   figures.speed_mbps = link.speed_mbps;

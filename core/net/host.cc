@@ -29,7 +29,9 @@ Host::Host(const HostConfig& config, Device& device, base::HashKey key)
       transmit_queue_(config.transmit_queue_max),
       identification_(static_cast<uint16_t>(base::siphash24(key, base::as_bytes("identification")))) {
   CHECK(std::has_single_bit(config.transmit_queue_max) && config.transmit_queue_max > transmit_reserve);
-  CHECK(config.prefix_length <= 32);
+  for (const IpPrefix& address : config.addresses)
+    CHECK(address.bits <= address_bits(address.address.family()) && routing_.add_address(address));
+  for (const Route& route : config.routes) CHECK(routing_.add_route(route));
   CHECK(!config.vlan || (*config.vlan >= 1 && *config.vlan <= 4094));
   CHECK(config.unresolved_packets_per_neighbor >= 1);
   if (config.announce) {
@@ -93,10 +95,10 @@ void Host::on_ipv4(Packet& packet, const EthernetHeader& ethernet, base::Time no
       (packet.ip_checksum == ChecksumVerdict::unknown && !verify_ipv4_checksum(bytes.first(ip->header_bytes))))
     return drop(packet, counters_.drop_bad_ip_checksum);
   // Broadcasts are not ours to answer: no echo, no error, no connection (RFC 1122 3.2.2, 4.2.3.10).
-  if (ip->destination != config_.address || ethernet.destination != capabilities_.mac)
+  if (!routing_.is_ours(ip->destination) || ethernet.destination != capabilities_.mac)
     return drop(packet, counters_.drop_other_address);
   if (ip->source.is_multicast() || ip->source.is_broadcast() || ip->source.is_loopback() ||
-      ip->source.is_unspecified() || ip->source == config_.address || is_subnet_broadcast(ip->source))
+      ip->source.is_unspecified() || routing_.is_ours(ip->source) || routing_.is_subnet_broadcast(ip->source))
     return drop(packet, counters_.drop_bad_source);
   if (ip->is_fragment()) return drop(packet, counters_.drop_fragment);
 
@@ -129,7 +131,7 @@ void Host::on_icmp(base::Bytes l4, const Ipv4Header& ip, base::Time now) {
   IcmpMessage echo{.type = icmp_echo_reply, .code = 0, .body = message->body};
   reply.length = static_cast<uint16_t>(l4_offset_ + emit_icmp(echo, reply.data + l4_offset_));
   counters_.echo_replies.add();
-  send(reply, ip.source, IpProtocol::icmp, now);
+  send(reply, ip.destination, ip.source, IpProtocol::icmp, now);
 }
 
 // Nobody here speaks UDP: the sender is told so (RFC 1122 4.1.3.1), at a bounded rate.
@@ -144,7 +146,7 @@ void Host::on_udp(base::Bytes datagram, const Ipv4Header& ip, base::Time now) {
   IcmpMessage unreachable{.type = icmp_unreachable, .code = icmp_code_port_unreachable, .body = {body, 4 + quoted}};
   answer.length = static_cast<uint16_t>(l4_offset_ + emit_icmp(unreachable, answer.data + l4_offset_));
   counters_.port_unreachables.add();
-  send(answer, ip.source, IpProtocol::icmp, now);
+  send(answer, ip.destination, ip.source, IpProtocol::icmp, now);
 }
 
 void Host::drop(Packet& packet, base::Counter& reason) {
@@ -156,17 +158,6 @@ void Host::release(Packet& packet) {
   if (!packet) return;
   device_.release(packet);
   packet = {};
-}
-
-bool Host::on_link(Ipv4Address address) const {
-  return ((address.value ^ config_.address.value) & prefix_mask(config_.prefix_length)) == 0;
-}
-
-// A /31 has no broadcast address (RFC 3021), nor has a /32.
-bool Host::is_subnet_broadcast(Ipv4Address address) const {
-  if (config_.prefix_length > 30) return false;
-  uint32_t host_bits = ~prefix_mask(config_.prefix_length);
-  return on_link(address) && ((address.value & host_bits) == host_bits || (address.value & host_bits) == 0);
 }
 
 size_t Host::packets_held() const {

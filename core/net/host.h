@@ -1,4 +1,4 @@
-// One worker's IPv4 host on one port: Ethernet, ARP, IPv4 and ICMP.
+// One worker's IP host on one port: Ethernet, ARP, IPv4 and ICMP; its addresses and routes.
 //
 // Owned and called by one worker thread. Frames come in from the Device in bursts; ARP and ICMP are answered here, bad
 // packets are dropped here and counted by reason, and TCP comes up as values (`Datagram`). Packets go out through
@@ -8,7 +8,7 @@
 // Bounds: burst_max frames a call; HostConfig::neighbors_max neighbours; unresolved_packets_max packets waiting for an
 // address (the oldest of a neighbour goes first); transmit_queue_max packets waiting for the port.
 //
-// With several workers each has its own Host with the same address, and an ARP answer may arrive at any one of them:
+// With several workers each has its own Host with the same addresses, and an ARP answer may arrive at any one of them:
 // each turn a worker passes `take_learned_neighbors()` to the others, who call `learn`.
 //
 // Not set: "don't fragment". Path MTU discovery comes with ICMP errors to TCP; until then a router on the way may
@@ -32,20 +32,21 @@
 #include "core/net/device.h"
 #include "core/net/ethernet.h"
 #include "core/net/frame_watcher.h"
+#include "core/net/ip_address.h"
 #include "core/net/ipv4.h"
 #include "core/net/neighbors.h"
 #include "core/net/packet.h"
+#include "core/net/routing.h"
 
 namespace talaria::net {
 
 using base::operator""s;
 
 struct HostConfig {
-  Ipv4Address address{};
-  uint8_t prefix_length = 24;
-  std::optional<Ipv4Address> gateway{};  // for addresses outside the prefix; without one they cannot be reached
-  std::optional<uint16_t> vlan{};        // 1..4094: frames carry this tag both ways, and no other frame is taken
-  bool announce = true;                  // gratuitous ARP at start; one of the workers that share an address does it
+  std::vector<IpPrefix> addresses{};  // ours, each with its network; one at least, addresses_max at most
+  std::vector<Route> routes{};        // routes_max at most; what no network and no route leads to is not reached
+  std::optional<uint16_t> vlan{};     // 1..4094: frames carry this tag both ways, and no other frame is taken
+  bool announce = true;               // gratuitous ARP at start; one of the workers that share an address does it
 
   size_t neighbors_max = 1024;
   size_t unresolved_packets_max = 256;  // of the whole host
@@ -61,10 +62,10 @@ struct HostConfig {
 // owns the packet: it goes back through Host::release.
 struct Datagram {
   Packet packet;
-  Ipv4Address source{};
-  Ipv4Address destination{};
-  uint16_t l4_offset = 0;  // of the TCP header in the frame
-  uint16_t l4_bytes = 0;   // TCP header and payload, as the IP header says (Ethernet padding excluded)
+  IpAddress source{};
+  IpAddress destination{};  // one of ours
+  uint16_t l4_offset = 0;   // of the TCP header in the frame
+  uint16_t l4_bytes = 0;    // TCP header and payload, as the IP header says (Ethernet padding excluded)
 
   base::Bytes l4() const { return {packet.data + l4_offset, l4_bytes}; }
 };
@@ -84,7 +85,7 @@ struct HostCounters {
   base::Counter neighbor_table_full, neighbor_unresolved;
   base::Counter drop_unresolved_overflow;  // waited for an address, pushed out by a later packet
   base::Counter drop_unresolved_timeout;   // nobody answered
-  base::Counter drop_no_route;             // outside the prefix and no gateway
+  base::Counter drop_no_route;             // outside our networks, and no route leads there
   base::Counter drop_transmit_queue_full;  // sent although transmit_room() was 0: only answers of this layer and resets
   base::Counter transmit_refused;          // times the port took less than it was offered (not a drop)
   base::Counter no_packet;                 // the device had no packet to write into (not a drop)
@@ -148,6 +149,7 @@ class Host {
   Host& operator=(const Host&) = delete;
 
   const HostConfig& config() const { return config_; }
+  const Routing& routing() const { return routing_; }
   const Capabilities& capabilities() const { return capabilities_; }
   // Bytes of an IP datagram that fit a frame.
   uint16_t mtu() const { return capabilities_.mtu; }
@@ -170,7 +172,8 @@ class Host {
   Packet allocate_long();
   // Takes the packet. The caller has written the L4 part at l4_offset() and set packet.length (and offload_l4_checksum,
   // if the capabilities allow it). Ethernet and IP headers are written here.
-  void send(Packet packet, Ipv4Address destination, IpProtocol protocol, base::Time now);
+  // `source` is one of our addresses.
+  void send(Packet packet, const IpAddress& source, const IpAddress& destination, IpProtocol protocol, base::Time now);
   // Packets that may still be sent before the queue towards the port is full. TCP produces no more than that; a few
   // places are kept for ARP and ICMP.
   size_t transmit_room() const;
@@ -189,7 +192,7 @@ class Host {
   // Neighbours this host heard of since the last call, for the other workers. Bounded; valid until the next receive.
   std::span<const LearnedNeighbor> take_learned_neighbors();
   // A colleague heard it: updates an address this host asked for or knows; others are not taken in.
-  void learn(Ipv4Address address, const MacAddress& mac, base::Time now);
+  void learn(const IpAddress& address, const MacAddress& mac, base::Time now);
 
   // Sees every frame from now on; null: nobody does. Outlives the next call of this.
   void watch_frames(FrameWatcher* watcher) { watcher_ = watcher; }
@@ -206,15 +209,13 @@ class Host {
   void on_icmp(base::Bytes l4, const Ipv4Header& ip, base::Time now);
   void on_udp(base::Bytes datagram, const Ipv4Header& ip, base::Time now);
   void drop(Packet& packet, base::Counter& reason);
-  bool on_link(Ipv4Address address) const;
-  bool is_subnet_broadcast(Ipv4Address address) const;
   size_t datagrams_held() const;
 
   // host_transmit.cc: the way out.
-  void write_ipv4(Packet& packet, Ipv4Address destination, IpProtocol protocol);
+  void write_ipv4(Packet& packet, Ipv4Address source, Ipv4Address destination, IpProtocol protocol);
   void write_ethernet(Packet& packet, const MacAddress& to);
   void enqueue(Packet& packet);
-  Neighbor* neighbor_for(Ipv4Address next_hop, base::Time now);
+  Neighbor* neighbor_towards(const IpAddress& destination, base::Time now);
   void wait_for_address(Neighbor& neighbor, Packet& packet);
 
   // host_arp.cc: who is where.
@@ -222,9 +223,11 @@ class Host {
   void confirm(Neighbor& neighbor, const MacAddress& mac, base::Time now);
   void forget(Neighbor& neighbor);
   void on_neighbor_due(Neighbor& neighbor, base::Time now);
-  void announce(base::Time now);
+  void announce(Ipv4Address address);
+  void announce_all();
+  Neighbor* add_neighbor(const IpAddress& address, base::Time now);
   void send_arp(const ArpMessage& message, const MacAddress& to);
-  void report_learned(Ipv4Address address, const MacAddress& mac);
+  void report_learned(const IpAddress& address, const MacAddress& mac);
   void look_again_at(base::Time due) { next_look_ = std::min(next_look_, due); }
 
   HostConfig config_;
@@ -241,8 +244,11 @@ class Host {
   std::array<Datagram, burst_max> datagrams_{};
   size_t datagram_count_ = 0;
 
+  Routing routing_;
   NeighborTable neighbors_;
-  Neighbor* last_used_ = nullptr;       // the neighbour of the last packet sent: bursts go to few
+  // Where the last packet went, and by way of whom: bursts go to few.
+  IpAddress last_destination_;
+  Neighbor* last_used_ = nullptr;
   base::Time next_look_ = base::never;  // the earliest of all neighbours' due times and of announce_due_
   base::Time announce_due_{};
   uint8_t announcements_left_ = 0;

@@ -15,22 +15,19 @@ void Host::on_arp(base::Bytes payload, base::Time now) {
   if (!message) return counters_.drop_bad_arp.add();
   Ipv4Address sender = message->sender_address;
   if (message->sender_mac == capabilities_.mac) return;  // our own, come back
-  if (sender == config_.address) {
+  if (routing_.is_ours(sender)) {
     // RFC 5227 2.4 (b): somebody else uses our address. Say once more whose it is, then leave it at that.
     counters_.address_conflicts.add();
-    if (defences_.allow(now)) announce(now);
+    if (defences_.allow(now)) announce(sender);
     return;
   }
-  bool for_us = message->target_address == config_.address;
+  bool for_us = routing_.is_ours(message->target_address);
   bool request = message->operation == ArpOperation::request;
-  if (on_link(sender) && !sender.is_unspecified() && !is_subnet_broadcast(sender)) {
+  if (routing_.on_link(sender) && !sender.is_unspecified() && !routing_.is_subnet_broadcast(sender)) {
     Neighbor* neighbor = neighbors_.find(sender);
     // Who asks for us will talk to us. Who is not known and did not ask for us is not taken in, so that a flood of
     // unasked answers cannot fill the table.
-    if (!neighbor && for_us && request) {
-      neighbor = neighbors_.create(sender, now);
-      if (!neighbor) counters_.neighbor_table_full.add();
-    }
+    if (!neighbor && for_us && request) neighbor = add_neighbor(sender, now);
     if (neighbor) confirm(*neighbor, message->sender_mac, now);
     if (neighbor || for_us) report_learned(sender, message->sender_mac);
   }
@@ -38,17 +35,17 @@ void Host::on_arp(base::Bytes payload, base::Time now) {
   counters_.arp_replies_sent.add();
   send_arp({.operation = ArpOperation::reply,
             .sender_mac = capabilities_.mac,
-            .sender_address = config_.address,
+            .sender_address = message->target_address,
             .target_mac = message->sender_mac,
             .target_address = sender},
            message->sender_mac);
 }
 
-void Host::learn(Ipv4Address address, const MacAddress& mac, base::Time now) {
+void Host::learn(const IpAddress& address, const MacAddress& mac, base::Time now) {
   if (Neighbor* neighbor = neighbors_.find(address)) confirm(*neighbor, mac, now);
 }
 
-void Host::report_learned(Ipv4Address address, const MacAddress& mac) {
+void Host::report_learned(const IpAddress& address, const MacAddress& mac) {
   if (learned_count_ < learned_.size()) learned_[learned_count_++] = {address, mac};
 }
 
@@ -80,9 +77,9 @@ void Host::ask(Neighbor& neighbor, base::Time now) {
   bool refresh = neighbor.state == NeighborState::known;
   send_arp({.operation = ArpOperation::request,
             .sender_mac = capabilities_.mac,
-            .sender_address = config_.address,
+            .sender_address = routing_.source_for(neighbor.address).v4(),
             .target_mac = {},
-            .target_address = neighbor.address},
+            .target_address = neighbor.address.v4()},
            refresh ? neighbor.mac : broadcast_mac);
 }
 
@@ -112,13 +109,17 @@ void Host::on_neighbor_due(Neighbor& neighbor, base::Time now) {
   look_again_at(neighbor.due);
 }
 
-void Host::announce(base::Time) {
+void Host::announce(Ipv4Address address) {
   send_arp({.operation = ArpOperation::request,
             .sender_mac = capabilities_.mac,
-            .sender_address = config_.address,
+            .sender_address = address,
             .target_mac = {},
-            .target_address = config_.address},
+            .target_address = address},
            broadcast_mac);
+}
+
+void Host::announce_all() {
+  for (const IpPrefix& own : routing_.addresses()) announce(own.address.v4());
 }
 
 void Host::send_arp(const ArpMessage& message, const MacAddress& to) {
@@ -136,7 +137,7 @@ void Host::on_time(base::Time now) {
   next_look_ = base::never;
   if (announcements_left_ > 0) {
     if (announce_due_ <= now) {
-      announce(now);
+      announce_all();
       announcements_left_--;
       announce_due_ = now + announce_interval;
     }

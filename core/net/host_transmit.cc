@@ -29,28 +29,28 @@ size_t Host::transmit_room() const {
   return used < transmit_queue_.size() ? transmit_queue_.size() - used : 0;
 }
 
-void Host::send(Packet packet, Ipv4Address destination, IpProtocol protocol, base::Time now) {
+void Host::send(Packet packet, const IpAddress& source, const IpAddress& destination, IpProtocol protocol,
+                base::Time now) {
   CHECK(packet.length > l4_offset_ && packet.length <= packet.capacity);
-  write_ipv4(packet, destination, protocol);
-  Ipv4Address next_hop = destination;
-  if (!on_link(destination)) {
-    if (!config_.gateway) return drop(packet, counters_.drop_no_route);
-    next_hop = *config_.gateway;
+  write_ipv4(packet, source.v4(), destination.v4(), protocol);
+  if (!last_used_ || last_destination_ != destination) {
+    last_used_ = neighbor_towards(destination, now);
+    last_destination_ = destination;
+    if (!last_used_) return device_.release(packet);
   }
-  Neighbor* neighbor = neighbor_for(next_hop, now);
-  if (!neighbor) return drop(packet, counters_.neighbor_table_full);
+  Neighbor* neighbor = last_used_;
   neighbor->used = now;
   if (neighbor->state != NeighborState::known) return wait_for_address(*neighbor, packet);
   write_ethernet(packet, neighbor->mac);
   enqueue(packet);
 }
 
-void Host::write_ipv4(Packet& packet, Ipv4Address destination, IpProtocol protocol) {
+void Host::write_ipv4(Packet& packet, Ipv4Address source, Ipv4Address destination, IpProtocol protocol) {
   size_t ip_offset = l4_offset_ - ipv4_header_bytes;
   Ipv4Header header{.total_bytes = static_cast<uint16_t>(packet.length - ip_offset),
                     .identification = identification_++,
                     .protocol = static_cast<uint8_t>(protocol),
-                    .source = config_.address,
+                    .source = source,
                     .destination = destination};
   packet.offload_ip_checksum = capabilities_.transmit_ip_checksum;
   packet.l2_length = static_cast<uint8_t>(ip_offset);
@@ -63,16 +63,24 @@ void Host::write_ethernet(Packet& packet, const MacAddress& to) {
   emit_ethernet(header, packet.data);
 }
 
-// The neighbour of a next hop, asked for if it is new; nullptr if the table has no room.
-Neighbor* Host::neighbor_for(Ipv4Address next_hop, base::Time now) {
-  if (last_used_ && last_used_->address == next_hop && last_used_->state != NeighborState::unused) return last_used_;
-  Neighbor* neighbor = neighbors_.find(next_hop);
-  if (!neighbor) {
-    neighbor = neighbors_.create(next_hop, now);
-    if (!neighbor) return nullptr;
-    ask(*neighbor, now);
+// The neighbour of the next hop, asked for if it is new; nullptr, counted, if there is none or the table has no room.
+Neighbor* Host::neighbor_towards(const IpAddress& destination, base::Time now) {
+  const auto next_hop = routing_.next_hop(destination);
+  if (!next_hop) {
+    counters_.drop_no_route.add();
+    return nullptr;
   }
-  last_used_ = neighbor;
+  Neighbor* neighbor = neighbors_.find(*next_hop);
+  if (neighbor) return neighbor;
+  neighbor = add_neighbor(*next_hop, now);
+  if (neighbor) ask(*neighbor, now);
+  return neighbor;
+}
+
+Neighbor* Host::add_neighbor(const IpAddress& address, base::Time now) {
+  last_used_ = nullptr;  // may be the one that makes room
+  Neighbor* neighbor = neighbors_.create(address, now);
+  if (!neighbor) counters_.neighbor_table_full.add();
   return neighbor;
 }
 

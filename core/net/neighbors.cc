@@ -13,19 +13,19 @@ NeighborTable::NeighborTable(size_t neighbors_max, size_t waiting_max, base::Has
   for (size_t i = waiting_max; i > 0; i--) waiting_free_.push_back(static_cast<uint32_t>(i - 1));
 }
 
-size_t NeighborTable::bucket_of(Ipv4Address address) const {
-  uint8_t bytes[4];
-  base::store_be32(bytes, address.value);
+size_t NeighborTable::bucket_of(const IpAddress& address) const {
+  uint8_t bytes[ipv6_address_bytes];
+  store_ipv6_address(bytes, address);
   return base::siphash24(key_, bytes) & (buckets_.size() - 1);
 }
 
-Neighbor* NeighborTable::find(Ipv4Address address) {
+Neighbor* NeighborTable::find(const IpAddress& address) {
   for (uint32_t at = buckets_[bucket_of(address)]; at != 0; at = neighbors_[at - 1].next_in_bucket)
     if (neighbors_[at - 1].address == address) return &neighbors_[at - 1];
   return nullptr;
 }
 
-Neighbor* NeighborTable::create(Ipv4Address address, base::Time now) {
+Neighbor* NeighborTable::create(const IpAddress& address, base::Time now) {
   if (free_.empty()) {
     Neighbor* oldest = nullptr;
     for (Neighbor& neighbor : neighbors_)

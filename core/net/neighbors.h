@@ -16,20 +16,20 @@
 #include "core/base/hash.h"
 #include "core/base/time.h"
 #include "core/net/device.h"
-#include "core/net/ipv4.h"
+#include "core/net/ip_address.h"
 #include "core/net/packet.h"
 
 namespace talaria::net {
 
 struct LearnedNeighbor {
-  Ipv4Address address;
+  IpAddress address;
   MacAddress mac{};
 };
 
 enum class NeighborState : uint8_t { unused, asking, known };
 
 struct Neighbor {
-  Ipv4Address address;
+  IpAddress address;
   MacAddress mac{};
   NeighborState state = NeighborState::unused;
   uint8_t requests = 0;        // sent since the last answer
@@ -47,9 +47,9 @@ class NeighborTable {
   NeighborTable(size_t neighbors_max, size_t waiting_max, base::HashKey key);
 
   // nullptr if there is none in the states asking or known.
-  Neighbor* find(Ipv4Address address);
+  Neighbor* find(const IpAddress& address);
   // A fresh neighbour in the state asking; the address is not in the table yet. nullptr if there is no room.
-  Neighbor* create(Ipv4Address address, base::Time now);
+  Neighbor* create(const IpAddress& address, base::Time now);
   // Back to unused. No packet waits any more.
   void remove(Neighbor& neighbor);
 
@@ -68,7 +68,7 @@ class NeighborTable {
     uint32_t next = 0;  // 1 + index
   };
 
-  size_t bucket_of(Ipv4Address address) const;
+  size_t bucket_of(const IpAddress& address) const;
 
   base::HashKey key_;
   std::vector<Neighbor> neighbors_;

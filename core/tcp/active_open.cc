@@ -14,10 +14,12 @@ constexpr uint32_t ephemeral_count = 65536 - ephemeral_first;
 std::expected<ConnectionId, ConnectError> Stack::connect(Endpoint remote, std::optional<uint16_t> local_port,
                                                          base::Time now) {
   now_ = now;
-  if (remote.port == 0 || remote.address.is_unspecified() || remote.address.is_multicast() ||
-      remote.address.is_broadcast() || remote.address == address_ || (local_port && *local_port == 0))
+  const net::Routing& routing = host_.routing();
+  const net::IpAddress local = routing.source_for(remote.address);
+  if (remote.port == 0 || !remote.address.is_unicast() || routing.is_ours(remote.address) || local.is_unspecified() ||
+      (local_port && *local_port == 0))
     return std::unexpected(ConnectError::bad_address);
-  Tuple tuple{remote.address.value, remote.port, 0};
+  Tuple tuple{remote.address.v4().value, local.v4().value, remote.port, 0};
   if (local_port) {
     tuple.local_port = *local_port;
     if (tuple_in_use(tuple)) return std::unexpected(ConnectError::port_in_use);

@@ -19,9 +19,9 @@ bool Stack::send_bare(const Tuple& tuple, Segment& segment) {
   size_t bytes = emit_segment(segment, l4);
   packet.length = static_cast<uint16_t>(host_.l4_offset() + bytes);
   packet.offload_l4_checksum = host_.capabilities().transmit_l4_checksum;
-  net::Ipv4Address remote{tuple.remote_address};
-  write_segment_checksum({l4, bytes}, address_, remote, packet.offload_l4_checksum);
-  host_.send(packet, remote, net::IpProtocol::tcp, now_);
+  const net::IpAddress local = net::Ipv4Address{tuple.local_address}, remote = net::Ipv4Address{tuple.remote_address};
+  write_segment_checksum({l4, bytes}, local, remote, packet.offload_l4_checksum);
+  host_.send(packet, local, remote, net::IpProtocol::tcp, now_);
   counters_.segments_sent.add();
   return true;
 }

@@ -136,6 +136,8 @@ struct alignas(base::cache_line) Connection {
   Scoreboard scoreboard;
 
   const Tuple& tuple() const { return receive.tuple; }
+  Endpoint local() const { return {net::Ipv4Address{receive.tuple.local_address}, receive.tuple.local_port}; }
+  Endpoint remote() const { return {net::Ipv4Address{receive.tuple.remote_address}, receive.tuple.remote_port}; }
 
   // Bytes in order that the application has not consumed.
   uint32_t unread() const { return receive.next - receive.read - (receive.finished ? 1 : 0); }

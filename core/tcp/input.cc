@@ -39,7 +39,8 @@ void Stack::on_burst(std::span<net::Datagram> burst) {
       continue;
     }
     arrival.valid = true;
-    arrival.tuple = {datagram.source.value, arrival.segment.source_port, arrival.segment.destination_port};
+    arrival.tuple = {datagram.source.v4().value, datagram.destination.v4().value, arrival.segment.source_port,
+                     arrival.segment.destination_port};
     arrival.of_last = last && last->tuple == arrival.tuple;
     if (arrival.of_last) {
       arrival.hash = last->hash;

@@ -311,9 +311,9 @@ bool Stack::send_segment(Connection& connection, uint8_t flags, Sequence sequenc
   packet.length = static_cast<uint16_t>(host_.l4_offset() + total);
   if (is_cut) packet.segment_bytes = static_cast<uint16_t>(full);
   packet.offload_l4_checksum = host_.capabilities().transmit_l4_checksum;
-  net::Ipv4Address remote{receive.tuple.remote_address};
-  write_segment_checksum({l4, total}, address_, remote, packet.offload_l4_checksum);
-  host_.send(packet, remote, net::IpProtocol::tcp, now_);
+  const net::IpAddress local = connection.local().address, remote = connection.remote().address;
+  write_segment_checksum({l4, total}, local, remote, packet.offload_l4_checksum);
+  host_.send(packet, local, remote, net::IpProtocol::tcp, now_);
   const uint32_t segments = is_cut ? (payload + full - 1) / full : 1;
   connection.segments_sent += segments;
   counters_.segments_sent.add(segments);

@@ -38,15 +38,16 @@ Secrets::Secrets(base::HashKey key)
 
 Sequence Secrets::initial_sequence(const Tuple& tuple, base::Time now) const {
   auto ticks = static_cast<uint64_t>(now.time_since_epoch() / std::chrono::microseconds(4));
-  return static_cast<Sequence>(ticks + hash_words(sequence_, word_of(tuple), 0));
+  return static_cast<Sequence>(ticks + hash_words(sequence_, word_of(tuple), tuple.local_address));
 }
 
 uint32_t Secrets::timestamp_offset(const Tuple& tuple) const {
-  return static_cast<uint32_t>(hash_words(timestamp_, word_of(tuple), 0));
+  return static_cast<uint32_t>(hash_words(timestamp_, word_of(tuple), tuple.local_address));
 }
 
 uint32_t Secrets::port_offset(Endpoint remote) const {
-  return static_cast<uint32_t>(hash_words(sequence_, remote.address.value, remote.port, 1));
+  return static_cast<uint32_t>(
+      hash_words(sequence_, remote.address.high, remote.address.low, uint64_t{remote.port} << 1 | 1));
 }
 
 uint32_t Secrets::blurred_limit(uint32_t n, base::Time now) const {
@@ -56,7 +57,7 @@ uint32_t Secrets::blurred_limit(uint32_t n, base::Time now) const {
 
 uint32_t Secrets::cookie_hash(const Tuple& tuple, Sequence initial_receive, uint64_t minute, uint32_t mss_index) const {
   uint64_t second = uint64_t{initial_receive} << 32 | mss_index;
-  return static_cast<uint32_t>(hash_words(cookie_, word_of(tuple), second, minute)) << 4;
+  return static_cast<uint32_t>(hash_words(cookie_, word_of(tuple), second, minute << 32 | tuple.local_address)) << 4;
 }
 
 Sequence Secrets::cookie(const Tuple& tuple, Sequence initial_receive, uint16_t peer_mss, base::Time now) const {

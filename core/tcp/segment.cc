@@ -145,12 +145,12 @@ size_t emit_segment(const Segment& segment, uint8_t* to) {
   return header_bytes;
 }
 
-bool verify_segment_checksum(base::Bytes l4, net::Ipv4Address source, net::Ipv4Address destination) {
+bool verify_segment_checksum(base::Bytes l4, const net::IpAddress& source, const net::IpAddress& destination) {
   uint64_t sum = net::pseudo_header_sum(source, destination, net::IpProtocol::tcp, l4.size());
   return net::checksum_fold(net::checksum_add(sum, l4)) == 0xffff;
 }
 
-void write_segment_checksum(base::MutableBytes l4, net::Ipv4Address source, net::Ipv4Address destination,
+void write_segment_checksum(base::MutableBytes l4, const net::IpAddress& source, const net::IpAddress& destination,
                             bool offload) {
   uint64_t sum = net::pseudo_header_sum(source, destination, net::IpProtocol::tcp, l4.size());
   if (offload) return base::store_be16(l4.data() + 16, net::checksum_fold(sum));

@@ -16,7 +16,7 @@
 #include <cstdint>
 
 #include "core/base/bytes.h"
-#include "core/net/ipv4.h"
+#include "core/net/ip_address.h"
 #include "core/tcp/sequence.h"
 
 namespace talaria::tcp {
@@ -77,8 +77,9 @@ size_t emit_segment(const Segment& segment, uint8_t* to);
 inline size_t sack_option_bytes(size_t count) { return count == 0 ? 0 : 4 + 8 * count; }
 
 // True if the checksum over pseudo header and segment is right.
-bool verify_segment_checksum(base::Bytes l4, net::Ipv4Address source, net::Ipv4Address destination);
+bool verify_segment_checksum(base::Bytes l4, const net::IpAddress& source, const net::IpAddress& destination);
 // Fills in the checksum of a whole segment; with `offload` only the pseudo header's sum, for the port to go on with.
-void write_segment_checksum(base::MutableBytes l4, net::Ipv4Address source, net::Ipv4Address destination, bool offload);
+void write_segment_checksum(base::MutableBytes l4, const net::IpAddress& source, const net::IpAddress& destination,
+                            bool offload);
 
 }  // namespace talaria::tcp

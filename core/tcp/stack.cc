@@ -30,7 +30,6 @@ Stack::Stack(const Config& config, net::Host& host, base::HashKey key, std::pmr:
     : config_(config),
       host_(host),
       secrets_(key),
-      address_(host.config().address),
       local_mss_(std::min<uint16_t>(config.mss_max,
                                     static_cast<uint16_t>(host.mtu() - net::ipv4_header_bytes - tcp_header_bytes))),
       local_scale_(scale_for(config.receive_window)),
@@ -315,8 +314,8 @@ std::optional<ConnectionInfo> Stack::info(ConnectionId id, base::Time now) const
   if (!connection) return {};
   const auto& receive = connection->receive;
   const auto& send = connection->send;
-  return ConnectionInfo{.local = {address_, receive.tuple.local_port},
-                        .remote = receive.tuple.remote(),
+  return ConnectionInfo{.local = connection->local(),
+                        .remote = connection->remote(),
                         .state = receive.state,
                         .send_mss = send.mss,
                         .receive_mss = local_mss_,

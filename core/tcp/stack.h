@@ -299,7 +299,6 @@ class Stack {
   net::Host& host_;
   StackCounters counters_;
   Secrets secrets_;
-  net::Ipv4Address address_;
   uint16_t local_mss_;           // what we announce
   uint8_t local_scale_;          // of the window we send
   uint32_t segmentation_bytes_;  // payload of the longest packet that the port cuts; 0: it cuts none

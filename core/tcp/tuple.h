@@ -1,4 +1,4 @@
-// Whose segment: the remote endpoint and our port (our address is the host's only one), and the index that finds by it.
+// Whose segment: the endpoints, and the index that finds by them.
 #pragma once
 
 #include <bit>
@@ -15,19 +15,20 @@ namespace talaria::tcp {
 
 struct Tuple {
   uint32_t remote_address = 0;
+  uint32_t local_address = 0;
   uint16_t remote_port = 0;
   uint16_t local_port = 0;
 
   bool operator==(const Tuple&) const = default;
-  Endpoint remote() const { return {{remote_address}, remote_port}; }
 };
 
 // Keyed: nobody can choose tuples that fall into one bucket.
 inline uint64_t hash_of(const Tuple& tuple, base::HashKey key) {
-  uint8_t bytes[8];
+  uint8_t bytes[12];
   base::store_be32(bytes, tuple.remote_address);
   base::store_be16(bytes + 4, tuple.remote_port);
   base::store_be16(bytes + 6, tuple.local_port);
+  base::store_be32(bytes + 8, tuple.local_address);
   return base::siphash24(key, bytes);
 }
 

@@ -6,7 +6,7 @@
 
 #include "core/base/id.h"
 #include "core/base/time.h"
-#include "core/net/ipv4.h"
+#include "core/net/ip_address.h"
 
 namespace talaria::tcp {
 
@@ -14,7 +14,7 @@ namespace talaria::tcp {
 using ConnectionId = base::Id<struct ConnectionTag>;
 
 struct Endpoint {
-  net::Ipv4Address address;
+  net::IpAddress address;
   uint16_t port = 0;
 
   auto operator<=>(const Endpoint&) const = default;

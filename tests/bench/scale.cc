@@ -96,7 +96,7 @@ load::Plan plan_of(const Scale& scale) {
 
 worker::WorkerConfig worker_config(const load::Plan& plan, base::MutableBytes memory) {
   worker::WorkerConfig config;
-  config.host = {.address = broker_address, .prefix_length = 24, .announce = false};
+  config.host = {.addresses = {{broker_address, 24}}, .announce = false};
   config.message_memory = memory;
   config.key = {7, 8};
   config.make_room_for(plan.connections() + 64);
@@ -140,7 +140,7 @@ class World {
  private:
   static load::DriverConfig driver_config(const load::Plan& plan) {
     load::DriverConfig config;
-    config.host = {.address = load_address, .prefix_length = 24, .announce = false};
+    config.host = {.addresses = {{load_address, 24}}, .announce = false};
     config.tcp = load::tcp_config_for(plan);
     config.key = {3, 4};
     config.broker = {broker_address, 5672};

@@ -23,7 +23,7 @@ constexpr size_t timestamp_bytes = 12;  // the option that every segment carries
 
 struct Side {
   Side(net::Device& device, net::Ipv4Address address, const tcp::Config& config = {})
-      : host({.address = address, .prefix_length = 24, .announce = false}, device, {1, address.value}),
+      : host({.addresses = {{address, 24}}, .announce = false}, device, {1, address.value}),
         stack(config, host, {2, address.value}) {}
 
   void receive(base::Time now) {

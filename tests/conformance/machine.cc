@@ -24,8 +24,7 @@ Settings::Settings() {
   tcp.shared_slices = 16;
   tcp.receive_chunks = 128;
   tcp.keepalive_idle = 0s;
-  host.address = {our_address};
-  host.prefix_length = 24;
+  host.addresses = {{net::Ipv4Address{our_address}, 24}};
   host.announce = false;
   host.transmit_queue_max = 1024;
 }

@@ -255,8 +255,7 @@ class Script {
   base::Reader input_;
   base::Time now_{100s};
   net::FakeDevice device_{our_mac};
-  net::Host host_{net::HostConfig{.address = our_address,
-                                  .prefix_length = 24,
+  net::Host host_{net::HostConfig{.addresses = {{our_address, 24}},
                                   .announce = false,
                                   .unresolved_packets_max = 8,
                                   .transmit_queue_max = 64},

@@ -101,8 +101,7 @@ class AmqpRun {
     config.nic = draw_nic(random_, number);
     config.up = draw_link(random_, weather_);
     config.down = draw_link(random_, weather_);
-    config.host.address = net::Ipv4Address{address_of(number)};
-    config.host.prefix_length = 16;
+    config.host.addresses = {{net::Ipv4Address{address_of(number)}, 16}};
     config.tcp = draw_tcp(random_);
     config.tcp.fin_wait_2_timeout = config.tcp.linger_timeout = 60s;
     return config;

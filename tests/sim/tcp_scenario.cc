@@ -61,8 +61,7 @@ class TcpRun {
     config.nic = draw_nic(random_, number);
     config.up = draw_link(random_, weather_);
     config.down = draw_link(random_, weather_);
-    config.host.address = net::Ipv4Address{address_of(number)};
-    config.host.prefix_length = 16;
+    config.host.addresses = {{net::Ipv4Address{address_of(number)}, 16}};
     config.tcp = draw_tcp(random_);
     if (config.tcp.time_wait < 64) time_wait_is_scarce_ = true;
     if (config.tcp.half_open < 64) half_open_is_scarce_ = true;

@@ -264,7 +264,7 @@ class AmqpClient {
 class ClientHost {
  public:
   ClientHost(net::Device& device, net::Ipv4Address address, const tcp::Config& config = {})
-      : host_({.address = address, .prefix_length = 24, .announce = false}, device, {address.value, 1}),
+      : host_({.addresses = {{address, 24}}, .announce = false}, device, {address.value, 1}),
         stack_(config, host_, {address.value, 2}) {}
 
   AmqpClient& connect(tcp::Endpoint to, base::Time now) {

@@ -93,8 +93,7 @@ TEST(LoadOptions, ToAnotherProcess) {
                            "10.0.0.2:5673", "--cores", "1", "--user", "u", "--password", "p", "--vhost", "v"});
   ASSERT_TRUE(memif) << memif.error().text;
   EXPECT_EQ(memif->base.vdev, "net_memif0,role=client,socket=/tmp/s,socket-abstract=no");
-  EXPECT_EQ(memif->base.address.value, 0x0a000003u);
-  EXPECT_EQ(memif->base.prefix_length, 16);
+  EXPECT_EQ(net::to_text(memif->base.addresses.at(0)), "10.0.0.3/16");
   EXPECT_EQ(memif->broker_address.value, 0x0a000002u);
   EXPECT_EQ(memif->broker_port, 5673);
   EXPECT_EQ(memif->plan.user, "u");

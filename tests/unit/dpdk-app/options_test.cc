@@ -40,7 +40,7 @@ TEST_F(Options, CommandLineAlone) {
                         "--cores", "1", "--vlan", "7", "--demo-account", "--idle", "spin", "--memory-mib=64"});
   ASSERT_TRUE(settings) << settings.error().text;
   EXPECT_EQ(settings->vdev, "net_tap0,iface=t0");
-  EXPECT_EQ(settings->address.value, 0xc6120002u);
+  EXPECT_EQ(net::to_text(settings->addresses.at(0)), "198.18.0.2/24");
   EXPECT_EQ(settings->workers, 2);
   EXPECT_EQ(settings->cores, std::vector<unsigned>{1});
   EXPECT_EQ(settings->vlan, 7);
@@ -107,6 +107,24 @@ TEST_F(Options, EverySettingStandsOnce) {
   write_file("");
   EXPECT_TRUE(refused({"--vdev", "net_tap0", "--vdev", "net_ring0", "--address", "198.18.0.2/24"},
                       "--vdev is given more than once"));
+}
+
+TEST_F(Options, SeveralAddressesAndRoutes) {
+  write_file(minimal_ + "address = 10.1.0.2/16\nroute = 10.2.0.0/16,10.1.0.1\nroute = 10.3.0.0/16,198.18.0.9\n");
+  auto settings = read({"--gateway", "198.18.0.1"});
+  ASSERT_TRUE(settings) << settings.error().text;
+  ASSERT_EQ(settings->addresses.size(), 2u);
+  EXPECT_EQ(net::to_text(settings->addresses[1]), "10.1.0.2/16");
+  ASSERT_EQ(all_routes(*settings).size(), 3u);
+  EXPECT_EQ(net::to_text(settings->routes[1].gateway), "198.18.0.9");
+  settings = read({"--address", "10.9.0.2/16", "--route", "10.2.0.0/16,10.9.0.1"});
+  ASSERT_TRUE(settings) << settings.error().text;
+  EXPECT_EQ(settings->routes.size(), 1u) << "the command line's, not the file's";
+  settings = read({"--address", "198.18.0.5/24", "--address", "10.1.0.8/16"});
+  ASSERT_TRUE(settings) << settings.error().text;
+  EXPECT_EQ(settings->addresses.size(), 2u) << "the command line's, not the file's";
+  EXPECT_TRUE(refused({"--address", "198.18.0.5/24", "--address", "10.1/16"}, "--address: '10.1' is no IPv4 address"));
+  EXPECT_TRUE(refused({"--route", "10.2.0.0/16"}, "--route: a route is a network and its router"));
 }
 
 TEST_F(Options, SizesOfAWorker) {
@@ -186,6 +204,7 @@ TEST_F(Options, HelpAndVersionEndWell) {
                              "--port",
                              "--address",
                              "--gateway",
+                             "--route",
                              "--vlan",
                              "--mtu",
                              "--workers",

@@ -8,7 +8,7 @@ namespace {
 Settings valid() {
   Settings settings;
   settings.vdev = "net_tap0,iface=t0";
-  settings.address = {0xc6120002};  // 198.18.0.2
+  settings.addresses = {{net::Ipv4Address{0xc6120002}, 24}};  // 198.18.0.2
   return settings;
 }
 
@@ -31,13 +31,21 @@ TEST(Settings, CoreListRefusesWhatIsNone) {
 TEST(Settings, AddressNeedsItsPrefix) {
   auto address = parse_address_with_prefix("198.18.0.2/24");
   ASSERT_TRUE(address);
-  EXPECT_EQ(address->address.value, 0xc6120002u);
-  EXPECT_EQ(address->prefix_length, 24);
+  EXPECT_EQ(*address, (net::IpPrefix{net::Ipv4Address{0xc6120002}, 24}));
   for (const char* text : {"198.18.0.2", "198.18.0.2/", "198.18.0.2/33", "198.18.0.2/0", "198.18.0.2/-1", "198.18/24",
                            "198.18.0.0/24", "198.18.0.255/24", "224.0.0.1/24", "127.0.0.1/8", "0.0.0.0/8", "x/24"})
     EXPECT_FALSE(parse_address_with_prefix(text)) << text;
   EXPECT_TRUE(parse_address_with_prefix("198.18.0.0/31")) << "RFC 3021: both addresses are hosts";
   EXPECT_TRUE(parse_address_with_prefix("198.18.0.255/32"));
+}
+
+TEST(Settings, ARouteIsANetworkAndItsRouter) {
+  auto route = parse_route("10.0.0.0/8,198.18.0.1");
+  ASSERT_TRUE(route);
+  EXPECT_EQ(*route, (net::Route{{net::Ipv4Address{0x0a000000}, 8}, net::Ipv4Address{0xc6120001}}));
+  for (const char* text : {"", "10.0.0.0/8", "10.0.0.0,198.18.0.1", "10.0.0.1/8,198.18.0.1", "10.0.0.0/33,198.18.0.1",
+                           "10.0.0.0/8,", "10.0.0.0/8,x", "198.18.0.1,10.0.0.0/8"})
+    EXPECT_FALSE(parse_route(text)) << text;
 }
 
 TEST(Settings, PciAddressHasAShortForm) {
@@ -97,13 +105,24 @@ TEST(Settings, ContradictionsAreFound) {
   EXPECT_EQ(refused_setting(settings), "");
 
   settings = valid();
-  settings.address = {};
+  settings.addresses = {};
   EXPECT_EQ(refused_setting(settings), "address");
+  settings.addresses = {valid().addresses[0], valid().addresses[0]};
+  EXPECT_EQ(refused_setting(settings), "address") << "twice";
+
+  settings = valid();
+  settings.addresses.push_back({net::Ipv4Address{0xc6130002}, 24});
+  settings.routes = {{{net::Ipv4Address{0x0a000000}, 8}, net::Ipv4Address{0xc6130001}}};
+  EXPECT_EQ(refused_setting(settings), "");
+  settings.routes.push_back({{net::Ipv4Address{0x0a000000}, 8}, net::Ipv4Address{0xc6120001}});
+  EXPECT_EQ(refused_setting(settings), "route") << "two ways to one network";
+  settings.routes = {{{net::Ipv4Address{0x0a000000}, 8}, net::Ipv4Address{0xc6140001}}};
+  EXPECT_EQ(refused_setting(settings), "route") << "its router is no neighbour";
 
   settings = valid();
   settings.gateway = net::Ipv4Address{0xc6120101};
   EXPECT_EQ(refused_setting(settings), "gateway") << "in another network";
-  settings.gateway = settings.address;
+  settings.gateway = settings.addresses[0].address;
   EXPECT_EQ(refused_setting(settings), "gateway") << "the broker itself";
   settings.gateway = net::Ipv4Address{0xc6120001};
   EXPECT_EQ(refused_setting(settings), "");

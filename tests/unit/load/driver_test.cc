@@ -22,14 +22,14 @@ class World {
  public:
   World(const Plan& plan, Sink::Mode mode, bool publishes = true, uint16_t port = 5672) : pipe_(true) {
     Sink::Config sink;
-    sink.host.address = peer_address;
+    sink.host.addresses = {{peer_address, 24}};
     sink.host.announce = false;
     sink.tcp = tcp_config_for(plan);
     sink.key = {1, 2};
     sink.mode = mode;
     sink_ = std::make_unique<Sink>(sink, plan, pipe_.left);
     DriverConfig config;
-    config.host.address = load_address;
+    config.host.addresses = {{load_address, 24}};
     config.host.announce = false;
     config.tcp = tcp_config_for(plan);
     config.key = {3, 4};

@@ -21,8 +21,7 @@ constexpr Ipv4Address gateway{0xc61200fe};
 class HostTest : public testing::Test {
  protected:
   void start(HostConfig config = {}) {
-    config.address = our_address;
-    config.prefix_length = 24;
+    if (config.addresses.empty()) config.addresses = {{our_address, 24}};
     host.emplace(config, device, base::HashKey{1, 2});
   }
   void TearDown() override {
@@ -67,12 +66,12 @@ class HostTest : public testing::Test {
     host->receive(now);
     host->flush();
   }
-  void send(Ipv4Address to, uint8_t mark = 0) {
+  void send(Ipv4Address to, uint8_t mark = 0, Ipv4Address from = our_address) {
     Packet packet = host->allocate();
     ASSERT_TRUE(packet);
     packet.data[host->l4_offset()] = mark;
     packet.length = static_cast<uint16_t>(host->l4_offset() + 20);
-    host->send(packet, to, IpProtocol::tcp, now);
+    host->send(packet, from, to, IpProtocol::tcp, now);
     host->flush();
   }
   void at(base::Duration since_start) {
@@ -230,7 +229,7 @@ TEST_F(HostTest, FullTableForgetsWhoWasUnusedLongest) {
 }
 
 TEST_F(HostTest, OutsideThePrefixGoesToTheGateway) {
-  start({.gateway = gateway, .announce = false});
+  start({.routes = {default_route(gateway)}, .announce = false});
   receive(arp(ArpOperation::request, gateway, peer_mac, our_address));
   take();
   send(far_address);
@@ -245,6 +244,60 @@ TEST_F(HostTest, WithoutAGatewayThereIsNoRoute) {
   send(far_address);
   EXPECT_TRUE(take().empty());
   EXPECT_EQ(host->counters().drop_no_route.value(), 1u);
+}
+
+TEST_F(HostTest, TheLongestPrefixShowsTheWay) {
+  const Ipv4Address other_router{0xc61200fd}, other_mac_host{0xc6130042};
+  start({.routes = {default_route(gateway), {{Ipv4Address{0xc6130000}, 24}, other_router}}, .announce = false});
+  const MacAddress other_mac{2, 0, 0, 0, 0, 9};
+  receive(arp(ArpOperation::request, gateway, peer_mac, our_address));
+  receive(arp(ArpOperation::request, other_router, other_mac, our_address));
+  take();
+  send(other_mac_host);           // 198.19.0.66: by the route
+  send(Ipv4Address{0xc6130109});  // 198.19.1.9: by the gateway
+  send(other_mac_host);
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 3u);
+  EXPECT_EQ(parse_ethernet(frames[0])->destination, other_mac);
+  EXPECT_EQ(parse_ethernet(frames[1])->destination, peer_mac);
+  EXPECT_EQ(parse_ethernet(frames[2])->destination, other_mac);
+}
+
+TEST_F(HostTest, EachOfItsAddressesAnswersAndIsAnnounced) {
+  const Ipv4Address second{0x0a010002}, neighbor{0x0a010001};  // 10.1.0.2/16
+  start({.addresses = {{our_address, 24}, {second, 16}}});
+  at(0s);
+  EXPECT_EQ(take().size(), 2u) << "one announcement each";
+  receive(arp(ArpOperation::request, neighbor, peer_mac, second));
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(parse_arp(base::Bytes(frames[0]).subspan(14))->sender_address, second);
+  receive(ip(IpProtocol::icmp, echo(), neighbor, second));
+  frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  auto reply = parse_ipv4(base::Bytes(frames[0]).subspan(14));
+  EXPECT_EQ(reply->source, second) << "from the address that was asked";
+  EXPECT_EQ(reply->destination, neighbor);
+  receive(ip(IpProtocol::tcp, Frame(20), neighbor, Ipv4Address{0x0a010003}));
+  EXPECT_EQ(host->counters().drop_other_address.value(), 1u);
+  // Whom it asks for, it asks from the address of that network.
+  send(Ipv4Address{0x0a010009}, 0, second);
+  frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(parse_arp(base::Bytes(frames[0]).subspan(14))->sender_address, second);
+}
+
+TEST_F(HostTest, ANeighborThatMadeRoomIsNotSentToAnyMore) {
+  start({.announce = false, .neighbors_max = 1});
+  receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));
+  send(peer_address);
+  take();
+  receive(arp(ArpOperation::request, gateway, MacAddress{2, 0, 0, 0, 0, 9}, our_address));
+  take();
+  send(peer_address);
+  auto frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(parse_ethernet(frames[0])->type, ethertype_arp) << "asked for again";
 }
 
 TEST_F(HostTest, AnswersEcho) {

@@ -6,6 +6,7 @@
 #include "core/net/arp.h"
 #include "core/net/ethernet.h"
 #include "core/net/icmp.h"
+#include "core/net/ip_address.h"
 #include "core/net/ipv4.h"
 
 namespace talaria::net {
@@ -17,6 +18,48 @@ TEST(NetAddress, TextBothWays) {
   for (const char* bad :
        {"", "1", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4 ", "a.b.c.d", "1..2.3", "-1.2.3.4"})
     EXPECT_FALSE(parse_ipv4_address(bad)) << bad;
+}
+
+TEST(NetIpAddress, TextBothWays) {
+  for (const char* text : {"198.18.0.1", "::", "::1", "2001:db8::1", "fe80::1:2:3:4", "2001:db8:0:1:1:1:1:1",
+                           "2001:0:0:1::1", "1:2:3:4:5:6:7:8", "::ffff:c612:1:0", "1::"}) {
+    auto address = parse_ip_address(text);
+    ASSERT_TRUE(address) << text;
+    EXPECT_EQ(to_text(*address), text);
+  }
+  EXPECT_EQ(to_text(*parse_ip_address("2001:DB8:0:0:1:0:0:1")), "2001:db8::1:0:0:1") << "the first of two runs";
+  for (const char* bad : {"", ":", ":::", "1::2::3", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "12345::", "g::", "::1%eth0",
+                          "::ffff:1.2.3.4", "1:2:3:4:5:6:7::8", "1.2.3", "1:"})
+    EXPECT_FALSE(parse_ip_address(bad)) << bad;
+}
+
+TEST(NetIpAddress, KnowsWhatItIs) {
+  const IpAddress v4 = Ipv4Address{0xc6120001};
+  EXPECT_TRUE(v4.is_v4());
+  EXPECT_EQ(v4.v4(), Ipv4Address{0xc6120001});
+  EXPECT_TRUE(v4.is_unicast());
+  EXPECT_TRUE(IpAddress(Ipv4Address{}).is_unspecified());
+  EXPECT_TRUE(IpAddress(Ipv4Address{0xa9fe0101}).is_link_local());
+  EXPECT_FALSE(IpAddress().is_v4());
+  EXPECT_TRUE(parse_ip_address("fe80::1")->is_link_local());
+  EXPECT_FALSE(parse_ip_address("fec0::1")->is_link_local());
+  EXPECT_TRUE(parse_ip_address("ff02::1")->is_multicast());
+  for (const char* other : {"::", "::1", "ff02::1", "255.255.255.255", "224.0.0.1", "127.0.0.1", "0.0.0.0"})
+    EXPECT_FALSE(parse_ip_address(other)->is_unicast()) << other;
+}
+
+TEST(NetIpAddress, PrefixesStayInTheirFamily) {
+  const auto prefix = [](const char* text, uint8_t bits) { return IpPrefix{*parse_ip_address(text), bits}; };
+  EXPECT_TRUE(prefix("198.18.0.0", 15).contains(*parse_ip_address("198.19.255.1")));
+  EXPECT_FALSE(prefix("198.18.0.0", 16).contains(*parse_ip_address("198.19.0.0")));
+  EXPECT_TRUE(prefix("0.0.0.0", 0).contains(*parse_ip_address("1.2.3.4")));
+  EXPECT_FALSE(prefix("0.0.0.0", 0).contains(*parse_ip_address("::1")));
+  EXPECT_FALSE(prefix("::", 0).contains(*parse_ip_address("1.2.3.4"))) << "not the mapped form either";
+  EXPECT_TRUE(prefix("2001:db8::", 64).contains(*parse_ip_address("2001:db8::ffff:0:0:1")));
+  EXPECT_FALSE(prefix("2001:db8::", 65).contains(*parse_ip_address("2001:db8::8000:0:0:1")));
+  EXPECT_EQ(common_prefix_bits(*parse_ip_address("10.0.0.1"), *parse_ip_address("10.0.0.2")), 30);
+  EXPECT_EQ(common_prefix_bits(*parse_ip_address("1::"), *parse_ip_address("1::1")), 127);
+  EXPECT_EQ(common_prefix_bits(*parse_ip_address("1::"), *parse_ip_address("1::")), 128);
 }
 
 TEST(NetChecksum, Rfc1071Example) {

@@ -43,7 +43,7 @@ Outcome converse(const Scenario& run) {
   (world.chance(0.5) ? client : server).reads_to_end = false;
   client.pause_share = server.pause_share = run.pause_share;
   world.server.stack.listen(5672);
-  client.id = *world.client.stack.connect({{0xc6120002}, 5672}, {}, world.now);
+  client.id = *world.client.stack.connect({net::Ipv4Address{0xc6120002}, 5672}, {}, world.now);
   base::Time start = world.now;
 
   auto turn = [&](Node& node, Talker& talker) {

@@ -31,7 +31,7 @@ constexpr size_t mib = size_t{1} << 20;
 // What a stack of this configuration takes more than a small one.
 size_t reserved(const Config& config) {
   net::FakeDevice device({2, 0, 0, 0, 0, 1});
-  net::Host host({.address = {0xc6120001}, .announce = false}, device, {1, 2});
+  net::Host host({.addresses = {{net::Ipv4Address{0xc6120001}, 24}}, .announce = false}, device, {1, 2});
   CountingMemory memory;
   const Stack stack(config, host, {3, 4}, &memory);
   return memory.bytes;

@@ -27,7 +27,7 @@ struct LinkConfig {
 struct Node {
   Node(net::Ipv4Address address, net::MacAddress mac, const Config& config, uint16_t mtu = 1500)
       : device(mac, mtu),
-        host({.address = address, .prefix_length = 24, .announce = false}, device, {address.value, 1}),
+        host({.addresses = {{address, 24}}, .announce = false}, device, {address.value, 1}),
         stack(config, host, {address.value, 2}) {}
 
   // The turn up to the application, and behind it.

@@ -36,7 +36,7 @@ inline std::vector<uint8_t> encoded(const wire::Properties& properties) {
 class Client {
  public:
   explicit Client(World& world) : world_(world) {
-    auto made = world.client.stack.connect({{server_address}, 5672}, std::nullopt, world.now);
+    auto made = world.client.stack.connect({net::Ipv4Address{server_address}, 5672}, std::nullopt, world.now);
     EXPECT_TRUE(made.has_value());
     id_ = *made;
     world.streams[id_.slot] = {};

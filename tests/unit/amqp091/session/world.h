@@ -205,7 +205,7 @@ struct Side {
       : host(
             [&] {
               net::HostConfig host_config;
-              host_config.address = {address};
+              host_config.addresses = {{net::Ipv4Address{address}, 24}};
               return host_config;
             }(),
             device, {1, address}),

@@ -1,0 +1,65 @@
+#include "core/net/routing.h"
+
+#include <algorithm>
+
+namespace talaria::net {
+
+bool Routing::add_address(const IpPrefix& address) {
+  if (is_ours(address.address) || addresses_.size() == addresses_max) return false;
+  addresses_.push_back(address);
+  return true;
+}
+
+bool Routing::remove_address(const IpAddress& address) {
+  return std::erase_if(addresses_, [&](const IpPrefix& own) { return own.address == address; }) != 0;
+}
+
+bool Routing::add_route(const Route& route) {
+  if (routes_.size() == routes_max || std::find(routes_.begin(), routes_.end(), route) != routes_.end()) return false;
+  auto shorter = [&](const Route& other) { return other.destination.bits < route.destination.bits; };
+  routes_.insert(std::find_if(routes_.begin(), routes_.end(), shorter), route);
+  return true;
+}
+
+bool Routing::remove_route(const Route& route) { return std::erase(routes_, route) != 0; }
+
+bool Routing::is_subnet_broadcast(Ipv4Address address) const {
+  for (const IpPrefix& own : addresses_) {
+    if (!own.address.is_v4() || own.bits > 30) continue;
+    const uint32_t network = prefix_mask(own.bits);
+    if (((address.value ^ own.address.v4().value) & network) != 0) continue;
+    const uint32_t host = address.value & ~network;
+    if (host == 0 || host == ~network) return true;
+  }
+  return false;
+}
+
+std::optional<IpAddress> Routing::next_hop(const IpAddress& destination) const {
+  int at_hand = -1;
+  for (const IpPrefix& own : addresses_)
+    if (own.contains(destination)) at_hand = std::max<int>(at_hand, own.bits);
+  for (const Route& route : routes_) {
+    if (route.destination.bits <= at_hand) break;
+    if (route.destination.contains(destination)) return route.gateway;
+  }
+  if (at_hand >= 0) return destination;
+  return {};
+}
+
+IpAddress Routing::source_for(const IpAddress& destination) const {
+  const IpAddress hop = next_hop(destination).value_or(destination);
+  IpAddress best;
+  int best_rank = -1;
+  for (const IpPrefix& own : addresses_) {
+    if (own.address.is_v4() != destination.is_v4()) continue;
+    int rank = common_prefix_bits(own.address, destination);
+    if (own.contains(hop)) rank += 256;
+    if (own.address.is_link_local() == destination.is_link_local()) rank += 1024;
+    if (rank <= best_rank) continue;
+    best_rank = rank;
+    best = own.address;
+  }
+  return best;
+}
+
+}  // namespace talaria::net
