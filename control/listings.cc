@@ -182,11 +182,13 @@ json list_connections(const Catalog& catalog, const Statistics& statistics, int6
     ConnectionFigures figures;
     statistics.connection(address, figures);
     size_t colon = opened.peer.rfind(':');
+    std::string peer_host = opened.peer.substr(0, colon);
+    if (peer_host.starts_with('[') && peer_host.ends_with(']')) peer_host = peer_host.substr(1, peer_host.size() - 2);
     rows.push_back({{"pid", connection_pid(address)},
                     {"name", opened.peer},
                     {"user", opened.user},
                     {"vhost", opened.vhost},
-                    {"peer_host", opened.peer.substr(0, colon)},
+                    {"peer_host", std::move(peer_host)},
                     {"peer_port", colon == std::string::npos ? "" : opened.peer.substr(colon + 1)},
                     {"protocol", opened.protocol},
                     {"state", !connection->vhost ? "closing" : (figures.blocked ? "blocked" : "running")},

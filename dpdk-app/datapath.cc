@@ -41,7 +41,7 @@ worker::WorkerConfig worker_config(const Settings& settings, worker::WorkerIndex
 PacketNeeds packet_needs(const worker::WorkerConfig& config) {
   const size_t waiting = config.host.unresolved_packets_max + config.host.transmit_queue_max;
   return {.received = static_cast<uint32_t>(config.tcp.held_packets + waiting),
-          .to_send = static_cast<uint32_t>(waiting)};
+          .to_send = static_cast<uint32_t>(waiting + config.host.fragmented_max)};
 }
 
 size_t worker_overhead_mib(const worker::WorkerConfig& config) {
@@ -68,6 +68,8 @@ Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::ve
     core->loop.trunk = core->end.trunk;
     core->config = worker_config(settings, index);
     core->config.key = secrets.worker;
+    // Pieces of a datagram come to any queue, and the whole would belong to the worker of another one.
+    if (port.queues() > 1) core->config.host.fragmented_max = 0;
     core->config.memory = &core->page_memory;
     core->message_bytes = size_t{settings.memory_mib} << 20;
     const bool own_core =

@@ -8,6 +8,7 @@
 #include <array>
 
 #include "core/base/check.h"
+#include "core/net/ipv6.h"
 
 namespace talaria::app {
 namespace {
@@ -96,7 +97,8 @@ rte_mbuf* DpdkDevice::to_mbuf(const net::Packet& packet) {
   mbuf->pkt_len = packet.length;
   mbuf->ol_flags = 0;
   if (packet.offload_ip_checksum || packet.offload_l4_checksum) {
-    mbuf->ol_flags = RTE_MBUF_F_TX_IPV4 | (packet.offload_ip_checksum ? RTE_MBUF_F_TX_IP_CKSUM : 0) |
+    mbuf->ol_flags = (packet.l3_length == net::ipv6_header_bytes ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4) |
+                     (packet.offload_ip_checksum ? RTE_MBUF_F_TX_IP_CKSUM : 0) |
                      (packet.offload_l4_checksum ? RTE_MBUF_F_TX_TCP_CKSUM : 0);
     mbuf->tx_offload = 0;
     mbuf->l2_len = packet.l2_length & 0x7f;

@@ -185,6 +185,7 @@ std::expected<void, Failure> DpdkPort::configure(const Settings& settings) {
   std::memcpy(capabilities_.mac.data(), mac.addr_bytes, capabilities_.mac.size());
   if (facts_of(driver_).address_is_the_peers) capabilities_.mac = address_beside(capabilities_.mac);
   capabilities_.mtu = settings.mtu;
+  receives_multicast_ = speaks_ipv6(settings);
   capabilities_.transmit_ip_checksum = agreement_.transmit_ip_checksum;
   capabilities_.transmit_l4_checksum = agreement_.transmit_tcp_checksum;
   return {};
@@ -248,6 +249,10 @@ std::expected<void, Failure> DpdkPort::set_mtu(uint16_t mtu) {
 std::expected<void, Failure> DpdkPort::start() {
   if (int error = rte_eth_dev_start(id_); error != 0) return refuse(name_ + " does not start" + wrong(error));
   running_ = true;
+  // Neighbour Discovery is multicast. A virtual port that cannot be told passes it on anyway.
+  if (receives_multicast_)
+    if (int error = rte_eth_allmulticast_enable(id_); error != 0 && error != -ENOTSUP)
+      return refuse(name_ + " does not receive multicast, which IPv6 needs" + wrong(error));
   return {};
 }
 

@@ -53,6 +53,7 @@ class DpdkPort final : public Port {
   Agreement agreement_;
   std::vector<rte_mempool*> receive_pools_;
   std::vector<rte_mempool*> transmit_pools_;
+  bool receives_multicast_ = false;
   bool running_ = false;
 };
 

@@ -75,7 +75,9 @@ Agreement negotiate(const PortReport& report, uint16_t workers) {
   const bool hashes_tcp = (report.rss_types & RTE_ETH_RSS_NONFRAG_IPV4_TCP) != 0;
   if (workers > 1 && facts.rss_works && enough_queues && hashes_tcp) {
     agreed.queues = workers;
-    agreed.rss_types = report.rss_types & (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4);
+    // Of IPv6 only TCP: Neighbour Discovery is for the first worker.
+    agreed.rss_types = report.rss_types & (RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 |
+                                           RTE_ETH_RSS_NONFRAG_IPV6_TCP);
   }
   return agreed;
 }

@@ -1,6 +1,7 @@
 #include "dpdk-app/load_options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <map>
 
 #include "core/base/version.h"
@@ -108,9 +109,9 @@ void CommandLine::declare() {
   text("--port", settings.base.pci_port, "PCI", "PCI address of a port that is bound to a DPDK driver", where);
   text("--vdev", settings.base.vdev, "SPEC", "Virtual port, as talariad's --vdev", where);
   text("--tap", settings.base.tap, "NAME", "Tap interface of the kernel, as talariad's --tap", where);
-  text("--address", address, "A.B.C.D/LEN", "The load's own IPv4 address", where);
-  text("--gateway", gateway, "A.B.C.D", "Router to everything outside the prefix", where);
-  text("--broker", broker, "A.B.C.D[:PORT]", "The broker", where);
+  text("--address", address, "ADDRESS/LEN", "The load's own address", where);
+  text("--gateway", gateway, "ADDRESS", "Router to everything outside the prefix", where);
+  text("--broker", broker, "ADDRESS[:PORT]", "The broker; an IPv6 address with a port stands in brackets", where);
   text("--user", plan.user, "NAME", "Account", where);
   text("--password", plan.password, "TEXT", "Its password", where);
   text("--vhost", plan.vhost, "NAME", "Virtual host", where);
@@ -199,14 +200,23 @@ std::expected<void, std::string> CommandLine::finish() {
   if (!own) return std::unexpected("--address: " + own.error());
   base.addresses = {*own};
   if (!gateway.empty()) {
-    base.gateway = net::parse_ipv4_address(gateway);
-    if (!base.gateway) return std::unexpected("--gateway: '" + gateway + "' is no IPv4 address");
+    auto router = parse_address(gateway);
+    if (!router) return std::unexpected("--gateway: " + router.error());
+    base.gateways = {*router};
   }
-  const size_t colon = std::min(broker.find(':'), broker.size());
-  const auto broker_address = net::parse_ipv4_address(broker.substr(0, colon));
-  if (!broker_address) return std::unexpected("--broker: '" + broker + "' is no IPv4 address with a port");
+  // "198.18.0.2:5672", "[2001:db8::2]:5672"; without a port "2001:db8::2".
+  const bool bracketed = broker.starts_with('[');
+  const bool has_port =
+      bracketed ? broker.find("]:") != std::string::npos : std::count(broker.begin(), broker.end(), ':') == 1;
+  const size_t colon = has_port ? broker.rfind(':') : broker.size();
+  std::string host = broker.substr(0, colon);
+  if (bracketed && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const auto broker_address = net::parse_ip_address(host);
+  if (!broker_address) return std::unexpected("--broker: '" + broker + "' is no IP address with a port");
+  if (settings.transport != Transport::rings && broker_address->is_v4() != own->address.is_v4())
+    return std::unexpected(std::string("--broker and --address are of two families"));
   settings.broker_address = *broker_address;
-  if (colon != broker.size()) {
+  if (has_port) {
     const int port = atoi(broker.c_str() + colon + 1);
     if (port < 1 || port > 65535) return std::unexpected("--broker: '" + broker + "' has no TCP port");
     settings.broker_port = static_cast<uint16_t>(port);

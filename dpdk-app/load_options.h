@@ -25,7 +25,7 @@ struct LoadSettings {
   // too.
   Settings base;
   std::optional<bool> huge_pages;  // nothing: if there are enough
-  net::Ipv4Address broker_address;
+  net::IpAddress broker_address;
   uint16_t broker_port = 5672;
   std::vector<unsigned> cores;  // broker's (rings only), load's
   bool checksums = false;       // rings: computed and checked in software

@@ -115,12 +115,6 @@ CLI::Validator one_of(std::vector<std::string> words) {
 // A switch; the configuration file may give it a value.
 CLI::Validator on_or_off() { return one_of({"true", "false"}); }
 
-Checked<net::Ipv4Address> parse_address(std::string_view text) {
-  auto address = net::parse_ipv4_address(text);
-  if (!address) return std::unexpected("'" + std::string(text) + "' is no IPv4 address");
-  return *address;
-}
-
 // A parser of words that stand for values.
 template <class Value>
 auto word_for(std::vector<std::pair<std::string, Value>> known) {
@@ -204,22 +198,25 @@ void CommandLine::declare(std::string_view configuration_file) {
          "--address",
          checked_each("--address", parse_address_with_prefix,
                       [this](net::IpPrefix value) { settings.addresses.push_back(value); }),
-         "An IPv4 address of the broker with its prefix length; one at least, up to 16")
-      ->type_name("A.B.C.D/LEN")
+         "An IPv4 or IPv6 address of the broker with its prefix length; one at least, up to 15")
+      ->type_name("ADDRESS/LEN")
       ->expected(1)
       ->take_all()
       ->group("Port");
-  app.add_option_function<std::string>(
-         "--gateway", checked("--gateway", parse_address, [this](net::Ipv4Address value) { settings.gateway = value; }),
+  app.add_option_function<std::vector<std::string>>(
+         "--gateway",
+         checked_each("--gateway", parse_address, [this](net::IpAddress value) { settings.gateways.push_back(value); }),
          "Router to everything that no network of the addresses and no --route leads to; without it that is not "
-         "reached")
-      ->type_name("A.B.C.D")
+         "reached. One for IPv4, one for IPv6")
+      ->type_name("ADDRESS")
+      ->expected(1)
+      ->take_all()
       ->group("Port");
   app.add_option_function<std::vector<std::string>>(
          "--route",
          checked_each("--route", parse_route, [this](net::Route value) { settings.routes.push_back(value); }),
          "A network and the router that leads there; may be given more than once")
-      ->type_name("A.B.C.D/LEN,ROUTER")
+      ->type_name("NETWORK/LEN,ROUTER")
       ->expected(1)
       ->take_all()
       ->group("Port");

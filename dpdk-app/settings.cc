@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "core/broker/engine.h"
+#include "core/net/ipv6.h"
 #include "core/net/routing.h"
 
 namespace talaria::app {
@@ -70,17 +71,29 @@ Checked<std::vector<unsigned>> parse_core_list(std::string_view text) {
   return cores;
 }
 
+Checked<net::IpAddress> parse_address(std::string_view text) {
+  auto address = net::parse_ip_address(text);
+  if (!address) return std::unexpected(quoted(text) + " is no IP address");
+  return *address;
+}
+
 Checked<net::IpPrefix> parse_address_with_prefix(std::string_view text) {
   const size_t slash = text.find('/');
   if (slash == std::string_view::npos)
     return std::unexpected("the length of the prefix is missing, as in 198.18.0.2/24");
-  const auto address = net::parse_ipv4_address(text.substr(0, slash));
-  if (!address) return std::unexpected(quoted(text.substr(0, slash)) + " is no IPv4 address");
+  const auto address = parse_address(text.substr(0, slash));
+  if (!address) return std::unexpected(address.error());
   const auto length = parse_number<uint8_t>(text.substr(slash + 1));
-  if (!length || *length < 1 || *length > 32) return std::unexpected("a prefix has 1 to 32 bits");
-  if (address->is_multicast() || address->is_loopback() || address->is_broadcast() || (address->value >> 24) == 0)
+  const uint8_t bits = net::address_bits(address->family());
+  if (!length || *length < 1 || *length > bits)
+    return std::unexpected("a prefix has 1 to " + std::to_string(bits) + " bits");
+  if (!address->is_unicast() || (address->is_v4() && (address->v4().value >> 24) == 0))
     return std::unexpected(net::to_text(*address) + " cannot be a host's address");
-  const uint32_t host_part = address->value & ~net::prefix_mask(*length);
+  if (!address->is_v4()) {
+    if (address->is_link_local()) return std::unexpected("the broker makes its link-local address itself");
+    return net::IpPrefix{*address, *length};
+  }
+  const uint32_t host_part = address->v4().value & ~net::prefix_mask(*length);
   if (*length < 31 && host_part == 0)
     return std::unexpected(net::to_text(*address) + " is the network's own address, not a host's");
   if (*length < 31 && host_part == ~net::prefix_mask(*length))
@@ -92,14 +105,22 @@ Checked<net::Route> parse_route(std::string_view text) {
   const size_t comma = text.find(','), slash = text.find('/');
   if (comma == std::string_view::npos || slash == std::string_view::npos || slash > comma)
     return std::unexpected("a route is a network and its router, as in 10.0.0.0/8,198.18.0.1");
-  const auto network = net::parse_ipv4_address(text.substr(0, slash));
+  const auto network = net::parse_ip_address(text.substr(0, slash));
   const auto bits = parse_number<uint8_t>(text.substr(slash + 1, comma - slash - 1));
-  if (!network || !bits || *bits > 32) return std::unexpected(quoted(text.substr(0, comma)) + " is no network");
-  if ((network->value & ~net::prefix_mask(*bits)) != 0)
+  if (!network || !bits || *bits > net::address_bits(network->family()))
+    return std::unexpected(quoted(text.substr(0, comma)) + " is no network");
+  const auto router = parse_address(text.substr(comma + 1));
+  if (!router) return std::unexpected(router.error());
+  if (router->is_v4() != network->is_v4()) return std::unexpected("a network and its router are of one family");
+  const net::IpPrefix prefix{*network, *bits};
+  if (net::first_of(prefix) != *network)
     return std::unexpected(quoted(text.substr(0, comma)) + " is a host, not a network");
-  const auto router = net::parse_ipv4_address(text.substr(comma + 1));
-  if (!router) return std::unexpected(quoted(text.substr(comma + 1)) + " is no IPv4 address");
-  return net::Route{{*network, *bits}, *router};
+  return net::Route{prefix, *router};
+}
+
+bool speaks_ipv6(const Settings& settings) {
+  return std::any_of(settings.addresses.begin(), settings.addresses.end(),
+                     [](const net::IpPrefix& address) { return !address.address.is_v4(); });
 }
 
 std::string addresses_text(const Settings& settings) {
@@ -110,7 +131,7 @@ std::string addresses_text(const Settings& settings) {
 
 std::vector<net::Route> all_routes(const Settings& settings) {
   std::vector<net::Route> routes = settings.routes;
-  if (settings.gateway) routes.push_back(net::default_route(*settings.gateway));
+  for (const net::IpAddress& gateway : settings.gateways) routes.push_back(net::default_route(gateway));
   return routes;
 }
 
@@ -195,14 +216,19 @@ IdleMode idle_mode(const Settings& settings) {
 namespace {
 
 std::optional<Refusal> find_address_contradiction(const Settings& settings) {
-  if (settings.addresses.empty()) return Refusal{"address", "the broker needs an address, as in 198.18.0.2/24"};
-  if (settings.addresses.size() > net::addresses_max)
-    return Refusal{"address", "there may be " + std::to_string(net::addresses_max)};
+  if (settings.addresses.empty())
+    return Refusal{"address", "the broker needs an address, as in 198.18.0.2/24 or 2001:db8::2/64"};
+  constexpr size_t most = net::addresses_max - 1;  // and the link-local one
+  if (settings.addresses.size() > most) return Refusal{"address", "there may be " + std::to_string(most)};
   const std::vector<net::Route> routes = all_routes(settings);
   if (routes.size() > net::routes_max) return Refusal{"route", "there may be " + std::to_string(net::routes_max)};
   net::Routing routing;
   for (const net::IpPrefix& address : settings.addresses)
     if (!routing.add_address(address)) return Refusal{"address", net::to_text(address.address) + " is given twice"};
+  if (speaks_ipv6(settings)) {
+    if (settings.mtu < net::ipv6_mtu_min) return Refusal{"mtu", "IPv6 needs 1280 at least (RFC 8200 5)"};
+    routing.add_address({net::link_local_prefix, 64});  // where its routers are
+  }
   for (const net::Route& route : routes) {
     const char* setting = route.destination.bits == 0 ? "gateway" : "route";
     if (routing.is_ours(route.gateway))

@@ -41,7 +41,7 @@ struct Settings {
   std::string vdev;      // "net_af_xdp0,iface=eth1", as EAL's --vdev has it; or this one
   std::string tap;       // "talaria0", a tap interface of the kernel; or this one
   std::vector<net::IpPrefix> addresses;
-  std::optional<net::IpAddress> gateway;
+  std::vector<net::IpAddress> gateways;  // one of a family
   std::vector<net::Route> routes;
   std::optional<uint16_t> vlan;
   uint16_t mtu = 1500;
@@ -96,12 +96,14 @@ std::string addresses_text(const Settings& settings);
 // "0,2-5": processors in the order given, each once.
 Checked<std::vector<unsigned>> parse_core_list(std::string_view text);
 
-// "198.18.0.2/24": a host's unicast address in its network, with the length of the network's prefix.
+Checked<net::IpAddress> parse_address(std::string_view text);
+// "198.18.0.2/24", "2001:db8::2/64": a host's unicast address in its network, with the length of the network's prefix.
 Checked<net::IpPrefix> parse_address_with_prefix(std::string_view text);
 // "10.0.0.0/8,198.18.0.1": a network and the router that leads there.
 Checked<net::Route> parse_route(std::string_view text);
-// All routes of the settings, that of the gateway among them.
+// All routes of the settings, those of the gateways among them.
 std::vector<net::Route> all_routes(const Settings& settings);
+bool speaks_ipv6(const Settings& settings);
 
 // "0000:01:00.0" or "01:00.0"; the answer is always the long form.
 Checked<std::string> parse_pci_address(std::string_view text);

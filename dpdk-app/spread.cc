@@ -9,13 +9,37 @@
 
 #include "core/net/ethernet.h"
 #include "core/net/ipv4.h"
+#include "core/net/ipv6.h"
 
 namespace talaria::app {
 
+namespace {
+
+// The high half, multiplied: even for every number of workers, and no division.
+size_t share_of(uint64_t hash, size_t workers) { return static_cast<size_t>(((hash >> 32) * workers) >> 32); }
+
+size_t spread_ipv6(base::Bytes packet, base::HashKey key, size_t workers) {
+  const auto ip = net::parse_ipv6(packet);
+  if (!ip) return 0;
+  const auto payload = net::skip_extensions(*ip, packet.first(net::ipv6_header_bytes + ip->payload_bytes));
+  if (!payload || payload->fragment || payload->protocol != static_cast<uint8_t>(net::IpProtocol::tcp)) return 0;
+  constexpr size_t ports_bytes = 4;
+  if (payload->bytes.size() < ports_bytes) return 0;
+  std::array<uint8_t, 2 * net::ipv6_address_bytes + ports_bytes> connection;
+  net::store_ipv6_address(connection.data(), ip->source);
+  net::store_ipv6_address(connection.data() + net::ipv6_address_bytes, ip->destination);
+  std::copy_n(payload->bytes.data(), ports_bytes, connection.data() + 2 * net::ipv6_address_bytes);
+  return share_of(base::siphash24(key, connection), workers);
+}
+
+}  // namespace
+
 size_t spread_to(base::Bytes frame, base::HashKey key, size_t workers) {
   const auto ethernet = net::parse_ethernet(frame);
-  if (!ethernet || ethernet->type != net::ethertype_ipv4) return 0;
+  if (!ethernet) return 0;
   const base::Bytes packet = frame.subspan(ethernet->bytes);
+  if (ethernet->type == net::ethertype_ipv6) return spread_ipv6(packet, key, workers);
+  if (ethernet->type != net::ethertype_ipv4) return 0;
   const auto ip = net::parse_ipv4(packet);
   if (!ip || ip->is_fragment() || ip->protocol != static_cast<uint8_t>(net::IpProtocol::tcp)) return 0;
   constexpr size_t ports_bytes = 4;
@@ -25,8 +49,7 @@ size_t spread_to(base::Bytes frame, base::HashKey key, size_t workers) {
   base::store_be32(connection.data(), ip->source.value);
   base::store_be32(connection.data() + 4, ip->destination.value);
   std::copy_n(packet.data() + ip->header_bytes, ports_bytes, connection.data() + 8);
-  // The high half, multiplied: even for every number of workers, and no division.
-  return static_cast<size_t>(((base::siphash24(key, connection) >> 32) * workers) >> 32);
+  return share_of(base::siphash24(key, connection), workers);
 }
 
 // ---- the rings ------------------------------------------------------------------------------------------------------
@@ -120,6 +143,16 @@ size_t SpreadTrunk::receive(std::span<net::Packet> burst) {
   if (own != count)
     for (Branch& branch : branches_) hand_over(branch);
   return own;
+}
+
+bool SpreadTrunk::pass_on(net::Packet& packet) {
+  const size_t worker = spread_to(packet.bytes(), key_, branches_.size() + 1);
+  if (worker == 0) return false;
+  Branch& branch = branches_[worker - 1];
+  branch.arrived[branch.arrived_count++] = DpdkDevice::to_mbuf(packet);
+  packet = {};
+  hand_over(branch);
+  return true;
 }
 
 // One burst a turn, and none before the last one is out.

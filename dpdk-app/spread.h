@@ -32,8 +32,8 @@ namespace talaria::app {
 // Packets on their way between workers that share a queue, each way.
 inline constexpr uint32_t spread_ring_packets = 1024;
 
-// Pure: which of `workers` a frame belongs to. Frames that are no whole TCP header in an unfragmented IPv4 packet
-// belong to worker 0.
+// Pure: which of `workers` a frame belongs to. Frames without the ports of a TCP header in an unfragmented IP packet
+// belong to worker 0: it puts pieces together and passes the whole on.
 size_t spread_to(base::Bytes frame, base::HashKey key, size_t workers);
 
 // The two rings between the trunk and one branch. Each has one producer and one consumer.
@@ -81,6 +81,7 @@ class SpreadTrunk final : public net::Device {
   net::Packet allocate() override { return port_.allocate(); }
   size_t transmit(std::span<net::Packet> burst) override { return port_.transmit(burst); }
   void release(net::Packet& packet) override { port_.release(packet); }
+  bool pass_on(net::Packet& packet) override;
 
   const DeviceCounters& counters() const { return port_.counters(); }
   // Packets carried for other workers, both ways: work of this core that its own worker does not see.

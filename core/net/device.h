@@ -45,6 +45,10 @@ class Device {
   // Hands over the first n packets and returns n; the rest stay the caller's (a full transmit ring, never loss).
   virtual size_t transmit(std::span<Packet> burst) = 0;
 
+  // A frame whose datagram the caller put together of pieces; these carry no ports, so all of them come to one worker.
+  // True if it is another one's, and the device has taken it there.
+  virtual bool pass_on(Packet&) { return false; }
+
   // Gives a packet back unsent.
   virtual void release(Packet& packet) = 0;
 };

@@ -22,6 +22,7 @@ inline constexpr size_t vlan_tag_bytes = 4;
 inline constexpr uint16_t ethertype_ipv4 = 0x0800;
 inline constexpr uint16_t ethertype_arp = 0x0806;
 inline constexpr uint16_t ethertype_vlan = 0x8100;
+inline constexpr uint16_t ethertype_ipv6 = 0x86dd;
 
 struct EthernetHeader {
   MacAddress destination{};

@@ -23,6 +23,7 @@ Host::Host(const HostConfig& config, Device& device, base::HashKey key)
       device_(device),
       capabilities_(device.capabilities()),
       l4_offset_(ethernet_header_bytes + (config.vlan ? vlan_tag_bytes : 0) + ipv4_header_bytes),
+      speaks_ipv6_(config.addresses_from_routers),
       unreachables_(config.unreachables_per_second),
       neighbors_(config.neighbors_max, config.unresolved_packets_max, key),
       defences_(defences_per_second),
@@ -30,10 +31,19 @@ Host::Host(const HostConfig& config, Device& device, base::HashKey key)
       identification_(static_cast<uint16_t>(base::siphash24(key, base::as_bytes("identification")))) {
   CHECK(std::has_single_bit(config.transmit_queue_max) && config.transmit_queue_max > transmit_reserve);
   for (const IpPrefix& address : config.addresses)
-    CHECK(address.bits <= address_bits(address.address.family()) && routing_.add_address(address));
+    CHECK(address.bits <= address_bits(address.address.family()) && config.addresses.size() <= addresses_max);
+  for (const IpPrefix& address : config.addresses) {
+    if (address.address.is_v4())
+      CHECK(routing_.add_address(address));
+    else
+      speaks_ipv6_ = true;
+  }
   for (const Route& route : config.routes) CHECK(routing_.add_route(route));
   CHECK(!config.vlan || (*config.vlan >= 1 && *config.vlan <= 4094));
   CHECK(config.unresolved_packets_per_neighbor >= 1);
+  if (config.fragmented_max > 0) fragments_.emplace(device, config.fragmented_max, config.fragment_lifetime);
+  // Who does not announce does not ask whether an address may be used either: it is ours at once.
+  if (speaks_ipv6_ && !config.announce) begin_autoconfiguration({});
   if (config.announce) {
     announcements_left_ = 2;  // RFC 5227 2.3: ANNOUNCE_NUM
     look_again_at(base::Time::min());
@@ -74,7 +84,8 @@ size_t Host::receive(base::Time now) {
 void Host::on_frame(Packet& packet, base::Time now) {
   auto ethernet = parse_ethernet(packet.bytes());
   if (!ethernet) return drop(packet, counters_.drop_short_frame);
-  if (ethernet->destination != capabilities_.mac && ethernet->destination != broadcast_mac)
+  if (ethernet->destination != capabilities_.mac && ethernet->destination != broadcast_mac &&
+      !is_group_of_ours(*ethernet))
     return drop(packet, counters_.drop_other_mac);
   if (ethernet->vlan != config_.vlan) return drop(packet, counters_.drop_other_vlan);
   switch (ethernet->type) {
@@ -83,8 +94,17 @@ void Host::on_frame(Packet& packet, base::Time now) {
       on_arp(packet.bytes().subspan(ethernet->bytes), now);
       device_.release(packet);
       return;
+    case ethertype_ipv6:
+      if (speaks_ipv6_) return on_ipv6(packet, *ethernet, now);
+      [[fallthrough]];
     default: return drop(packet, counters_.drop_unknown_ethertype);
   }
+}
+
+// Neighbour Discovery is multicast; which groups are ours says the IPv6 header.
+bool Host::is_group_of_ours(const EthernetHeader& ethernet) const {
+  return speaks_ipv6_ && ethernet.type == ethertype_ipv6 && ethernet.destination[0] == 0x33 &&
+         ethernet.destination[1] == 0x33;
 }
 
 void Host::on_ipv4(Packet& packet, const EthernetHeader& ethernet, base::Time now) {
@@ -100,24 +120,39 @@ void Host::on_ipv4(Packet& packet, const EthernetHeader& ethernet, base::Time no
   if (ip->source.is_multicast() || ip->source.is_broadcast() || ip->source.is_loopback() ||
       ip->source.is_unspecified() || routing_.is_ours(ip->source) || routing_.is_subnet_broadcast(ip->source))
     return drop(packet, counters_.drop_bad_source);
-  if (ip->is_fragment()) return drop(packet, counters_.drop_fragment);
-
   base::Bytes datagram = bytes.first(ip->total_bytes);
-  base::Bytes l4 = datagram.subspan(ip->header_bytes);
-  switch (IpProtocol{ip->protocol}) {
-    case IpProtocol::tcp:
-      counters_.tcp_received.add();
-      datagrams_[datagram_count_++] = {.packet = packet,
-                                       .source = ip->source,
-                                       .destination = ip->destination,
-                                       .l4_offset = static_cast<uint16_t>(l4.data() - packet.data),
-                                       .l4_bytes = static_cast<uint16_t>(l4.size())};
-      return;
-    case IpProtocol::icmp: on_icmp(l4, *ip, now); break;
-    case IpProtocol::udp: on_udp(datagram, *ip, now); break;
+  if (ip->is_fragment()) [[unlikely]] {
+    return on_fragment(packet, ethernet,
+                       {.key = {ip->source, ip->destination, ip->identification, ip->protocol},
+                        .protocol = ip->protocol,
+                        .offset = ip->fragment_offset * 8u,
+                        .more = ip->more_fragments,
+                        .payload = datagram.subspan(ip->header_bytes)},
+                       ip->time_to_live, now);
+  }
+  on_ipv4_payload(packet, *ip, datagram, now);
+}
+
+// Owns the packet.
+void Host::on_ipv4_payload(Packet& packet, const Ipv4Header& ip, base::Bytes datagram, base::Time now) {
+  base::Bytes l4 = datagram.subspan(ip.header_bytes);
+  switch (IpProtocol{ip.protocol}) {
+    case IpProtocol::tcp: return take_segment(packet, ip.source, ip.destination, l4);
+    case IpProtocol::icmp: on_icmp(l4, ip, now); break;
+    case IpProtocol::udp: on_udp(datagram, ip, now); break;
     default: counters_.drop_unknown_protocol.add();
   }
   device_.release(packet);
+}
+
+// At most one a frame: there is always room.
+void Host::take_segment(const Packet& packet, const IpAddress& source, const IpAddress& destination, base::Bytes l4) {
+  counters_.tcp_received.add();
+  datagrams_[datagram_count_++] = {.packet = packet,
+                                   .source = source,
+                                   .destination = destination,
+                                   .l4_offset = static_cast<uint16_t>(l4.data() - packet.data),
+                                   .l4_bytes = static_cast<uint16_t>(l4.size())};
 }
 
 void Host::on_icmp(base::Bytes l4, const Ipv4Header& ip, base::Time now) {
@@ -161,7 +196,8 @@ void Host::release(Packet& packet) {
 }
 
 size_t Host::packets_held() const {
-  return neighbors_.waiting_total() + (transmit_tail_ - transmit_head_) + datagrams_held();
+  return neighbors_.waiting_total() + (transmit_tail_ - transmit_head_) + datagrams_held() +
+         (fragments_ ? fragments_->packets_held() : 0);
 }
 
 size_t Host::datagrams_held() const {

@@ -1,15 +1,19 @@
-// One worker's IP host on one port: Ethernet, ARP, IPv4 and ICMP; its addresses and routes.
+// One worker's IP host on one port: Ethernet, ARP and Neighbour Discovery, IPv4 and IPv6, ICMP; its addresses and
+// routes.
 //
-// Owned and called by one worker thread. Frames come in from the Device in bursts; ARP and ICMP are answered here, bad
-// packets are dropped here and counted by reason, and TCP comes up as values (`Datagram`). Packets go out through
-// `send`, which finds the next hop's MAC address; what the port refuses waits in a bounded queue and is never mistaken
-// for loss.
+// Owned and called by one worker thread. Frames come in from the Device in bursts; ARP, Neighbour Discovery and ICMP
+// are answered here, datagrams in pieces put together, bad packets are dropped here and counted by reason, and TCP
+// comes up as values (`Datagram`). Packets go out through `send`, which finds the next hop's MAC address; what the port
+// refuses waits in a bounded queue and is never mistaken for loss.
 //
 // Bounds: burst_max frames a call; HostConfig::neighbors_max neighbours; unresolved_packets_max packets waiting for an
-// address (the oldest of a neighbour goes first); transmit_queue_max packets waiting for the port.
+// address (the oldest of a neighbour goes first); transmit_queue_max packets waiting for the port; fragmented_max
+// datagrams that came in pieces (core/net/fragments.h).
 //
-// With several workers each has its own Host with the same addresses, and an ARP answer may arrive at any one of them:
-// each turn a worker passes `take_learned_neighbors()` to the others, who call `learn`.
+// With several workers each has its own Host with the same addresses, and an answer about a neighbour may arrive at
+// any one of them: each turn a worker passes `take_learned_neighbors()` to the others, who call `learn`. One of them,
+// the one that announces, asks on the link whether an IPv6 address may be used and hears the routers; what comes of it
+// it tells with `take_changes()`, and the others `apply` it.
 //
 // Not set: "don't fragment". Path MTU discovery comes with ICMP errors to TCP; until then a router on the way may
 // fragment.
@@ -24,16 +28,20 @@
 #include <vector>
 
 #include "core/base/bytes.h"
-#include "core/base/counters.h"
 #include "core/base/hash.h"
 #include "core/base/rate_limit.h"
 #include "core/base/time.h"
 #include "core/net/arp.h"
+#include "core/net/autoconfiguration.h"
 #include "core/net/device.h"
 #include "core/net/ethernet.h"
+#include "core/net/fragments.h"
 #include "core/net/frame_watcher.h"
+#include "core/net/host_counters.h"
+#include "core/net/icmpv6.h"
 #include "core/net/ip_address.h"
 #include "core/net/ipv4.h"
+#include "core/net/ipv6.h"
 #include "core/net/neighbors.h"
 #include "core/net/packet.h"
 #include "core/net/routing.h"
@@ -43,10 +51,12 @@ namespace talaria::net {
 using base::operator""s;
 
 struct HostConfig {
-  std::vector<IpPrefix> addresses{};  // ours, each with its network; one at least, addresses_max at most
-  std::vector<Route> routes{};        // routes_max at most; what no network and no route leads to is not reached
-  std::optional<uint16_t> vlan{};     // 1..4094: frames carry this tag both ways, and no other frame is taken
-  bool announce = true;               // gratuitous ARP at start; one of the workers that share an address does it
+  std::vector<IpPrefix> addresses{};    // ours, each with its network; addresses_max at most
+  std::vector<Route> routes{};          // routes_max at most; what no network and no route leads to is not reached
+  std::optional<uint16_t> vlan{};       // 1..4094: frames carry this tag both ways, and no other frame is taken
+  bool announce = true;                 // our addresses at start; one of the workers that share them does it
+  bool addresses_from_routers = false;  // IPv6 addresses and routes as routers advertise them (RFC 4862)
+  base::HashKey interface_secret{};     // of the addresses made so (RFC 7217): the same at every start
 
   size_t neighbors_max = 1024;
   size_t unresolved_packets_max = 256;  // of the whole host
@@ -56,6 +66,9 @@ struct HostConfig {
   base::Duration resolve_interval = 1s;    // between ARP requests for one address (RFC 1122 2.3.2.1)
   uint32_t resolve_attempts = 3;
   uint32_t unreachables_per_second = 100;  // ICMP port unreachable (RFC 1812 4.3.2.8)
+
+  size_t fragmented_max = 32;              // datagrams in pieces; 0: pieces are dropped
+  base::Duration fragment_lifetime = 15s;  // of the first piece of a datagram, until all are there (RFC 791 3.2)
 };
 
 // A TCP segment inside a frame whose Ethernet and IP headers are valid and whose IP datagram is for us. Whoever gets it
@@ -69,72 +82,6 @@ struct Datagram {
 
   base::Bytes l4() const { return {packet.data + l4_offset, l4_bytes}; }
 };
-
-// Every frame that is not taken has its reason here. Written by the worker, read by anybody.
-struct HostCounters {
-  base::Counter frames_received, bytes_received, frames_sent, bytes_sent;
-  base::Counter tcp_received, arp_received, icmp_received, udp_received;
-
-  base::Counter drop_short_frame, drop_other_mac, drop_other_vlan, drop_unknown_ethertype;
-  base::Counter drop_bad_arp, drop_bad_ip_header, drop_bad_ip_checksum, drop_other_address, drop_bad_source;
-  base::Counter drop_fragment, drop_unknown_protocol, drop_bad_icmp, drop_icmp_other;
-
-  base::Counter echo_replies, port_unreachables, port_unreachables_limited;
-  base::Counter arp_requests_sent, arp_replies_sent, address_conflicts;
-  base::Counter neighbors_moved;  // a known address was heard of from another MAC address
-  base::Counter neighbor_table_full, neighbor_unresolved;
-  base::Counter drop_unresolved_overflow;  // waited for an address, pushed out by a later packet
-  base::Counter drop_unresolved_timeout;   // nobody answered
-  base::Counter drop_no_route;             // outside our networks, and no route leads there
-  base::Counter drop_transmit_queue_full;  // sent although transmit_room() was 0: only answers of this layer and resets
-  base::Counter transmit_refused;          // times the port took less than it was offered (not a drop)
-  base::Counter no_packet;                 // the device had no packet to write into (not a drop)
-
-  // Calls `visit(name, value)` for each, in the order above.
-  template <class Visitor>
-  void for_each(Visitor&& visit) const;
-};
-
-template <class Visitor>
-void HostCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(HostCounters) == 36 * sizeof(base::Counter), "a counter is missing below");
-  visit("frames_received", frames_received.value());
-  visit("bytes_received", bytes_received.value());
-  visit("frames_sent", frames_sent.value());
-  visit("bytes_sent", bytes_sent.value());
-  visit("tcp_received", tcp_received.value());
-  visit("arp_received", arp_received.value());
-  visit("icmp_received", icmp_received.value());
-  visit("udp_received", udp_received.value());
-  visit("drop_short_frame", drop_short_frame.value());
-  visit("drop_other_mac", drop_other_mac.value());
-  visit("drop_other_vlan", drop_other_vlan.value());
-  visit("drop_unknown_ethertype", drop_unknown_ethertype.value());
-  visit("drop_bad_arp", drop_bad_arp.value());
-  visit("drop_bad_ip_header", drop_bad_ip_header.value());
-  visit("drop_bad_ip_checksum", drop_bad_ip_checksum.value());
-  visit("drop_other_address", drop_other_address.value());
-  visit("drop_bad_source", drop_bad_source.value());
-  visit("drop_fragment", drop_fragment.value());
-  visit("drop_unknown_protocol", drop_unknown_protocol.value());
-  visit("drop_bad_icmp", drop_bad_icmp.value());
-  visit("drop_icmp_other", drop_icmp_other.value());
-  visit("echo_replies", echo_replies.value());
-  visit("port_unreachables", port_unreachables.value());
-  visit("port_unreachables_limited", port_unreachables_limited.value());
-  visit("arp_requests_sent", arp_requests_sent.value());
-  visit("arp_replies_sent", arp_replies_sent.value());
-  visit("address_conflicts", address_conflicts.value());
-  visit("neighbors_moved", neighbors_moved.value());
-  visit("neighbor_table_full", neighbor_table_full.value());
-  visit("neighbor_unresolved", neighbor_unresolved.value());
-  visit("drop_unresolved_overflow", drop_unresolved_overflow.value());
-  visit("drop_unresolved_timeout", drop_unresolved_timeout.value());
-  visit("drop_no_route", drop_no_route.value());
-  visit("drop_transmit_queue_full", drop_transmit_queue_full.value());
-  visit("transmit_refused", transmit_refused.value());
-  visit("no_packet", no_packet.value());
-}
 
 class Host {
  public:
@@ -163,16 +110,17 @@ class Host {
   std::span<Datagram> datagrams() { return {datagrams_.data(), datagram_count_}; }
 
   // ---- out ----------------------------------------------------------------------------------------------------------
-  // Where the L4 header stands in a packet from `allocate`, counted from packet.data: behind Ethernet, VLAN tag and
-  // IPv4.
-  size_t l4_offset() const { return l4_offset_; }
+  // Where the L4 header stands in a packet from `allocate`, counted from packet.data: behind Ethernet, VLAN tag and IP.
+  size_t l4_offset(IpFamily family = IpFamily::v4) const {
+    return l4_offset_ + (family == IpFamily::v4 ? 0 : ipv6_header_bytes - ipv4_header_bytes);
+  }
   // An empty packet with room for mtu() bytes of IP; empty handle if the device has none (counted).
   Packet allocate();
   // The same with room for capabilities().transmit_segmentation bytes, to be sent with segment_bytes set.
   Packet allocate_long();
-  // Takes the packet. The caller has written the L4 part at l4_offset() and set packet.length (and offload_l4_checksum,
-  // if the capabilities allow it). Ethernet and IP headers are written here.
-  // `source` is one of our addresses.
+  // Takes the packet. The caller has written the L4 part at its l4_offset and set packet.length (and
+  // offload_l4_checksum, if the capabilities allow it). Ethernet and IP headers are written here. `source` is one of
+  // our addresses.
   void send(Packet packet, const IpAddress& source, const IpAddress& destination, IpProtocol protocol, base::Time now);
   // Packets that may still be sent before the queue towards the port is full. TCP produces no more than that; a few
   // places are kept for ARP and ICMP.
@@ -185,14 +133,18 @@ class Host {
   void release(Packet& packet);
 
   // ---- time and colleagues ------------------------------------------------------------------------------------------
-  // Repeats ARP requests, expires neighbours, announces the address. Bounded; cheap when nothing is due.
+  // Asks for neighbours again, expires what is old, announces our addresses. Bounded; cheap when nothing is due.
   void on_time(base::Time now);
   // When on_time has something to do next; base::never if nothing is pending.
   base::Time next_deadline() const;
   // Neighbours this host heard of since the last call, for the other workers. Bounded; valid until the next receive.
   std::span<const LearnedNeighbor> take_learned_neighbors();
   // A colleague heard it: updates an address this host asked for or knows; others are not taken in.
-  void learn(const IpAddress& address, const MacAddress& mac, base::Time now);
+  void learn(const LearnedNeighbor& learned, base::Time now);
+  // What changed of our addresses and routes since the last call; a colleague applies it.
+  std::vector<NetworkChange> take_changes() { return std::exchange(changes_, {}); }
+  bool has_changes() const { return !changes_.empty(); }
+  void apply(const NetworkChange& change);
 
   // Sees every frame from now on; null: nobody does. Outlives the next call of this.
   void watch_frames(FrameWatcher* watcher) { watcher_ = watcher; }
@@ -202,21 +154,63 @@ class Host {
   size_t packets_held() const;
 
  private:
+  // What an IP header leads to.
+  struct L4 {
+    uint8_t protocol = 0;
+    base::Bytes bytes;
+    MacAddress from{};  // who sent the frame
+    bool from_pieces = false;
+  };
+
   // host.cc: the way in.
   void on_frame(Packet& packet, base::Time now);
   void on_arp(base::Bytes payload, base::Time now);
   void on_ipv4(Packet& packet, const EthernetHeader& ethernet, base::Time now);
+  void on_ipv4_payload(Packet& packet, const Ipv4Header& ip, base::Bytes datagram, base::Time now);
+  void take_segment(const Packet& packet, const IpAddress& source, const IpAddress& destination, base::Bytes l4);
+  bool is_group_of_ours(const EthernetHeader& ethernet) const;
   void on_icmp(base::Bytes l4, const Ipv4Header& ip, base::Time now);
   void on_udp(base::Bytes datagram, const Ipv4Header& ip, base::Time now);
   void drop(Packet& packet, base::Counter& reason);
   size_t datagrams_held() const;
 
+  // host_fragments.cc
+  void on_fragment(Packet& packet, const EthernetHeader& ethernet, const Fragment& fragment, uint8_t hops,
+                   base::Time now);
+  void on_reassembled(FragmentTable::Outcome& whole, const FragmentKey& key, const EthernetHeader& from, uint8_t hops,
+                      base::Time now);
+
+  // host_ipv6.cc
+  void on_ipv6(Packet& packet, const EthernetHeader& ethernet, base::Time now);
+  void on_ipv6_payload(Packet& packet, const Ipv6Header& ip, const L4& l4, base::Time now);
+  void on_icmpv6(const Ipv6Header& ip, const L4& l4, base::Time now);
+  void answer_echo(const Ipv6Header& ip, const Icmpv6Message& request, base::Time now);
+  void on_ipv6_udp(const Packet& packet, const Ipv6Header& ip, base::Time now);
+  void send_icmpv6(const Icmpv6Message& message, const IpAddress& source, const IpAddress& destination, base::Time now);
+  bool in_group(const IpAddress& group) const;
+
   // host_transmit.cc: the way out.
   void write_ipv4(Packet& packet, Ipv4Address source, Ipv4Address destination, IpProtocol protocol);
-  void write_ethernet(Packet& packet, const MacAddress& to);
+  void write_ipv6(Packet& packet, const IpAddress& source, const IpAddress& destination, IpProtocol protocol,
+                  uint8_t hop_limit);
+  void write_ethernet(Packet& packet, const MacAddress& to, uint16_t type);
   void enqueue(Packet& packet);
   Neighbor* neighbor_towards(const IpAddress& destination, base::Time now);
   void wait_for_address(Neighbor& neighbor, Packet& packet);
+
+  // host_ndp.cc: who is where in IPv6, and who we are.
+  void on_neighbor_solicitation(const Ipv6Header& ip, const Icmpv6Message& message, const MacAddress& from,
+                                base::Time now);
+  void on_neighbor_advertisement(const Ipv6Header& ip, const Icmpv6Message& message, base::Time now);
+  void on_router_advertisement(const Ipv6Header& ip, const Icmpv6Message& message, base::Time now);
+  void advertise(const IpAddress& target, const IpAddress& to, const MacAddress& mac, bool solicited);
+  void solicit(const IpAddress& target, const IpAddress& source, std::optional<MacAddress> only);
+  void ask_routers();
+  void send_ndp(const Icmpv6Message& message, const IpAddress& source, const IpAddress& destination,
+                const MacAddress& mac);
+  void begin_autoconfiguration(base::Time now);
+  void take_autoconfiguration_steps(base::Time now);
+  void change(const NetworkChange& news);
 
   // host_arp.cc: who is where.
   void ask(Neighbor& neighbor, base::Time now);
@@ -227,13 +221,14 @@ class Host {
   void announce_all();
   Neighbor* add_neighbor(const IpAddress& address, base::Time now);
   void send_arp(const ArpMessage& message, const MacAddress& to);
-  void report_learned(const IpAddress& address, const MacAddress& mac);
+  void report_learned(const LearnedNeighbor& learned);
   void look_again_at(base::Time due) { next_look_ = std::min(next_look_, due); }
 
   HostConfig config_;
   Device& device_;
   Capabilities capabilities_;
-  size_t l4_offset_;
+  size_t l4_offset_;  // of IPv4
+  bool speaks_ipv6_;
   HostCounters counters_;
   base::RateLimit unreachables_;
 
@@ -253,6 +248,9 @@ class Host {
   base::Time announce_due_{};
   uint8_t announcements_left_ = 0;
   base::RateLimit defences_;
+  std::optional<FragmentTable> fragments_;
+  std::optional<Autoconfiguration> autoconfiguration_;  // where IPv6 is spoken, from the first on_time on
+  std::vector<NetworkChange> changes_;
   std::array<LearnedNeighbor, 64> learned_{};
   size_t learned_count_ = 0;
 

@@ -29,7 +29,7 @@ void Host::on_arp(base::Bytes payload, base::Time now) {
     // unasked answers cannot fill the table.
     if (!neighbor && for_us && request) neighbor = add_neighbor(sender, now);
     if (neighbor) confirm(*neighbor, message->sender_mac, now);
-    if (neighbor || for_us) report_learned(sender, message->sender_mac);
+    if (neighbor || for_us) report_learned({sender, message->sender_mac});
   }
   if (!for_us || !request) return;
   counters_.arp_replies_sent.add();
@@ -41,12 +41,15 @@ void Host::on_arp(base::Bytes payload, base::Time now) {
            message->sender_mac);
 }
 
-void Host::learn(const IpAddress& address, const MacAddress& mac, base::Time now) {
-  if (Neighbor* neighbor = neighbors_.find(address)) confirm(*neighbor, mac, now);
+void Host::learn(const LearnedNeighbor& learned, base::Time now) {
+  Neighbor* neighbor = neighbors_.find(learned.address);
+  if (!neighbor) return;
+  const bool moves = neighbor->state == NeighborState::known && neighbor->mac != learned.mac;
+  if (!moves || learned.overrides) confirm(*neighbor, learned.mac, now);
 }
 
-void Host::report_learned(const IpAddress& address, const MacAddress& mac) {
-  if (learned_count_ < learned_.size()) learned_[learned_count_++] = {address, mac};
+void Host::report_learned(const LearnedNeighbor& learned) {
+  if (learned_count_ < learned_.size()) learned_[learned_count_++] = learned;
 }
 
 std::span<const LearnedNeighbor> Host::take_learned_neighbors() {
@@ -63,7 +66,7 @@ void Host::confirm(Neighbor& neighbor, const MacAddress& mac, base::Time now) {
   neighbor.due = now + config_.neighbor_lifetime / 2;
   look_again_at(neighbor.due);
   while (auto packet = neighbors_.pop_waiting(neighbor)) {
-    write_ethernet(*packet, mac);
+    write_ethernet(*packet, mac, neighbor.address.is_v4() ? ethertype_ipv4 : ethertype_ipv6);
     enqueue(*packet);
   }
 }
@@ -73,11 +76,15 @@ void Host::ask(Neighbor& neighbor, base::Time now) {
   neighbor.requests++;
   neighbor.due = now + config_.resolve_interval;
   look_again_at(neighbor.due);
-  counters_.arp_requests_sent.add();
   bool refresh = neighbor.state == NeighborState::known;
+  const IpAddress source = routing_.source_for(neighbor.address);
+  if (source.is_unspecified()) return;  // our address of that network is gone
+  if (!neighbor.address.is_v4())
+    return solicit(neighbor.address, source, refresh ? std::optional(neighbor.mac) : std::nullopt);
+  counters_.arp_requests_sent.add();
   send_arp({.operation = ArpOperation::request,
             .sender_mac = capabilities_.mac,
-            .sender_address = routing_.source_for(neighbor.address).v4(),
+            .sender_address = source.v4(),
             .target_mac = {},
             .target_address = neighbor.address.v4()},
            refresh ? neighbor.mac : broadcast_mac);
@@ -119,7 +126,8 @@ void Host::announce(Ipv4Address address) {
 }
 
 void Host::announce_all() {
-  for (const IpPrefix& own : routing_.addresses()) announce(own.address.v4());
+  for (const IpPrefix& own : routing_.addresses())
+    if (own.address.is_v4()) announce(own.address.v4());
 }
 
 void Host::send_arp(const ArpMessage& message, const MacAddress& to) {
@@ -135,6 +143,15 @@ void Host::send_arp(const ArpMessage& message, const MacAddress& to) {
 void Host::on_time(base::Time now) {
   if (now < next_look_) return;
   next_look_ = base::never;
+  if (speaks_ipv6_ && !autoconfiguration_) begin_autoconfiguration(now);
+  if (autoconfiguration_) {
+    autoconfiguration_->on_time(now);
+    take_autoconfiguration_steps(now);
+  }
+  if (fragments_) {
+    counters_.drop_fragment_timeout.add(fragments_->expire(now));
+    look_again_at(fragments_->next_deadline());
+  }
   if (announcements_left_ > 0) {
     if (announce_due_ <= now) {
       announce_all();

@@ -3,6 +3,11 @@
 #include "core/net/host.h"
 
 namespace talaria::net {
+namespace {
+
+constexpr uint8_t hop_limit = 64;
+
+}  // namespace
 
 Packet Host::allocate() {
   Packet packet = device_.allocate();
@@ -31,8 +36,12 @@ size_t Host::transmit_room() const {
 
 void Host::send(Packet packet, const IpAddress& source, const IpAddress& destination, IpProtocol protocol,
                 base::Time now) {
+  const bool is_v4 = destination.is_v4();
   CHECK(packet.length > l4_offset_ && packet.length <= packet.capacity);
-  write_ipv4(packet, source.v4(), destination.v4(), protocol);
+  if (is_v4) [[likely]]
+    write_ipv4(packet, source.v4(), destination.v4(), protocol);
+  else
+    write_ipv6(packet, source, destination, protocol, hop_limit);
   if (!last_used_ || last_destination_ != destination) {
     last_used_ = neighbor_towards(destination, now);
     last_destination_ = destination;
@@ -41,7 +50,7 @@ void Host::send(Packet packet, const IpAddress& source, const IpAddress& destina
   Neighbor* neighbor = last_used_;
   neighbor->used = now;
   if (neighbor->state != NeighborState::known) return wait_for_address(*neighbor, packet);
-  write_ethernet(packet, neighbor->mac);
+  write_ethernet(packet, neighbor->mac, is_v4 ? ethertype_ipv4 : ethertype_ipv6);
   enqueue(packet);
 }
 
@@ -58,8 +67,22 @@ void Host::write_ipv4(Packet& packet, Ipv4Address source, Ipv4Address destinatio
   emit_ipv4(header, packet.data + ip_offset, !packet.offload_ip_checksum);
 }
 
-void Host::write_ethernet(Packet& packet, const MacAddress& to) {
-  EthernetHeader header{.destination = to, .source = capabilities_.mac, .vlan = config_.vlan, .type = ethertype_ipv4};
+void Host::write_ipv6(Packet& packet, const IpAddress& source, const IpAddress& destination, IpProtocol protocol,
+                      uint8_t hops) {
+  const size_t ip_offset = l4_offset_ - ipv4_header_bytes;
+  packet.offload_ip_checksum = false;  // it has none
+  packet.l2_length = static_cast<uint8_t>(ip_offset);
+  packet.l3_length = ipv6_header_bytes;
+  emit_ipv6({.payload_bytes = static_cast<uint16_t>(packet.length - ip_offset - ipv6_header_bytes),
+             .next_header = static_cast<uint8_t>(protocol),
+             .hop_limit = hops,
+             .source = source,
+             .destination = destination},
+            packet.data + ip_offset);
+}
+
+void Host::write_ethernet(Packet& packet, const MacAddress& to, uint16_t type) {
+  EthernetHeader header{.destination = to, .source = capabilities_.mac, .vlan = config_.vlan, .type = type};
   emit_ethernet(header, packet.data);
 }
 

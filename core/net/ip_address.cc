@@ -84,6 +84,12 @@ bool same_prefix(const IpAddress& a, const IpAddress& b, uint8_t bits) {
   return ((a.high ^ b.high) & high_mask) == 0 && ((a.low ^ b.low) & low_mask) == 0;
 }
 
+IpAddress first_of(const IpPrefix& prefix) {
+  const auto bits = static_cast<uint8_t>(prefix.address.is_v4() ? prefix.bits + 96 : prefix.bits);
+  return {prefix.address.high & mask(bits < 64 ? bits : 64),
+          prefix.address.low & (bits <= 64 ? 0 : mask(static_cast<uint8_t>(bits - 64)))};
+}
+
 uint8_t common_prefix_bits(const IpAddress& a, const IpAddress& b) {
   if (a.is_v4() != b.is_v4()) return 0;
   const int bits = a.high != b.high ? std::countl_zero(a.high ^ b.high) : 64 + std::countl_zero(a.low ^ b.low);

@@ -70,6 +70,9 @@ struct IpPrefix {
   bool contains(const IpAddress& other) const { return same_prefix(address, other, bits); }
 };
 
+// The network's own address: nothing behind the prefix.
+IpAddress first_of(const IpPrefix& prefix);
+
 // What is sent to `destination` goes by way of `gateway`, a neighbour.
 struct Route {
   IpPrefix destination;

@@ -1,4 +1,5 @@
-// The neighbour (ARP) table of one host: who has which MAC address, and the packets that wait to hear of one.
+// The neighbour table of one host, of ARP and of Neighbour Discovery: who has which MAC address, and the packets that
+// wait to hear of one.
 //
 //   unused --(a packet to send)--> asking --(answer)--> known --(lifetime over, or refresh unanswered)--> unused
 //                                    |                    |
@@ -24,6 +25,7 @@ namespace talaria::net {
 struct LearnedNeighbor {
   IpAddress address;
   MacAddress mac{};
+  bool overrides = true;  // a MAC address that is known and another one
 };
 
 enum class NeighborState : uint8_t { unused, asking, known };

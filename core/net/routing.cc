@@ -23,6 +23,15 @@ bool Routing::add_route(const Route& route) {
 
 bool Routing::remove_route(const Route& route) { return std::erase(routes_, route) != 0; }
 
+void Routing::apply(const NetworkChange& change) {
+  switch (change.kind) {
+    case NetworkChange::Kind::address_added: add_address(change.address); break;
+    case NetworkChange::Kind::address_removed: remove_address(change.address.address); break;
+    case NetworkChange::Kind::route_added: add_route(change.route); break;
+    case NetworkChange::Kind::route_removed: remove_route(change.route); break;
+  }
+}
+
 bool Routing::is_subnet_broadcast(Ipv4Address address) const {
   for (const IpPrefix& own : addresses_) {
     if (!own.address.is_v4() || own.bits > 30) continue;

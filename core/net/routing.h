@@ -16,6 +16,14 @@ namespace talaria::net {
 inline constexpr size_t addresses_max = 16;
 inline constexpr size_t routes_max = 64;
 
+// Of our addresses and routes, as it came about after the start.
+struct NetworkChange {
+  enum class Kind : uint8_t { address_added, address_removed, route_added, route_removed };
+  Kind kind = Kind::address_added;
+  IpPrefix address{};
+  Route route{};
+};
+
 class Routing {
  public:
   // Each address with the length of its network's prefix; the first of a family is the one used when nothing else
@@ -29,6 +37,7 @@ class Routing {
   // False: it was not there.
   bool remove_address(const IpAddress& address);
   bool remove_route(const Route& route);
+  void apply(const NetworkChange& change);
 
   bool is_ours(const IpAddress& address) const {
     for (const IpPrefix& own : addresses_)

@@ -19,7 +19,8 @@ std::expected<ConnectionId, ConnectError> Stack::connect(Endpoint remote, std::o
   if (remote.port == 0 || !remote.address.is_unicast() || routing.is_ours(remote.address) || local.is_unspecified() ||
       (local_port && *local_port == 0))
     return std::unexpected(ConnectError::bad_address);
-  Tuple tuple{remote.address.v4().value, local.v4().value, remote.port, 0};
+  ipv6_in_hand_ = {local, remote.address};
+  Tuple tuple = tuple_of(ipv6_in_hand_, 0, remote.port, secrets_.address_key());
   if (local_port) {
     tuple.local_port = *local_port;
     if (tuple_in_use(tuple)) return std::unexpected(ConnectError::port_in_use);

@@ -15,13 +15,18 @@ bool Stack::send_bare(const Tuple& tuple, Segment& segment) {
   }
   segment.source_port = tuple.local_port;
   segment.destination_port = tuple.remote_port;
-  uint8_t* l4 = packet.data + host_.l4_offset();
+  AddressPair pair{net::Ipv4Address{tuple.local_address}, net::Ipv4Address{tuple.remote_address}};
+  if (tuple.is_ipv6()) {
+    pair = ipv6_in_hand_;
+    CHECK(tuple == tuple_of(pair, tuple.local_port, tuple.remote_port, secrets_.address_key()));
+  }
+  const size_t l4_at = host_.l4_offset(tuple.family());
+  uint8_t* l4 = packet.data + l4_at;
   size_t bytes = emit_segment(segment, l4);
-  packet.length = static_cast<uint16_t>(host_.l4_offset() + bytes);
+  packet.length = static_cast<uint16_t>(l4_at + bytes);
   packet.offload_l4_checksum = host_.capabilities().transmit_l4_checksum;
-  const net::IpAddress local = net::Ipv4Address{tuple.local_address}, remote = net::Ipv4Address{tuple.remote_address};
-  write_segment_checksum({l4, bytes}, local, remote, packet.offload_l4_checksum);
-  host_.send(packet, local, remote, net::IpProtocol::tcp, now_);
+  write_segment_checksum({l4, bytes}, pair.local, pair.remote, packet.offload_l4_checksum);
+  host_.send(packet, pair.local, pair.remote, net::IpProtocol::tcp, now_);
   counters_.segments_sent.add();
   return true;
 }
@@ -42,6 +47,7 @@ void Stack::reset_stranger(const Tuple& tuple, const Segment& segment) {
 }
 
 void Stack::send_reset(const Connection& connection) {
+  take_in_hand(connection);
   Segment reset;
   reset.flags = flag_rst | flag_ack;
   reset.sequence = connection.send.max;
@@ -87,6 +93,7 @@ void Stack::acknowledge_time_wait(const TimeWait& entry) {
 }
 
 void Stack::enter_time_wait(Connection& connection) {
+  take_in_hand(connection);
   bool recycled = false;
   TimeWait* entry = time_wait_.add(connection.tuple(), hash(connection.tuple()), now_, recycled);
   if (recycled) counters_.time_wait_recycled.add();

@@ -105,6 +105,7 @@ struct alignas(base::cache_line) Connection {
   bool waits_for_memory = false;
   bool pending_finish = false;  // the peer's FIN is known, at `finish_sequence`, but not in order yet
   Sequence finish_sequence = 0;
+  AddressPair ipv6;  // of an IPv6 connection
 
   // ---- cold
   // ----------------------------------------------------------------------------------------------------------
@@ -136,8 +137,14 @@ struct alignas(base::cache_line) Connection {
   Scoreboard scoreboard;
 
   const Tuple& tuple() const { return receive.tuple; }
-  Endpoint local() const { return {net::Ipv4Address{receive.tuple.local_address}, receive.tuple.local_port}; }
-  Endpoint remote() const { return {net::Ipv4Address{receive.tuple.remote_address}, receive.tuple.remote_port}; }
+  net::IpAddress local_address() const {
+    return receive.tuple.is_ipv6() ? ipv6.local : net::Ipv4Address{receive.tuple.local_address};
+  }
+  net::IpAddress remote_address() const {
+    return receive.tuple.is_ipv6() ? ipv6.remote : net::Ipv4Address{receive.tuple.remote_address};
+  }
+  Endpoint local() const { return {local_address(), receive.tuple.local_port}; }
+  Endpoint remote() const { return {remote_address(), receive.tuple.remote_port}; }
 
   // Bytes in order that the application has not consumed.
   uint32_t unread() const { return receive.next - receive.read - (receive.finished ? 1 : 0); }

@@ -9,7 +9,7 @@ namespace talaria::tcp {
 using base::none;
 
 HalfOpenTable::HalfOpenTable(size_t entries, size_t steps, base::Duration first, std::pmr::memory_resource* memory)
-    : entries_(entries, memory), index_(entries_, memory), steps_(steps), first_(first) {
+    : entries_(entries, memory), index_(entries_, memory), addresses_(entries, memory), steps_(steps), first_(first) {
   CHECK(steps <= steps_max);
 }
 

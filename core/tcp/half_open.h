@@ -1,4 +1,5 @@
-// Handshakes that strangers began: a SYN was answered with a SYN-ACK and its acknowledgement is awaited. 48 bytes each,
+// Handshakes that strangers began: a SYN was answered with a SYN-ACK and its acknowledgement is awaited. 48 bytes each
+// (and 32 beside it for whole IPv6 addresses),
 // so that a flood of SYNs is cheap to hold; a connection block is taken only when the handshake is complete.
 //
 //   SYN --> entry, SYN-ACK --(1 s)--> SYN-ACK --(2 s)--> SYN-ACK --(4 s)--> SYN-ACK --(8 s)--> forgotten
@@ -10,6 +11,7 @@
 #include <array>
 #include <cstdint>
 #include <memory_resource>
+#include <vector>
 
 #include "core/base/slab.h"
 #include "core/base/time.h"
@@ -55,6 +57,9 @@ class HalfOpenTable {
   // Into the next step; false if that was the last.
   bool move_on(HalfOpen& entry, base::Time now);
 
+  // Of an entry for IPv6; its SYN-ACK is sent again to them.
+  AddressPair& addresses(const HalfOpen& entry) { return addresses_[entries_.index_of(entry)]; }
+
   base::Time next_deadline() const;
   size_t size() const { return entries_.used(); }
 
@@ -68,6 +73,7 @@ class HalfOpenTable {
 
   base::Slab<HalfOpen> entries_;
   TupleIndex<HalfOpen> index_;
+  std::pmr::vector<AddressPair> addresses_;
   std::array<List, steps_max + 1> lists_;
   size_t steps_;
   base::Duration first_;

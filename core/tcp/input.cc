@@ -39,8 +39,8 @@ void Stack::on_burst(std::span<net::Datagram> burst) {
       continue;
     }
     arrival.valid = true;
-    arrival.tuple = {datagram.source.v4().value, datagram.destination.v4().value, arrival.segment.source_port,
-                     arrival.segment.destination_port};
+    arrival.tuple = tuple_of({datagram.destination, datagram.source}, arrival.segment.destination_port,
+                             arrival.segment.source_port, secrets_.address_key());
     arrival.of_last = last && last->tuple == arrival.tuple;
     if (arrival.of_last) {
       arrival.hash = last->hash;
@@ -65,6 +65,7 @@ void Stack::on_burst(std::span<net::Datagram> burst) {
   for (size_t i = 0; i < burst.size(); i++) {
     const Arrival& arrival = arrivals_[i];
     net::Packet packet = std::exchange(burst[i].packet, {});
+    if (arrival.valid && arrival.tuple.is_ipv6()) ipv6_in_hand_ = {burst[i].destination, burst[i].source};
     if (arrival.valid) {
       // A segment before this one may have opened or closed the connection.
       Connection* connection = arrival.slot == base::none ? nullptr : &connections_[arrival.slot];

@@ -57,6 +57,7 @@ void Stack::on_syn(const Tuple& tuple, uint64_t hash, const Segment& segment) {
     return send_cookie(tuple, segment);
   }
   if (config_.handshakes_per_source != 0) handshakes_by_source_.add(source);
+  if (tuple.is_ipv6()) half_open_.addresses(*entry) = ipv6_in_hand_;
   entry->initial_receive = segment.sequence;
   entry->initial_send = secrets_.initial_sequence(tuple, now_);
   entry->peer_mss = segment.mss;
@@ -94,7 +95,7 @@ void Stack::send_syn_ack(const HalfOpen& entry) {
   segment.sequence = entry.initial_send;
   segment.acknowledgement = entry.initial_receive + 1;
   segment.window = static_cast<uint16_t>(std::min<uint32_t>(config_.receive_window, 65535));
-  segment.mss = local_mss_;
+  segment.mss = local_mss(entry.key);
   segment.has_window_scale = entry.has_window_scale;
   segment.window_scale = local_scale_;
   segment.has_timestamp = entry.has_timestamp;
@@ -129,7 +130,7 @@ void Stack::send_cookie(const Tuple& tuple, const Segment& syn) {
   segment.sequence = secrets_.cookie(tuple, syn.sequence, options.peer_mss, now_);
   segment.acknowledgement = syn.sequence + 1;
   segment.window = static_cast<uint16_t>(std::min<uint32_t>(config_.receive_window, 65535));
-  segment.mss = local_mss_;
+  segment.mss = local_mss(tuple);
   if (syn.has_timestamp && config_.timestamps) {
     segment.has_timestamp = true;
     segment.timestamp = Secrets::timestamp_with(timestamp_clock(secrets_.timestamp_offset(tuple)), options);
@@ -265,7 +266,7 @@ void Stack::set_options(Connection& connection, uint16_t peer_mss, const Segment
     send.scale = std::min(syn.window_scale, window_scale_max);
   }
   uint16_t mss = peer_mss == 0 ? mss_default : std::max(peer_mss, mss_floor);
-  send.mss = std::min<uint16_t>(mss, static_cast<uint16_t>(host_.mtu() - net::ipv4_header_bytes - tcp_header_bytes));
+  send.mss = std::min<uint16_t>(mss, segment_max(connection.tuple().family()));
 }
 
 }  // namespace talaria::tcp

@@ -276,7 +276,7 @@ bool Stack::send_segment(Connection& connection, uint8_t flags, Sequence sequenc
   segment.flags = flags;
   if ((flags & flag_syn) != 0) {
     bool answer = (flags & flag_ack) != 0;
-    segment.mss = local_mss_;
+    segment.mss = local_mss(receive.tuple);
     segment.sack_permitted = answer ? receive.sack : config_.selective_acknowledgement;
     segment.has_timestamp = answer ? receive.timestamps : config_.timestamps;
     segment.has_window_scale = !answer || receive.scale > 0 || connection.send.scale > 0;
@@ -304,14 +304,15 @@ bool Stack::send_segment(Connection& connection, uint8_t flags, Sequence sequenc
     receive.ack_now = false;
     receive.ack_deadline = base::never;
   }
-  uint8_t* l4 = packet.data + host_.l4_offset();
+  const size_t l4_at = host_.l4_offset(receive.tuple.family());
+  uint8_t* l4 = packet.data + l4_at;
   size_t header_bytes = emit_segment(segment, l4);
   if (payload > 0) send_memory_.copy(connection.send.queue, sequence, payload, l4 + header_bytes);
   size_t total = header_bytes + payload;
-  packet.length = static_cast<uint16_t>(host_.l4_offset() + total);
+  packet.length = static_cast<uint16_t>(l4_at + total);
   if (is_cut) packet.segment_bytes = static_cast<uint16_t>(full);
   packet.offload_l4_checksum = host_.capabilities().transmit_l4_checksum;
-  const net::IpAddress local = connection.local().address, remote = connection.remote().address;
+  const net::IpAddress local = connection.local_address(), remote = connection.remote_address();
   write_segment_checksum({l4, total}, local, remote, packet.offload_l4_checksum);
   host_.send(packet, local, remote, net::IpProtocol::tcp, now_);
   const uint32_t segments = is_cut ? (payload + full - 1) / full : 1;

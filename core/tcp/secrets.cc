@@ -34,7 +34,11 @@ uint64_t minute_of(base::Time now) { return static_cast<uint64_t>(now.time_since
 }  // namespace
 
 Secrets::Secrets(base::HashKey key)
-    : table_(derive(key, 1)), sequence_(derive(key, 2)), timestamp_(derive(key, 3)), cookie_(derive(key, 4)) {}
+    : table_(derive(key, 1)),
+      address_(derive(key, 5)),
+      sequence_(derive(key, 2)),
+      timestamp_(derive(key, 3)),
+      cookie_(derive(key, 4)) {}
 
 Sequence Secrets::initial_sequence(const Tuple& tuple, base::Time now) const {
   auto ticks = static_cast<uint64_t>(now.time_since_epoch() / std::chrono::microseconds(4));

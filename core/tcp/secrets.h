@@ -38,6 +38,7 @@ class Secrets {
   explicit Secrets(base::HashKey key);
 
   base::HashKey table_key() const { return table_; }
+  base::HashKey address_key() const { return address_; }
 
   // Grows by one each 4 microseconds for one tuple, and tells nothing about another tuple's.
   Sequence initial_sequence(const Tuple& tuple, base::Time now) const;
@@ -60,6 +61,7 @@ class Secrets {
   uint32_t cookie_hash(const Tuple& tuple, Sequence initial_receive, uint64_t minute, uint32_t mss_index) const;
 
   base::HashKey table_;
+  base::HashKey address_;
   base::HashKey sequence_;
   base::HashKey timestamp_;
   base::HashKey cookie_;

@@ -30,8 +30,7 @@ Stack::Stack(const Config& config, net::Host& host, base::HashKey key, std::pmr:
     : config_(config),
       host_(host),
       secrets_(key),
-      local_mss_(std::min<uint16_t>(config.mss_max,
-                                    static_cast<uint16_t>(host.mtu() - net::ipv4_header_bytes - tcp_header_bytes))),
+      local_mss_(std::min(config.mss_max, segment_max(net::IpFamily::v4))),
       local_scale_(scale_for(config.receive_window)),
       segmentation_bytes_(segmentation_payload(host.capabilities())),
       connections_(config.connections, memory),
@@ -100,6 +99,7 @@ Connection* Stack::open(const Tuple& tuple, uint64_t hash) {
   connection.in_use = true;
   connection.timer.owner = slot;
   connection.receive.tuple = tuple;
+  if (tuple.is_ipv6()) connection.ipv6 = ipv6_in_hand_;
   connection.opened = now_;
   connection.timestamp_offset = secrets_.timestamp_offset(tuple);
   connection.round_trip.timeout = config_.rto_initial;
@@ -132,6 +132,24 @@ void Stack::finish(Connection& connection, CloseReason reason) {
     case CloseReason::linger_timeout: counters_.closed_linger.add(); break;
     case CloseReason::aborted: counters_.closed_aborted.add(); break;
     case CloseReason::none: CHECK(false);
+  }
+}
+
+// What fits a frame behind the headers without options.
+uint16_t Stack::segment_max(net::IpFamily family) const {
+  return static_cast<uint16_t>(host_.mtu() - net::ip_header_bytes(family) - tcp_header_bytes);
+}
+
+// What we announce (RFC 6691).
+uint16_t Stack::local_mss(const Tuple& tuple) const { return std::min(config_.mss_max, segment_max(tuple.family())); }
+
+// An address is no longer ours: nobody will answer there, and nobody is told.
+void Stack::close_all_from(const net::IpAddress& local, base::Time now) {
+  now_ = now;
+  for (uint32_t slot = 0; slot < connections_.size(); slot++) {
+    Connection& connection = connections_[slot];
+    if (connection.in_use && connection.receive.state != State::closed && connection.local_address() == local)
+      finish(connection, CloseReason::aborted);
   }
 }
 
@@ -318,7 +336,7 @@ std::optional<ConnectionInfo> Stack::info(ConnectionId id, base::Time now) const
                         .remote = connection->remote(),
                         .state = receive.state,
                         .send_mss = send.mss,
-                        .receive_mss = local_mss_,
+                        .receive_mss = local_mss(receive.tuple),
                         .rtt = connection->round_trip.smoothed,
                         .rtt_variation = connection->round_trip.variation,
                         .rto = connection->round_trip.backed_off(config_.rto_max),
@@ -355,6 +373,11 @@ void Stack::update_gauges() {
 
 // ---- names
 // -----------------------------------------------------------------------------------------------------------
+
+std::string to_text(const Endpoint& endpoint) {
+  const std::string address = net::to_text(endpoint.address);
+  return (endpoint.address.is_v4() ? address : "[" + address + "]") + ":" + std::to_string(endpoint.port);
+}
 
 std::string_view to_text(State state) {
   switch (state) {

@@ -134,6 +134,8 @@ class Stack {
   void close(ConnectionId id);
   // RST now; queued bytes are gone. A `closed` event with reason `aborted` follows.
   void abort(ConnectionId id);
+  // Ends, without a word, every connection of an address that is no longer ours; reason `aborted`. Cold.
+  void close_all_from(const net::IpAddress& local, base::Time now);
 
   // ---- looking ------------------------------------------------------------------------------------------------------
   bool alive(ConnectionId id) const;
@@ -235,6 +237,11 @@ class Stack {
   void arm_send_timer(Connection& connection);
   void mark_output(Connection& connection);
 
+  // What is sent next without a connection block goes between these addresses.
+  void take_in_hand(const Connection& connection) {
+    if (connection.tuple().is_ipv6()) ipv6_in_hand_ = connection.ipv6;
+  }
+
   // answer.cc: segments without a connection block behind them.
   bool send_bare(const Tuple& tuple, Segment& segment);
   void reset_stranger(const Tuple& tuple, const Segment& segment);
@@ -288,6 +295,8 @@ class Stack {
   uint32_t send_limit() const;
   uint32_t timestamp_clock(uint32_t offset) const;
   uint64_t source_hash(const Tuple& tuple) const;
+  uint16_t segment_max(net::IpFamily family) const;
+  uint16_t local_mss(const Tuple& tuple) const;
   uint64_t hash(const Tuple& tuple) const { return hash_of(tuple, secrets_.table_key()); }
   void update_gauges();
 
@@ -299,7 +308,8 @@ class Stack {
   net::Host& host_;
   StackCounters counters_;
   Secrets secrets_;
-  uint16_t local_mss_;           // what we announce
+  AddressPair ipv6_in_hand_;     // of the IPv6 segment, handshake or connection that is being dealt with
+  uint16_t local_mss_;           // what we announce over IPv4
   uint8_t local_scale_;          // of the window we send
   uint32_t segmentation_bytes_;  // payload of the longest packet that the port cuts; 0: it cuts none
   base::Time now_{};             // of the last call that was told

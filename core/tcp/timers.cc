@@ -127,6 +127,7 @@ void Stack::on_half_open_expired(HalfOpen& entry) {
     return;
   }
   counters_.retransmitted_segments.add();
+  if (entry.key.is_ipv6()) ipv6_in_hand_ = half_open_.addresses(entry);
   send_syn_ack(entry);
 }
 

@@ -13,14 +13,39 @@
 
 namespace talaria::tcp {
 
+// Of IPv6 addresses, which do not fit, it has a keyed hash: 60 bits of both together, above what can be an IPv4 address
+// of ours. Nobody can find two pairs that collide without the key; the whole addresses stand where segments are made of
+// them.
 struct Tuple {
+  static constexpr uint32_t ipv6_mark = 0xf0000000;
+
   uint32_t remote_address = 0;
   uint32_t local_address = 0;
   uint16_t remote_port = 0;
   uint16_t local_port = 0;
 
   bool operator==(const Tuple&) const = default;
+  bool is_ipv6() const { return local_address >= ipv6_mark; }
+  net::IpFamily family() const { return is_ipv6() ? net::IpFamily::v6 : net::IpFamily::v4; }
 };
+
+// The whole addresses of a tuple.
+struct AddressPair {
+  net::IpAddress local;
+  net::IpAddress remote;
+
+  bool operator==(const AddressPair&) const = default;
+};
+
+// `key` is of no other use.
+inline Tuple tuple_of(const AddressPair& pair, uint16_t local_port, uint16_t remote_port, base::HashKey key) {
+  if (pair.remote.is_v4()) return {pair.remote.v4().value, pair.local.v4().value, remote_port, local_port};
+  uint8_t bytes[2 * net::ipv6_address_bytes];
+  net::store_ipv6_address(bytes, pair.remote);
+  net::store_ipv6_address(bytes + net::ipv6_address_bytes, pair.local);
+  const uint64_t hash = base::siphash24(key, bytes);
+  return {static_cast<uint32_t>(hash), Tuple::ipv6_mark | static_cast<uint32_t>(hash >> 36), remote_port, local_port};
+}
 
 // Keyed: nobody can choose tuples that fall into one bucket.
 inline uint64_t hash_of(const Tuple& tuple, base::HashKey key) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "core/base/id.h"
@@ -19,6 +20,7 @@ struct Endpoint {
 
   auto operator<=>(const Endpoint&) const = default;
 };
+std::string to_text(const Endpoint& endpoint);  // "198.18.0.1:5672", "[2001:db8::1]:5672"
 
 enum class State : uint8_t {
   closed,

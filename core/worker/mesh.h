@@ -24,6 +24,7 @@
 #include "core/broker/engine.h"
 #include "core/broker/operations.h"
 #include "core/net/neighbors.h"
+#include "core/net/routing.h"
 #include "core/worker/control_messages.h"
 
 namespace talaria::worker {
@@ -32,12 +33,14 @@ using broker::WorkerIndex;
 
 // One direction between two workers.
 struct Lane {
-  explicit Lane(size_t capacity) : operations(capacity), events(capacity), releases(4 * capacity), neighbors(64) {}
+  explicit Lane(size_t capacity)
+      : operations(capacity), events(capacity), releases(4 * capacity), neighbors(64), network(64) {}
 
   base::Mailbox<broker::Operation> operations;
   base::Mailbox<broker::Event> events;
   base::Mailbox<broker::Message*> releases;
   base::Mailbox<net::LearnedNeighbor> neighbors;
+  base::Mailbox<net::NetworkChange> network;
 };
 static_assert(base::has_lines_of_its_own<Lane>, "its neighbour in memory is another pair's");
 // One each: what crosses is one line a message, not parts of two.

@@ -65,6 +65,7 @@ Worker::Worker(const WorkerConfig& config, net::Device& device, Mesh& mesh)
   CHECK(config.index < mesh.workers());
   CHECK(stack_.listen(config.amqp_port));
   events_.reserve(4 * config.deliveries_per_turn);
+  network_changes_told_.assign(mesh.workers(), 0);
   peer_deliveries_.reserve(config.peer_messages_per_turn);
   reports_.reserve(reports_max + config.commands_per_turn + 3);
 }
@@ -138,7 +139,12 @@ bool Worker::take_peer_messages(base::Time now) {
       take_events_of(lane, now);
     }
     net::LearnedNeighbor neighbor;
-    while (lane.neighbors.pop(neighbor)) host_.learn(neighbor.address, neighbor.mac, now);
+    while (lane.neighbors.pop(neighbor)) host_.learn(neighbor, now);
+    net::NetworkChange change;
+    while (lane.network.pop(change)) {
+      host_.apply(change);
+      on_network_change(change, now);
+    }
   }
   return any;
 }
@@ -169,6 +175,7 @@ bool Worker::receive(base::Time now) {
   const size_t frames = host_.receive(now);
   stack_.on_segments(host_.datagrams(), now);
   host_.on_time(now);
+  if (host_.has_changes()) share_network_changes(now);
   stack_.on_time(now);
   sessions_.on_time(now);
   return frames != 0;
@@ -257,6 +264,33 @@ void Worker::send_peer_messages() {
     }
   }
   share_neighbors();
+  if (!network_changes_.empty()) tell_network_changes();
+}
+
+void Worker::tell_network_changes() {
+  bool all = true;
+  for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++) {
+    if (peer == config_.index) continue;
+    size_t& told = network_changes_told_[peer];
+    told += mesh_.lane(config_.index, peer).network.push(std::span(network_changes_).subspan(told));
+    all &= told == network_changes_.size();
+  }
+  left_over_ |= !all;
+  if (!all) return;
+  network_changes_.clear();
+  network_changes_told_.assign(mesh_.workers(), 0);
+}
+
+// An address that came or went, a router. Rare; none may be lost, so what does not fit waits.
+void Worker::share_network_changes(base::Time now) {
+  for (const net::NetworkChange& change : host_.take_changes()) {
+    on_network_change(change, now);
+    network_changes_.push_back(change);
+  }
+}
+
+void Worker::on_network_change(const net::NetworkChange& change, base::Time now) {
+  if (change.kind == net::NetworkChange::Kind::address_removed) stack_.close_all_from(change.address.address, now);
 }
 
 // Only a hint: what does not fit is learnt again when it is needed.
@@ -327,7 +361,8 @@ void Worker::on_command(const PurgeQueue& command, base::Time) {
 
 void Worker::on_command(const CloseSession& command, base::Time now) {
   const std::unique_ptr<std::string> text(command.text);
-  if (command.session.worker == config_.index) sessions_.close_session(command.session.session, command.cause, *text, now);
+  if (command.session.worker == config_.index)
+    sessions_.close_session(command.session.session, command.cause, *text, now);
 }
 
 void Worker::on_command(const WatchFrames& command, base::Time) {

@@ -105,6 +105,9 @@ class alignas(base::cache_line) Worker {
   void pass_events(base::Time now);
   void pass_event(const broker::Event& event, base::Time now);
   void share_neighbors();
+  void share_network_changes(base::Time now);
+  void tell_network_changes();
+  void on_network_change(const net::NetworkChange& change, base::Time now);
 
   void on_command(const Apply& command, base::Time now);
   void on_command(const PassAnswer& command, base::Time now);
@@ -126,10 +129,12 @@ class alignas(base::cache_line) Worker {
   broker::Engine engine_;
   amqp091::session::Sessions sessions_;
 
-  std::vector<ControlReport> reports_;            // not yet in the mailbox, for want of room
-  std::vector<broker::Event> events_;             // being passed on; swapped with the outbox's
-  std::vector<broker::Deliver> peer_deliveries_;  // a run of them, on its way from a mailbox to the sessions
-  uint64_t applied_ = 0;                          // the newest topology change here
+  std::vector<ControlReport> reports_;               // not yet in the mailbox, for want of room
+  std::vector<broker::Event> events_;                // being passed on; swapped with the outbox's
+  std::vector<broker::Deliver> peer_deliveries_;     // a run of them, on its way from a mailbox to the sessions
+  std::vector<net::NetworkChange> network_changes_;  // some workers do not know them yet
+  std::vector<size_t> network_changes_told_;         // to each worker, from the front
+  uint64_t applied_ = 0;                             // the newest topology change here
   uint64_t applied_reported_ = 0;
   bool draining_ = false;
   bool drained_ = false;

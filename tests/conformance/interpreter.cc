@@ -531,8 +531,8 @@ void Interpreter::application_does(const Words& words) {
   } else if (verb == "connects") {
     // Peer and port are those of the conversation.
     machine->act([=] {
-      auto made = machine->stack().connect({{conversation->address}, conversation->peer_port}, conversation->local_port,
-                                           machine->now());
+      auto made = machine->stack().connect({net::Ipv4Address{conversation->address}, conversation->peer_port},
+                                           conversation->local_port, machine->now());
       if (!made) throw Failure("the stack does not connect");
       conversation->id = *made;
     });

@@ -1,6 +1,7 @@
 // Fuzzes the way of a segment through host and stack, in every state a connection can be in.
 //
-// The input is a script: each step begins with a byte that says what happens (a raw frame, a segment that fits the
+// The input is a script: each step begins with a byte that says what happens (a raw frame, a datagram or a piece
+// of one, a segment that fits the
 // conversation more or less, time, the application), followed by what that needs. Numbers are relative to where the
 // conversation stands, so that the fuzzer gets deep without guessing 32-bit numbers. The first byte says how far the
 // conversation has come when the script begins: listening, half-open, established, opening actively.
@@ -22,6 +23,7 @@ using namespace std::chrono_literals;
 constexpr net::MacAddress our_mac{2, 0, 0, 0, 0, 1};
 constexpr net::MacAddress peer_mac{2, 0, 0, 0, 0, 2};
 constexpr net::Ipv4Address our_address{0xc6120001};
+constexpr net::IpAddress our_ipv6{0x20010db800000000, 1}, peer_ipv6{0x20010db800000000, 2};
 constexpr net::Ipv4Address peer_address{0xc6120002};
 constexpr uint16_t our_port = 5672;
 constexpr uint16_t peer_port = 40000;
@@ -53,7 +55,7 @@ class Script {
     for (size_t step = 0; step < steps_max && input_.remaining() > 0; step++) {
       uint8_t what = input_.u8();
       switch (what % 8) {
-        case 0: what >= 128 ? raw_datagram() : raw_frame(); break;
+        case 0: raw(what); break;
         case 1:
         case 2:
         case 3: segment(what / 64); break;
@@ -153,6 +155,67 @@ class Script {
     device_.arriving.push_back(std::move(frame));
   }
 
+  void raw(uint8_t what) {
+    if (what >= 128) return raw_datagram();
+    if (what >= 96) return ipv6_datagram();
+    if (what >= 64) return piece();
+    raw_frame();
+  }
+
+  // A good IPv6 header with anything behind it; checksums of TCP and ICMPv6 are made good.
+  void ipv6_datagram() {
+    constexpr uint8_t protocols[] = {6, 58, 17, 0, 43, 44, 60, 59};
+    const uint8_t how = input_.u8();
+    const uint8_t protocol = protocols[how % 8];
+    const bool to_group = (how & 8) != 0;
+    const uint8_t hops = (how & 16) != 0 ? 255 : 64;
+    const base::Bytes bytes = input_.bytes(std::min<size_t>(input_.u8(), input_.remaining()));
+    net::Ipv6Header ip{.payload_bytes = static_cast<uint16_t>(bytes.size()),
+                       .next_header = protocol,
+                       .hop_limit = hops,
+                       .source = (how & 32) != 0 ? net::IpAddress() : peer_ipv6,
+                       .destination = to_group ? net::solicited_node_group(our_ipv6) : our_ipv6};
+    if ((how & 64) != 0) ip.destination = net::all_nodes_group;
+    net::Frame frame(14 + net::ipv6_header_bytes);
+    net::emit_ethernet({.destination = to_group ? net::MacAddress{0x33, 0x33, 0xff, 0, 0, 1} : our_mac,
+                        .source = peer_mac,
+                        .vlan = {},
+                        .type = net::ethertype_ipv6},
+                       frame.data());
+    net::emit_ipv6(ip, frame.data() + 14);
+    frame.insert(frame.end(), bytes.begin(), bytes.end());
+    base::MutableBytes l4 = base::MutableBytes(frame).subspan(14 + net::ipv6_header_bytes);
+    if (protocol == 6 && l4.size() >= tcp_header_bytes) {
+      base::store_be16(l4.data() + 16, 0);
+      write_segment_checksum(l4, ip.source, ip.destination, false);
+    } else if (protocol == 58 && l4.size() >= 4) {
+      base::store_be16(l4.data() + 2, 0);
+      const uint64_t sum = net::pseudo_header_sum(ip.source, ip.destination, net::IpProtocol::icmpv6, l4.size());
+      base::store_be16(l4.data() + 2, static_cast<uint16_t>(~net::checksum_fold(net::checksum_add(sum, l4))));
+    }
+    device_.arriving.push_back(std::move(frame));
+  }
+
+  // A piece of one of a few IPv4 datagrams.
+  void piece() {
+    const uint8_t how = input_.u8();
+    const base::Bytes bytes = input_.bytes(std::min<size_t>(input_.u8(), input_.remaining()));
+    net::Frame frame(34);
+    net::emit_ethernet({.destination = our_mac, .source = peer_mac, .vlan = {}, .type = net::ethertype_ipv4},
+                       frame.data());
+    net::emit_ipv4({.total_bytes = static_cast<uint16_t>(20 + bytes.size()),
+                    .identification = static_cast<uint16_t>(how & 3),
+                    .protocol = (how & 4) != 0 ? uint8_t{6} : uint8_t{1},
+                    .source = peer_address,
+                    .destination = our_address},
+                   frame.data() + 14, false);
+    base::store_be16(frame.data() + 20, static_cast<uint16_t>((how & 8 ? 0x2000 : 0) | how >> 4));
+    base::store_be16(frame.data() + 24,
+                     static_cast<uint16_t>(~net::checksum_fold(net::checksum_add(0, {frame.data() + 14, 20}))));
+    frame.insert(frame.end(), bytes.begin(), bytes.end());
+    device_.arriving.push_back(std::move(frame));
+  }
+
   void raw_frame() {
     base::Bytes bytes = input_.bytes(std::min<size_t>(input_.u8(), input_.remaining()));
     device_.verdict = input_.u8() % 2 == 0 ? net::ChecksumVerdict::good : net::ChecksumVerdict::unknown;
@@ -236,7 +299,9 @@ class Script {
   }
 
   void listen_to(const net::Frame& frame) {
-    if (base::load_be16(frame.data() + 12) != net::ethertype_ipv4) return introduce_peer();
+    const uint16_t type = base::load_be16(frame.data() + 12);
+    if (type == net::ethertype_arp) return introduce_peer();
+    if (type != net::ethertype_ipv4) return;
     if (frame[14 + 9] != 6) return;
     Segment segment;
     CHECK(parse_segment(base::Bytes(frame).subspan(34), segment));
@@ -255,7 +320,7 @@ class Script {
   base::Reader input_;
   base::Time now_{100s};
   net::FakeDevice device_{our_mac};
-  net::Host host_{net::HostConfig{.addresses = {{our_address, 24}},
+  net::Host host_{net::HostConfig{.addresses = {{our_address, 24}, {our_ipv6, 64}},
                                   .announce = false,
                                   .unresolved_packets_max = 8,
                                   .transmit_queue_max = 64},

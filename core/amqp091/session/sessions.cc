@@ -100,7 +100,7 @@ void show_stage(Connection& connection) {
 std::string peer_text(const tcp::Stack& stack, tcp::ConnectionId id, base::Time now) {
   auto info = stack.info(id, now);
   if (!info) return {};
-  return net::to_text(info->remote.address) + ":" + std::to_string(info->remote.port);
+  return tcp::to_text(info->remote);
 }
 
 }  // namespace

@@ -94,7 +94,7 @@ TEST(LoadOptions, ToAnotherProcess) {
   ASSERT_TRUE(memif) << memif.error().text;
   EXPECT_EQ(memif->base.vdev, "net_memif0,role=client,socket=/tmp/s,socket-abstract=no");
   EXPECT_EQ(net::to_text(memif->base.addresses.at(0)), "10.0.0.3/16");
-  EXPECT_EQ(memif->broker_address.value, 0x0a000002u);
+  EXPECT_EQ(net::to_text(memif->broker_address), "10.0.0.2");
   EXPECT_EQ(memif->broker_port, 5673);
   EXPECT_EQ(memif->plan.user, "u");
   EXPECT_EQ(memif->plan.password, "p");

@@ -7,6 +7,7 @@
 
 #include "core/net/ethernet.h"
 #include "core/net/ipv4.h"
+#include "core/net/ipv6.h"
 #include "dpdk-app/core_loop.h"
 #include "dpdk-app/idle.h"
 #include "dpdk-app/sleeper.h"
@@ -252,6 +253,39 @@ TEST(Spread, ConnectionsAreSharedOutEvenly) {
   std::array<int, 3> by_address{};
   for (uint32_t host = 0; host < 3000; host++) by_address[Frame{.source = 0x0a000000 + host}.worker(3)]++;
   for (int each : by_address) EXPECT_NEAR(each, 1000, 150);
+}
+
+size_t worker_of_ipv6(uint16_t source_port, uint8_t next_header, bool with_options = false) {
+  std::array<uint8_t, 128> bytes{};
+  size_t at = net::emit_ethernet(
+      {.destination = {2, 0, 0, 0, 0, 2}, .source = {2, 0, 0, 0, 0, 1}, .vlan = {}, .type = net::ethertype_ipv6},
+      bytes.data());
+  net::emit_ipv6({.payload_bytes = static_cast<uint16_t>(with_options ? 28 : 20),
+                  .next_header = with_options ? uint8_t{60} : next_header,
+                  .source = *net::parse_ip_address("2001:db8::1"),
+                  .destination = *net::parse_ip_address("2001:db8::2")},
+                 bytes.data() + at);
+  at += net::ipv6_header_bytes;
+  if (with_options) {
+    bytes[at] = next_header;
+    bytes[at + 2] = 1;  // PadN
+    bytes[at + 3] = 4;
+    at += 8;
+  }
+  base::store_be16(bytes.data() + at, source_port);
+  return spread_to({bytes.data(), at + 20}, {1, 2}, 4);
+}
+
+TEST(Spread, ConnectionsOverIpv6AreSharedOutToo) {
+  std::array<int, 4> count{};
+  for (uint16_t port = 10000; port < 14000; port++) {
+    const size_t worker = worker_of_ipv6(port, 6);
+    count[worker]++;
+    ASSERT_EQ(worker_of_ipv6(port, 6, true), worker) << "options are not the connection";
+    ASSERT_EQ(worker_of_ipv6(port, 58), 0u);
+    ASSERT_EQ(worker_of_ipv6(port, 44), 0u) << "a piece";
+  }
+  for (int each : count) EXPECT_NEAR(each, 1000, 150);
 }
 
 TEST(Spread, EverythingElseIsForTheFirst) {

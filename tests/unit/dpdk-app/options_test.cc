@@ -123,7 +123,7 @@ TEST_F(Options, SeveralAddressesAndRoutes) {
   settings = read({"--address", "198.18.0.5/24", "--address", "10.1.0.8/16"});
   ASSERT_TRUE(settings) << settings.error().text;
   EXPECT_EQ(settings->addresses.size(), 2u) << "the command line's, not the file's";
-  EXPECT_TRUE(refused({"--address", "198.18.0.5/24", "--address", "10.1/16"}, "--address: '10.1' is no IPv4 address"));
+  EXPECT_TRUE(refused({"--address", "198.18.0.5/24", "--address", "10.1/16"}, "--address: '10.1' is no IP address"));
   EXPECT_TRUE(refused({"--route", "10.2.0.0/16"}, "--route: a route is a network and its router"));
 }
 

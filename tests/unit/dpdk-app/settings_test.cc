@@ -39,12 +39,33 @@ TEST(Settings, AddressNeedsItsPrefix) {
   EXPECT_TRUE(parse_address_with_prefix("198.18.0.255/32"));
 }
 
+TEST(Settings, AddressesOfBothFamilies) {
+  auto address = parse_address_with_prefix("2001:db8::2/64");
+  ASSERT_TRUE(address);
+  EXPECT_EQ(net::to_text(*address), "2001:db8::2/64");
+  for (const char* text : {"2001:db8::2", "2001:db8::2/129", "2001:db8::2/0", "fe80::1/64", "ff02::1/16", "::1/128",
+                           "::/64", "2001:db8::g/64"})
+    EXPECT_FALSE(parse_address_with_prefix(text)) << text;
+  Settings settings = valid();
+  settings.addresses.push_back(*address);
+  settings.gateways = {net::Ipv4Address{0xc6120001}, *parse_address("fe80::1")};
+  EXPECT_EQ(refused_setting(settings), "") << "its router's link-local address";
+  settings.gateways[1] = *parse_address("2001:db9::1");
+  EXPECT_EQ(refused_setting(settings), "gateway");
+  settings.gateways = {*parse_address("fe80::1"), *parse_address("fe80::2")};
+  EXPECT_EQ(refused_setting(settings), "gateway") << "two of one family";
+  settings.gateways = {};
+  settings.mtu = 1279;
+  EXPECT_EQ(refused_setting(settings), "mtu");
+}
+
 TEST(Settings, ARouteIsANetworkAndItsRouter) {
   auto route = parse_route("10.0.0.0/8,198.18.0.1");
   ASSERT_TRUE(route);
   EXPECT_EQ(*route, (net::Route{{net::Ipv4Address{0x0a000000}, 8}, net::Ipv4Address{0xc6120001}}));
   for (const char* text : {"", "10.0.0.0/8", "10.0.0.0,198.18.0.1", "10.0.0.1/8,198.18.0.1", "10.0.0.0/33,198.18.0.1",
-                           "10.0.0.0/8,", "10.0.0.0/8,x", "198.18.0.1,10.0.0.0/8"})
+                           "10.0.0.0/8,", "10.0.0.0/8,x", "198.18.0.1,10.0.0.0/8", "2001:db8::/32,198.18.0.1",
+                           "2001:db8::1/32,fe80::1", "2001:db8::/129,fe80::1"})
     EXPECT_FALSE(parse_route(text)) << text;
 }
 
@@ -120,11 +141,11 @@ TEST(Settings, ContradictionsAreFound) {
   EXPECT_EQ(refused_setting(settings), "route") << "its router is no neighbour";
 
   settings = valid();
-  settings.gateway = net::Ipv4Address{0xc6120101};
+  settings.gateways = {net::Ipv4Address{0xc6120101}};
   EXPECT_EQ(refused_setting(settings), "gateway") << "in another network";
-  settings.gateway = settings.addresses[0].address;
+  settings.gateways = {settings.addresses[0].address};
   EXPECT_EQ(refused_setting(settings), "gateway") << "the broker itself";
-  settings.gateway = net::Ipv4Address{0xc6120001};
+  settings.gateways = {net::Ipv4Address{0xc6120001}};
   EXPECT_EQ(refused_setting(settings), "");
 
   settings = valid();

@@ -199,7 +199,7 @@ TEST_F(HostTest, AColleagueHearsTheAnswer) {
 
   send(peer_address);
   take();
-  host->learn(peer_address, peer_mac, now);
+  host->learn({peer_address, peer_mac}, now);
   host->flush();
   auto frames = take();
   ASSERT_EQ(frames.size(), 1u);
@@ -354,7 +354,7 @@ TEST_F(HostTest, TcpComesUpAsDatagrams) {
 }
 
 TEST_F(HostTest, EveryBadFrameHasItsReason) {
-  start({.announce = false});
+  start({.announce = false, .fragmented_max = 0});
   auto& counters = host->counters();
   receive(Frame(13));
   EXPECT_EQ(counters.drop_short_frame.value(), 1u);
@@ -393,6 +393,57 @@ TEST_F(HostTest, EveryBadFrameHasItsReason) {
   receive(bad_icmp);
   EXPECT_EQ(counters.drop_bad_icmp.value(), 1u);
   EXPECT_TRUE(take().empty());
+}
+
+// Cuts an IPv4 datagram into pieces of so many bytes.
+std::vector<Frame> cut(const Frame& frame, size_t piece_bytes, uint16_t identification = 77) {
+  std::vector<Frame> pieces;
+  for (size_t at = 34; at < frame.size(); at += piece_bytes) {
+    const size_t bytes = std::min(piece_bytes, frame.size() - at);
+    Frame piece(frame.begin(), frame.begin() + 34);
+    piece.insert(piece.end(), frame.begin() + static_cast<std::ptrdiff_t>(at),
+                 frame.begin() + static_cast<std::ptrdiff_t>(at + bytes));
+    uint8_t* header = piece.data() + 14;
+    base::store_be16(header + 2, static_cast<uint16_t>(20 + bytes));
+    base::store_be16(header + 4, identification);
+    base::store_be16(header + 6, static_cast<uint16_t>((at - 34) / 8 | (at + bytes < frame.size() ? 0x2000 : 0)));
+    base::store_be16(header + 10, 0);
+    base::store_be16(header + 10, static_cast<uint16_t>(~checksum_fold(checksum_add(0, {header, 20}))));
+    pieces.push_back(std::move(piece));
+  }
+  return pieces;
+}
+
+TEST_F(HostTest, PiecesBecomeTheDatagram) {
+  start({.announce = false});
+  Frame payload(1000);
+  for (size_t i = 0; i < payload.size(); i++) payload[i] = static_cast<uint8_t>(i * 7);
+  auto pieces = cut(ip(IpProtocol::tcp, payload), 256);
+  std::reverse(pieces.begin(), pieces.end());
+  for (const Frame& piece : pieces) device.arriving.push_back(piece);
+  host->receive(now);
+  ASSERT_EQ(host->datagrams().size(), 1u);
+  const base::Bytes l4 = host->datagrams()[0].l4();
+  EXPECT_TRUE(std::equal(l4.begin(), l4.end(), payload.begin(), payload.end()));
+  EXPECT_EQ(host->datagrams()[0].source, IpAddress(peer_address));
+  EXPECT_EQ(host->counters().fragments_received.value(), 4u);
+  EXPECT_EQ(host->counters().datagrams_reassembled.value(), 1u);
+  EXPECT_EQ(host->packets_held(), 1u) << "the datagram alone";
+  // An echo in pieces is answered as any.
+  receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));
+  take();
+  for (const Frame& piece : cut(ip(IpProtocol::icmp, echo(600)), 400)) receive(piece);
+  EXPECT_EQ(take().size(), 1u);
+}
+
+TEST_F(HostTest, PiecesThatHideTheHeaderAreRefused) {
+  start({.announce = false});
+  for (const Frame& piece : cut(ip(IpProtocol::tcp, Frame(40)), 16)) receive(piece);
+  EXPECT_EQ(host->counters().drop_fragment_malformed.value(), 2u) << "RFC 1858: the first two";
+  EXPECT_EQ(host->packets_held(), 1u);
+  at(15s);
+  EXPECT_EQ(host->counters().drop_fragment_timeout.value(), 1u);
+  EXPECT_EQ(host->packets_held(), 0u);
 }
 
 TEST_F(HostTest, ThePortsVerdictIsTrusted) {

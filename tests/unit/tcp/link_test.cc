@@ -14,6 +14,7 @@ struct Scenario {
   uint16_t mtu = 1500;
   base::Duration time_max = 30min;
   std::set<size_t> lose{};
+  net::IpFamily family = net::IpFamily::v4;
 };
 
 Config small() {
@@ -36,14 +37,14 @@ struct Outcome {
 // Both sides write `bytes` and read what the other wrote; the client closes first, or the server, by the seed.
 Outcome converse(const Scenario& run) {
   SCOPED_TRACE("seed " + std::to_string(run.seed));
-  World world(run.seed, run.link, run.client, run.server, run.mtu);
+  World world(run.seed, run.link, run.client, run.server, run.mtu, run.family);
   world.lose = run.lose;
   Talker client(world, world.client, run.bytes, 1, 2);
   Talker server(world, world.server, run.bytes, 2, 1);
   (world.chance(0.5) ? client : server).reads_to_end = false;
   client.pause_share = server.pause_share = run.pause_share;
   world.server.stack.listen(5672);
-  client.id = *world.client.stack.connect({net::Ipv4Address{0xc6120002}, 5672}, {}, world.now);
+  client.id = *world.client.stack.connect({World::address(run.family, 2), 5672}, {}, world.now);
   base::Time start = world.now;
 
   auto turn = [&](Node& node, Talker& talker) {
@@ -188,6 +189,88 @@ TEST(TcpLink, SmallMtuAndLongDelay) {
               .client = small(),
               .server = small(),
               .mtu = 576});
+}
+
+TEST(TcpLink, OverIpv6) {
+  converse(
+      {.link = {.delay = 1ms}, .bytes = 1'000'000, .client = small(), .server = small(), .family = net::IpFamily::v6});
+  for (uint64_t seed = 1; seed <= 10; seed++)
+    converse({.seed = seed,
+              .link = {.loss = 0.05, .duplication = 0.05, .reordering = 0.2, .corruption = 0.02, .jitter = 20ms},
+              .client = small(),
+              .server = small(),
+              .pause_share = 0.05,
+              .mtu = 1280,
+              .family = net::IpFamily::v6});
+}
+
+// The half-open table has no room at all: the SYN-ACK's number and timestamp carry everything.
+TEST(TcpLink, OverIpv6WithCookies) {
+  Config full = small();
+  full.half_open = 0;
+  converse({.bytes = 20'000, .client = small(), .server = full, .family = net::IpFamily::v6});
+}
+
+TEST(TcpLink, EverySingleLossIsRecoveredOverIpv6) {
+  Scenario run{.bytes = 3000, .client = small(), .server = small(), .family = net::IpFamily::v6};
+  size_t frames = converse(run).frames;
+  ASSERT_GT(frames, 10u);
+  for (size_t lost = 0; lost < frames; lost++) {
+    SCOPED_TRACE("frame " + std::to_string(lost));
+    run.lose = {lost};
+    converse(run);
+  }
+}
+
+TEST(TcpLink, Ipv6ConnectionsKnowTheirAddresses) {
+  World world(1, {}, small(), small(), 1500, net::IpFamily::v6);
+  const Endpoint server{World::address(net::IpFamily::v6, 2), 5672};
+  auto turns = [&] {
+    for (int i = 0; i < 50 && world.advance(); i++) {
+      world.carry();
+      world.client.begin_turn(world.now);
+      world.client.stack.events();
+      world.client.end_turn(world.now);
+      world.server.begin_turn(world.now);
+      world.server.stack.events();
+      world.server.end_turn(world.now);
+    }
+  };
+  // Nobody listens: the reset comes from the address that was asked.
+  auto refused = world.client.stack.connect(server, {}, world.now);
+  ASSERT_TRUE(refused);
+  world.client.end_turn(world.now);
+  turns();
+  EXPECT_FALSE(world.client.stack.alive(*refused));
+  EXPECT_EQ(world.client.stack.counters().closed_refused.value(), 1u);
+
+  world.server.stack.listen(5672);
+  auto id = world.client.stack.connect(server, {}, world.now);
+  ASSERT_TRUE(id);
+  world.client.end_turn(world.now);
+  turns();
+  ASSERT_TRUE(world.client.stack.alive(*id));
+  EXPECT_EQ(to_text(world.client.stack.info(*id, world.now)->remote), "[2001:db8::2]:5672");
+  EXPECT_EQ(world.client.stack.info(*id, world.now)->send_mss, 1440) << "RFC 6691: twenty bytes less";
+  int seen = 0;
+  world.server.stack.for_each_connection([&](ConnectionId each) {
+    seen++;
+    EXPECT_EQ(world.server.stack.info(each, world.now)->remote, world.client.stack.info(*id, world.now)->local);
+  });
+  EXPECT_EQ(seen, 1);
+  // The address goes, and what was opened to it with it.
+  world.server.stack.close_all_from(World::address(net::IpFamily::v6, 7), world.now);
+  EXPECT_EQ(world.server.stack.connection_count(), 1u);
+  world.server.stack.close_all_from(server.address, world.now);
+  world.server.stack.events();
+  world.server.end_turn(world.now);
+  EXPECT_EQ(world.server.stack.connection_count(), 0u);
+}
+
+TEST(TcpLink, TwoFamiliesDoNotMeet) {
+  World world(1, {}, small(), small(), 1500, net::IpFamily::v6);
+  EXPECT_FALSE(world.client.stack.connect({World::address(net::IpFamily::v4, 2), 5672}, {}, world.now));
+  EXPECT_FALSE(world.client.stack.connect({World::address(net::IpFamily::v6, 1), 5672}, {}, world.now)) << "ourselves";
 }
 
 // Each single frame of a short conversation lost once: handshake, data, acknowledgements, both FINs.

@@ -29,9 +29,8 @@ struct Wire : Segment {
 class StackTest : public testing::Test {
  protected:
   void start(Config config = small()) {
-    host.emplace(
-        net::HostConfig{.addresses = {{our_address, 24}}, .announce = false, .transmit_queue_max = 256},
-        device, base::HashKey{1, 2});
+    host.emplace(net::HostConfig{.addresses = {{our_address, 24}}, .announce = false, .transmit_queue_max = 256},
+                 device, base::HashKey{1, 2});
     stack.emplace(config, *host, base::HashKey{3, 4});
     stack->listen(our_port);
     introduce_peer();

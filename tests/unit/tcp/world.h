@@ -25,10 +25,11 @@ struct LinkConfig {
 
 // A worker without an application: a port, a host, a stack.
 struct Node {
-  Node(net::Ipv4Address address, net::MacAddress mac, const Config& config, uint16_t mtu = 1500)
+  Node(const net::IpAddress& address, net::MacAddress mac, const Config& config, uint16_t mtu = 1500)
       : device(mac, mtu),
-        host({.addresses = {{address, 24}}, .announce = false}, device, {address.value, 1}),
-        stack(config, host, {address.value, 2}) {}
+        host({.addresses = {{address, address.is_v4() ? uint8_t{24} : uint8_t{64}}}, .announce = false}, device,
+             {address.low & 0xffffffff, 1}),
+        stack(config, host, {address.low & 0xffffffff, 2}) {}
 
   // The turn up to the application, and behind it.
   void begin_turn(base::Time now) {
@@ -53,11 +54,15 @@ struct Node {
 class World {
  public:
   World(uint64_t seed, const LinkConfig& link, const Config& client_config = {}, const Config& server_config = {},
-        uint16_t mtu = 1500)
+        uint16_t mtu = 1500, net::IpFamily family = net::IpFamily::v4)
       : random(seed),
-        client({0xc6120001}, {2, 0, 0, 0, 0, 1}, client_config, mtu),
-        server({0xc6120002}, {2, 0, 0, 0, 0, 2}, server_config, mtu),
+        client(address(family, 1), {2, 0, 0, 0, 0, 1}, client_config, mtu),
+        server(address(family, 2), {2, 0, 0, 0, 0, 2}, server_config, mtu),
         link_(link) {}
+  static net::IpAddress address(net::IpFamily family, uint32_t number) {
+    if (family == net::IpFamily::v4) return net::Ipv4Address{0xc6120000 + number};
+    return {0x20010db800000000, number};
+  }
 
   bool chance(double share) { return std::uniform_real_distribution<>(0, 1)(random) < share; }
   uint64_t below(uint64_t n) { return std::uniform_int_distribution<uint64_t>(0, n - 1)(random); }
