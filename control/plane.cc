@@ -75,6 +75,8 @@ void Plane::take(const worker::ControlReport& report, broker::WorkerIndex from) 
           on_wish(told, from);
         } else if constexpr (std::is_same_v<T, worker::MoveEnded>) {
           on_move_ended(told);
+        } else if constexpr (std::is_same_v<T, worker::NetworkChanged>) {
+          spdlog::info("network: {}", *std::unique_ptr<std::string>(told.text));
         } else if constexpr (std::is_same_v<T, worker::FramesWatched>) {
           CHECK(watches_under_way_ > 0);
           watches_under_way_--;

@@ -25,7 +25,7 @@ void wake_those_with_mail(const std::vector<Colleague>& colleagues) {
 
 bool Colleague::has_mail() const {
   return lane->operations.waiting() != 0 || lane->events.waiting() != 0 || lane->releases.waiting() != 0 ||
-         lane->neighbors.waiting() != 0 || lane->network.waiting() != 0 ||
+         lane->neighbors.waiting() != 0 || lane->network.waiting() != 0 || lane->heard.waiting() != 0 ||
          (packets != nullptr && rte_ring_empty(packets) == 0);
 }
 

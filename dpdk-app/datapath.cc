@@ -17,6 +17,7 @@ worker::WorkerConfig worker_config(const Settings& settings, worker::WorkerIndex
   config.index = index;
   config.host.addresses = settings.addresses;
   config.host.routes = all_routes(settings);
+  config.host.address_from_dhcp = config.host.addresses_from_routers = finds_addresses(settings);
   config.host.vlan = settings.vlan;
   config.host.announce = index == 0;
   config.tcp.connections = settings.max_connections;
@@ -68,6 +69,7 @@ Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::ve
     core->loop.trunk = core->end.trunk;
     core->config = worker_config(settings, index);
     core->config.key = secrets.worker;
+    core->config.host.interface_secret = secrets.interface;
     // Pieces of a datagram come to any queue, and the whole would belong to the worker of another one.
     if (port.queues() > 1) core->config.host.fragmented_max = 0;
     core->config.memory = &core->page_memory;

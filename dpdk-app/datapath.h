@@ -28,6 +28,7 @@ size_t worker_overhead_mib(const worker::WorkerConfig& config);
 struct Secrets {
   base::HashKey worker;  // the same for all workers: each can check a SYN cookie another one made
   base::HashKey spread;
+  base::HashKey interface;  // kept: the addresses that are made of it are the same at the next start
 };
 
 class Datapath {

@@ -23,6 +23,7 @@
 #include "dpdk-app/eal.h"
 #include "dpdk-app/host_checks.h"
 #include "dpdk-app/host_report.h"
+#include "dpdk-app/kept_secret.h"
 #include "dpdk-app/log.h"
 #include "dpdk-app/options.h"
 #include "dpdk-app/realtime.h"
@@ -117,6 +118,11 @@ std::expected<void, Failure> run(const Settings& settings, TscClock clock) {
   if (!secrets) return std::unexpected(secrets.error());
   auto store = open_store(settings);
   if (!store) return std::unexpected(store.error());
+  if (speaks_ipv6(settings)) {
+    auto kept = kept_secret(settings.data_directory + "/interface-secret", secrets->interface);
+    if (!kept) return std::unexpected(kept.error());
+    secrets->interface = *kept;
+  }
 
   if (!start_dpdk_log()) return std::unexpected(Failure{exit_memory, "no memory for DPDK's log"});
   auto eal = start_eal(eal_arguments(settings, *plan, packet_mib));

@@ -198,7 +198,9 @@ void CommandLine::declare(std::string_view configuration_file) {
          "--address",
          checked_each("--address", parse_address_with_prefix,
                       [this](net::IpPrefix value) { settings.addresses.push_back(value); }),
-         "An IPv4 or IPv6 address of the broker with its prefix length; one at least, up to 15")
+         "An IPv4 or IPv6 address of the broker with its prefix length; up to 15. Without any: from a DHCP server, and "
+         "IPv6 "
+         "ones of what routers advertise")
       ->type_name("ADDRESS/LEN")
       ->expected(1)
       ->take_all()

@@ -118,12 +118,16 @@ Checked<net::Route> parse_route(std::string_view text) {
   return net::Route{prefix, *router};
 }
 
+bool finds_addresses(const Settings& settings) { return settings.addresses.empty(); }
+
 bool speaks_ipv6(const Settings& settings) {
-  return std::any_of(settings.addresses.begin(), settings.addresses.end(),
+  return finds_addresses(settings) ||
+         std::any_of(settings.addresses.begin(), settings.addresses.end(),
                      [](const net::IpPrefix& address) { return !address.address.is_v4(); });
 }
 
 std::string addresses_text(const Settings& settings) {
+  if (finds_addresses(settings)) return "as DHCP and routers say";
   std::string text;
   for (const net::IpPrefix& address : settings.addresses) text += (text.empty() ? "" : ", ") + net::to_text(address);
   return text;
@@ -216,8 +220,12 @@ IdleMode idle_mode(const Settings& settings) {
 namespace {
 
 std::optional<Refusal> find_address_contradiction(const Settings& settings) {
-  if (settings.addresses.empty())
-    return Refusal{"address", "the broker needs an address, as in 198.18.0.2/24 or 2001:db8::2/64"};
+  if (finds_addresses(settings)) {
+    if (!settings.gateways.empty())
+      return Refusal{"gateway", "without --address gateways are told by DHCP and by routers"};
+    if (!settings.routes.empty())
+      return Refusal{"route", "without --address routers are told by DHCP and by themselves"};
+  }
   constexpr size_t most = net::addresses_max - 1;  // and the link-local one
   if (settings.addresses.size() > most) return Refusal{"address", "there may be " + std::to_string(most)};
   const std::vector<net::Route> routes = all_routes(settings);

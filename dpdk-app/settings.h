@@ -90,7 +90,7 @@ struct Refusal {
 template <class T>
 using Checked = std::expected<T, std::string>;  // the reason
 
-// "198.18.0.2/24, 10.0.0.2/8".
+// "198.18.0.2/24, 10.0.0.2/8", or where they come from.
 std::string addresses_text(const Settings& settings);
 
 // "0,2-5": processors in the order given, each once.
@@ -104,6 +104,8 @@ Checked<net::Route> parse_route(std::string_view text);
 // All routes of the settings, those of the gateways among them.
 std::vector<net::Route> all_routes(const Settings& settings);
 bool speaks_ipv6(const Settings& settings);
+// None was given: they come from a DHCP server and of what routers advertise.
+bool finds_addresses(const Settings& settings);
 
 // "0000:01:00.0" or "01:00.0"; the answer is always the long form.
 Checked<std::string> parse_pci_address(std::string_view text);

@@ -25,6 +25,7 @@ Host::Host(const HostConfig& config, Device& device, base::HashKey key)
       l4_offset_(ethernet_header_bytes + (config.vlan ? vlan_tag_bytes : 0) + ipv4_header_bytes),
       speaks_ipv6_(config.addresses_from_routers),
       unreachables_(config.unreachables_per_second),
+      key_(key),
       neighbors_(config.neighbors_max, config.unresolved_packets_max, key),
       defences_(defences_per_second),
       transmit_queue_(config.transmit_queue_max),
@@ -114,12 +115,12 @@ void Host::on_ipv4(Packet& packet, const EthernetHeader& ethernet, base::Time no
   if (packet.ip_checksum == ChecksumVerdict::bad ||
       (packet.ip_checksum == ChecksumVerdict::unknown && !verify_ipv4_checksum(bytes.first(ip->header_bytes))))
     return drop(packet, counters_.drop_bad_ip_checksum);
-  // Broadcasts are not ours to answer: no echo, no error, no connection (RFC 1122 3.2.2, 4.2.3.10).
-  if (!routing_.is_ours(ip->destination) || ethernet.destination != capabilities_.mac)
-    return drop(packet, counters_.drop_other_address);
-  if (ip->source.is_multicast() || ip->source.is_broadcast() || ip->source.is_loopback() ||
-      ip->source.is_unspecified() || routing_.is_ours(ip->source) || routing_.is_subnet_broadcast(ip->source))
-    return drop(packet, counters_.drop_bad_source);
+  // A burst is mostly from few: the two addresses that were good a packet ago are.
+  const uint64_t between = uint64_t{ip->source.value} << 32 | ip->destination.value;
+  if (between != admitted_ || between == nobody || ethernet.destination != capabilities_.mac) {
+    if (!admit(packet, ethernet, *ip, now)) return;
+    admitted_ = between;
+  }
   base::Bytes datagram = bytes.first(ip->total_bytes);
   if (ip->is_fragment()) [[unlikely]] {
     return on_fragment(packet, ethernet,
@@ -131,6 +132,26 @@ void Host::on_ipv4(Packet& packet, const EthernetHeader& ethernet, base::Time no
                        ip->time_to_live, now);
   }
   on_ipv4_payload(packet, *ip, datagram, now);
+}
+
+// True if both addresses are as they have to be; else the packet is gone.
+bool Host::admit(Packet& packet, const EthernetHeader& ethernet, const Ipv4Header& ip, base::Time now) {
+  const auto refuse = [&](base::Counter& reason) {
+    drop(packet, reason);
+    return false;
+  };
+  // Broadcasts are not ours to answer: no echo, no error, no connection (RFC 1122 3.2.2, 4.2.3.10).
+  if (!routing_.is_ours(ip.destination) || ethernet.destination != capabilities_.mac) {
+    auto answer = dhcp_answer(ip, packet.bytes().subspan(ethernet.bytes));
+    if (!answer) return refuse(counters_.drop_other_address);
+    device_.release(packet);
+    on_dhcp(*answer, now);
+    return false;
+  }
+  if (ip.source.is_multicast() || ip.source.is_broadcast() || ip.source.is_loopback() || ip.source.is_unspecified() ||
+      routing_.is_ours(ip.source) || routing_.is_subnet_broadcast(ip.source))
+    return refuse(counters_.drop_bad_source);
+  return true;
 }
 
 // Owns the packet.
@@ -171,6 +192,7 @@ void Host::on_icmp(base::Bytes l4, const Ipv4Header& ip, base::Time now) {
 
 // Nobody here speaks UDP: the sender is told so (RFC 1122 4.1.3.1), at a bounded rate.
 void Host::on_udp(base::Bytes datagram, const Ipv4Header& ip, base::Time now) {
+  if (auto answer = dhcp_answer(ip, datagram)) return on_dhcp(*answer, now);
   counters_.udp_received.add();
   if (!unreachables_.allow(now)) return counters_.port_unreachables_limited.add();
   Packet answer = allocate();

@@ -34,6 +34,7 @@
 #include "core/net/arp.h"
 #include "core/net/autoconfiguration.h"
 #include "core/net/device.h"
+#include "core/net/dhcp.h"
 #include "core/net/ethernet.h"
 #include "core/net/fragments.h"
 #include "core/net/frame_watcher.h"
@@ -56,6 +57,7 @@ struct HostConfig {
   std::optional<uint16_t> vlan{};       // 1..4094: frames carry this tag both ways, and no other frame is taken
   bool announce = true;                 // our addresses at start; one of the workers that share them does it
   bool addresses_from_routers = false;  // IPv6 addresses and routes as routers advertise them (RFC 4862)
+  bool address_from_dhcp = false;       // an IPv4 address and a default route (RFC 2131)
   base::HashKey interface_secret{};     // of the addresses made so (RFC 7217): the same at every start
 
   size_t neighbors_max = 1024;
@@ -69,6 +71,15 @@ struct HostConfig {
 
   size_t fragmented_max = 32;              // datagrams in pieces; 0: pieces are dropped
   base::Duration fragment_lifetime = 15s;  // of the first piece of a datagram, until all are there (RFC 791 3.2)
+};
+
+// Of the link, for the worker that announces: whichever worker received it tells.
+struct Heard {
+  enum class Kind : uint8_t { dhcp, router, duplicate };
+  Kind kind = Kind::dhcp;
+  IpAddress address{};  // the router's, or the one that somebody has
+  RouterAdvertisement router{};
+  DhcpMessage dhcp{};
 };
 
 // A TCP segment inside a frame whose Ethernet and IP headers are valid and whose IP datagram is for us. Whoever gets it
@@ -145,6 +156,10 @@ class Host {
   std::vector<NetworkChange> take_changes() { return std::exchange(changes_, {}); }
   bool has_changes() const { return !changes_.empty(); }
   void apply(const NetworkChange& change);
+  // What the one that announces must hear; `on_heard` is its ear. Bounded.
+  std::vector<Heard> take_heard() { return std::exchange(heard_, {}); }
+  bool has_heard() const { return !heard_.empty(); }
+  void on_heard(const Heard& heard, base::Time now);
 
   // Sees every frame from now on; null: nobody does. Outlives the next call of this.
   void watch_frames(FrameWatcher* watcher) { watcher_ = watcher; }
@@ -154,6 +169,9 @@ class Host {
   size_t packets_held() const;
 
  private:
+  // From 0.0.0.0 to itself: never good.
+  static constexpr uint64_t nobody = 0;
+
   // What an IP header leads to.
   struct L4 {
     uint8_t protocol = 0;
@@ -166,6 +184,7 @@ class Host {
   void on_frame(Packet& packet, base::Time now);
   void on_arp(base::Bytes payload, base::Time now);
   void on_ipv4(Packet& packet, const EthernetHeader& ethernet, base::Time now);
+  bool admit(Packet& packet, const EthernetHeader& ethernet, const Ipv4Header& ip, base::Time now);
   void on_ipv4_payload(Packet& packet, const Ipv4Header& ip, base::Bytes datagram, base::Time now);
   void take_segment(const Packet& packet, const IpAddress& source, const IpAddress& destination, base::Bytes l4);
   bool is_group_of_ours(const EthernetHeader& ethernet) const;
@@ -188,6 +207,13 @@ class Host {
   void on_ipv6_udp(const Packet& packet, const Ipv6Header& ip, base::Time now);
   void send_icmpv6(const Icmpv6Message& message, const IpAddress& source, const IpAddress& destination, base::Time now);
   bool in_group(const IpAddress& group) const;
+
+  // host_dhcp.cc
+  std::optional<DhcpMessage> dhcp_answer(const Ipv4Header& ip, base::Bytes bytes) const;
+  void on_dhcp(const DhcpMessage& message, base::Time now);
+  void take_dhcp_steps(base::Time now);
+  void send_dhcp(const DhcpMessage& message, Ipv4Address to, base::Time now);
+  void hear_for_another(const Heard& heard);
 
   // host_transmit.cc: the way out.
   void write_ipv4(Packet& packet, Ipv4Address source, Ipv4Address destination, IpProtocol protocol);
@@ -240,6 +266,8 @@ class Host {
   size_t datagram_count_ = 0;
 
   Routing routing_;
+  uint64_t admitted_ = nobody;  // the IPv4 addresses, source before destination, that were last found good
+  base::HashKey key_;
   NeighborTable neighbors_;
   // Where the last packet went, and by way of whom: bursts go to few.
   IpAddress last_destination_;
@@ -250,7 +278,9 @@ class Host {
   base::RateLimit defences_;
   std::optional<FragmentTable> fragments_;
   std::optional<Autoconfiguration> autoconfiguration_;  // where IPv6 is spoken, from the first on_time on
+  std::optional<DhcpClient> dhcp_;                      // of the one that announces, from the first on_time on
   std::vector<NetworkChange> changes_;
+  std::vector<Heard> heard_;
   std::array<LearnedNeighbor, 64> learned_{};
   size_t learned_count_ = 0;
 

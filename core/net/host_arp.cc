@@ -18,6 +18,10 @@ void Host::on_arp(base::Bytes payload, base::Time now) {
   if (routing_.is_ours(sender)) {
     // RFC 5227 2.4 (b): somebody else uses our address. Say once more whose it is, then leave it at that.
     counters_.address_conflicts.add();
+    if (dhcp_ && dhcp_->holds(sender)) {
+      dhcp_->on_conflict(now);
+      return take_dhcp_steps(now);
+    }
     if (defences_.allow(now)) announce(sender);
     return;
   }
@@ -147,6 +151,11 @@ void Host::on_time(base::Time now) {
   if (autoconfiguration_) {
     autoconfiguration_->on_time(now);
     take_autoconfiguration_steps(now);
+  }
+  if (config_.address_from_dhcp && config_.announce) {
+    if (!dhcp_) dhcp_.emplace(capabilities_.mac, key_, now);
+    dhcp_->on_time(now);
+    take_dhcp_steps(now);
   }
   if (fragments_) {
     counters_.drop_fragment_timeout.add(fragments_->expire(now));

@@ -7,7 +7,7 @@ namespace talaria::net {
 
 struct HostCounters {
   base::Counter frames_received, bytes_received, frames_sent, bytes_sent;
-  base::Counter tcp_received, arp_received, icmp_received, udp_received, ndp_received;
+  base::Counter tcp_received, arp_received, icmp_received, udp_received, ndp_received, dhcp_received;
   base::Counter fragments_received, datagrams_reassembled;
 
   base::Counter drop_short_frame, drop_other_mac, drop_other_vlan, drop_unknown_ethertype;
@@ -46,6 +46,7 @@ void HostCounters::for_each(Visitor&& visit) const {
   visit("icmp_received", icmp_received.value());
   visit("udp_received", udp_received.value());
   visit("ndp_received", ndp_received.value());
+  visit("dhcp_received", dhcp_received.value());
   visit("fragments_received", fragments_received.value());
   visit("datagrams_reassembled", datagrams_reassembled.value());
   visit("drop_short_frame", drop_short_frame.value());

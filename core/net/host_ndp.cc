@@ -58,7 +58,10 @@ void Host::on_neighbor_advertisement(const Ipv6Header& ip, const Icmpv6Message& 
     autoconfiguration_->on_duplicate(target, now);
     return take_autoconfiguration_steps(now);
   }
-  if (routing_.is_ours(target)) return counters_.address_conflicts.add();
+  if (routing_.is_ours(target)) {
+    hear_for_another({.kind = Heard::Kind::duplicate, .address = target});
+    return counters_.address_conflicts.add();
+  }
   // A colleague may have asked.
   if (advertisement->solicited && advertisement->target_mac)
     report_learned({target, *advertisement->target_mac, advertisement->override});
@@ -84,6 +87,7 @@ void Host::on_router_advertisement(const Ipv6Header& ip, const Icmpv6Message& me
   auto advertisement = parse_router_advertisement(message.body);
   if (!advertisement || !ip.source.is_link_local()) return counters_.drop_bad_ndp.add();
   if (!config_.addresses_from_routers || !autoconfiguration_) return;
+  hear_for_another({.kind = Heard::Kind::router, .address = ip.source, .router = *advertisement});
   if (advertisement->source_mac) {
     Neighbor* router = neighbors_.find(ip.source);
     if (!router) router = add_neighbor(ip.source, now);
@@ -178,6 +182,7 @@ void Host::change(const NetworkChange& news) {
 
 void Host::apply(const NetworkChange& news) {
   last_used_ = nullptr;
+  admitted_ = nobody;
   routing_.apply(news);
 }
 

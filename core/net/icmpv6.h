@@ -71,7 +71,7 @@ struct AdvertisedPrefix {
 };
 
 struct RouterAdvertisement {
-  static constexpr size_t prefixes_max = 8;  // of one message; those behind are not looked at
+  static constexpr size_t prefixes_max = 4;  // of one message; those behind are not looked at
 
   uint16_t lifetime_seconds = 0;  // as a default router; 0: it is none
   std::optional<MacAddress> source_mac;

@@ -4,6 +4,17 @@
 
 namespace talaria::net {
 
+std::string to_text(const NetworkChange& change) {
+  const std::string route = to_text(change.route.destination) + " by way of " + to_text(change.route.gateway);
+  switch (change.kind) {
+    case NetworkChange::Kind::address_added: return "address " + to_text(change.address) + " is in use";
+    case NetworkChange::Kind::address_removed: return "address " + to_text(change.address) + " is gone";
+    case NetworkChange::Kind::route_added: return "route to " + route;
+    case NetworkChange::Kind::route_removed: return "no more route to " + route;
+  }
+  return {};
+}
+
 bool Routing::add_address(const IpPrefix& address) {
   if (is_ours(address.address) || addresses_.size() == addresses_max) return false;
   addresses_.push_back(address);

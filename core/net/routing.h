@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/net/ip_address.h"
@@ -23,6 +24,9 @@ struct NetworkChange {
   IpPrefix address{};
   Route route{};
 };
+
+// "address 198.18.0.50/24 is in use".
+std::string to_text(const NetworkChange& change);
 
 class Routing {
  public:

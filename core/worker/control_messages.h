@@ -107,9 +107,13 @@ struct MoveEnded {
 struct QueueUnused {
   broker::QueueId queue;
 };
+// An address or a route came or went, in words; the text passes. Of the worker that announces.
+struct NetworkChanged {
+  std::string* text = nullptr;
+};
 
-using ControlReport =
-    std::variant<Asked, Applied, DeleteChecked, Purged, FramesWatched, Drained, MoveWished, MoveEnded, QueueUnused>;
+using ControlReport = std::variant<Asked, Applied, DeleteChecked, Purged, FramesWatched, Drained, MoveWished, MoveEnded,
+                                   QueueUnused, NetworkChanged>;
 
 static_assert(std::is_trivially_copyable_v<ControlCommand> && sizeof(ControlCommand) <= 32);
 static_assert(std::is_trivially_copyable_v<ControlReport> && sizeof(ControlReport) <= 32);

@@ -8,7 +8,10 @@ ControlLane::~ControlLane() {
     if (auto* close = std::get_if<CloseSession>(&command)) delete close->text;
   }
   for (ControlReport report; reports.pop(report);)
-    if (auto* asked = std::get_if<Asked>(&report)) delete asked->request;
+    if (auto* asked = std::get_if<Asked>(&report))
+      delete asked->request;
+    else if (auto* changed = std::get_if<NetworkChanged>(&report))
+      delete changed->text;
 }
 
 }  // namespace talaria::worker

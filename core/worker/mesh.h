@@ -5,12 +5,15 @@
 //        worker 0 <--lane(1,0)---- worker 1              operations  (to queues homed there)
 //           ^                         ^                  events      (to sessions living there)
 //           | commands / reports      |                  releases    (messages whose memory lives there)
-//           v                         v                  neighbors   (addresses the other's ARP heard)
+//           v                         v                  neighbors   (who is where on the link)
+//                                                        network     (addresses and routes that came or went)
+//                                                        heard       (of routers and DHCP servers)
 //        control thread (owns no message)
 //
 // Bounds: mailbox capacities below; what does not fit waits at the sender, which then stops reading its clients. A lane
-// is 160 B a place and 16384 / workers places, at least 256 (41 KiB); all lanes together are 2.5 MiB * (workers - 1) up
-// to 64 workers: 2.5 MiB for 2, 18 MiB for 8, 163 MiB for 64. docs/PERFORMANCE.md has the sum of all that grows so.
+// is 160 B a place and 16384 / workers places, at least 256 (41 KiB), and 4 KiB for the last three; all lanes together
+// are 2.5 MiB * (workers - 1) up to 64 workers: 2.5 MiB for 2, 18 MiB for 8, 163 MiB for 64. docs/PERFORMANCE.md has
+// the sum of all that grows so.
 #pragma once
 
 #include <algorithm>
@@ -23,8 +26,7 @@
 #include "core/broker/address.h"
 #include "core/broker/engine.h"
 #include "core/broker/operations.h"
-#include "core/net/neighbors.h"
-#include "core/net/routing.h"
+#include "core/net/host.h"
 #include "core/worker/control_messages.h"
 
 namespace talaria::worker {
@@ -34,13 +36,14 @@ using broker::WorkerIndex;
 // One direction between two workers.
 struct Lane {
   explicit Lane(size_t capacity)
-      : operations(capacity), events(capacity), releases(4 * capacity), neighbors(64), network(64) {}
+      : operations(capacity), events(capacity), releases(4 * capacity), neighbors(64), network(8), heard(2) {}
 
   base::Mailbox<broker::Operation> operations;
   base::Mailbox<broker::Event> events;
   base::Mailbox<broker::Message*> releases;
   base::Mailbox<net::LearnedNeighbor> neighbors;
   base::Mailbox<net::NetworkChange> network;
+  base::Mailbox<net::Heard> heard;
 };
 static_assert(base::has_lines_of_its_own<Lane>, "its neighbour in memory is another pair's");
 // One each: what crosses is one line a message, not parts of two.

@@ -72,7 +72,10 @@ Worker::Worker(const WorkerConfig& config, net::Device& device, Mesh& mesh)
 
 Worker::~Worker() {
   for (const ControlReport& report : reports_)
-    if (const auto* asked = std::get_if<Asked>(&report)) delete asked->request;
+    if (const auto* asked = std::get_if<Asked>(&report))
+      delete asked->request;
+    else if (const auto* changed = std::get_if<NetworkChanged>(&report))
+      delete changed->text;
 }
 
 // The walk. Steps 1 to 12 are those of docs/ARCHITECTURE.md.
@@ -140,6 +143,8 @@ bool Worker::take_peer_messages(base::Time now) {
     }
     net::LearnedNeighbor neighbor;
     while (lane.neighbors.pop(neighbor)) host_.learn(neighbor, now);
+    net::Heard heard;
+    while (lane.heard.pop(heard)) host_.on_heard(heard, now);
     net::NetworkChange change;
     while (lane.network.pop(change)) {
       host_.apply(change);
@@ -265,6 +270,7 @@ void Worker::send_peer_messages() {
   }
   share_neighbors();
   if (!network_changes_.empty()) tell_network_changes();
+  if (host_.has_heard()) pass_heard();
 }
 
 void Worker::tell_network_changes() {
@@ -286,11 +292,19 @@ void Worker::share_network_changes(base::Time now) {
   for (const net::NetworkChange& change : host_.take_changes()) {
     on_network_change(change, now);
     network_changes_.push_back(change);
+    reports_.push_back(NetworkChanged{new std::string(net::to_text(change))});
   }
 }
 
 void Worker::on_network_change(const net::NetworkChange& change, base::Time now) {
   if (change.kind == net::NetworkChange::Kind::address_removed) stack_.close_all_from(change.address.address, now);
+}
+
+// Whoever announces is among them; who does not takes no notice. What does not fit is said again on the link.
+void Worker::pass_heard() {
+  for (const net::Heard& heard : host_.take_heard())
+    for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++)
+      if (peer != config_.index) mesh_.lane(config_.index, peer).heard.push(heard);
 }
 
 // Only a hint: what does not fit is learnt again when it is needed.

@@ -107,6 +107,7 @@ class alignas(base::cache_line) Worker {
   void share_neighbors();
   void share_network_changes(base::Time now);
   void tell_network_changes();
+  void pass_heard();
   void on_network_change(const net::NetworkChange& change, base::Time now);
 
   void on_command(const Apply& command, base::Time now);

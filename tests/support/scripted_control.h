@@ -104,6 +104,7 @@ class ScriptedControl {
   std::map<uint64_t, worker::DeleteChecked> delete_checked;  // by token
   std::map<uint64_t, uint32_t> purged;                       // by token
   size_t drained = 0;
+  std::vector<std::string> network_changes;
   size_t frames_watched = 0;
   std::vector<worker::MoveWished> wishes;
   std::vector<broker::MoveOutcome> moves;                // those that are over
@@ -160,6 +161,9 @@ class ScriptedControl {
   }
 
   void on(broker::WorkerIndex, const worker::FramesWatched&) { frames_watched++; }
+  void on(broker::WorkerIndex, const worker::NetworkChanged& report) {
+    network_changes.push_back(*std::unique_ptr<std::string>(report.text));
+  }
   void on(broker::WorkerIndex worker, const worker::Applied& report) {
     CHECK(report.sequence > applied_[worker] && report.sequence <= changes_.size());
     applied_[worker] = report.sequence;

@@ -127,7 +127,10 @@ TEST(Settings, ContradictionsAreFound) {
 
   settings = valid();
   settings.addresses = {};
-  EXPECT_EQ(refused_setting(settings), "address");
+  EXPECT_EQ(refused_setting(settings), "") << "DHCP and routers";
+  settings.gateways = {net::Ipv4Address{0xc6120001}};
+  EXPECT_EQ(refused_setting(settings), "gateway");
+  settings.gateways = {};
   settings.addresses = {valid().addresses[0], valid().addresses[0]};
   EXPECT_EQ(refused_setting(settings), "address") << "twice";
 

@@ -446,6 +446,30 @@ TEST_F(HostTest, PiecesThatHideTheHeaderAreRefused) {
   EXPECT_EQ(host->packets_held(), 0u);
 }
 
+// What was looked at a packet ago is looked at again when anything differs.
+TEST_F(HostTest, GoodAddressesDoNotCoverBadOnes) {
+  start({.announce = false});
+  const auto takes = [&](Ipv4Address source, Ipv4Address destination) {
+    device.arriving.push_back(ip(IpProtocol::tcp, Frame(20), source, destination));
+    host->receive(now);
+    return host->datagrams().size();
+  };
+  EXPECT_EQ(takes({}, {}), 0u) << "0.0.0.0 to itself, before anything was good";
+  EXPECT_EQ(takes(peer_address, our_address), 1u);
+  EXPECT_EQ(takes(peer_address, our_address), 1u);
+  EXPECT_EQ(takes(our_address, our_address), 0u);
+  EXPECT_EQ(takes(peer_address, gateway), 0u);
+  EXPECT_EQ(takes({}, {}), 0u);
+  EXPECT_EQ(takes(peer_address, our_address), 1u);
+  Frame broadcast = ip(IpProtocol::tcp, Frame(20));
+  std::copy(broadcast_mac.begin(), broadcast_mac.end(), broadcast.begin());
+  device.arriving.push_back(broadcast);
+  host->receive(now);
+  EXPECT_TRUE(host->datagrams().empty());
+  host->apply({NetworkChange::Kind::address_removed, {our_address, 24}, {}});
+  EXPECT_EQ(takes(peer_address, our_address), 0u) << "no longer ours";
+}
+
 TEST_F(HostTest, ThePortsVerdictIsTrusted) {
   start({.announce = false});
   Frame sum = ip(IpProtocol::tcp, Frame(20));

@@ -267,6 +267,32 @@ TEST(TcpLink, Ipv6ConnectionsKnowTheirAddresses) {
   EXPECT_EQ(world.server.stack.connection_count(), 0u);
 }
 
+// Each is a router to the other: what lies beyond may have links that take less.
+TEST(TcpLink, BeyondARouterIpv6SegmentsFitEveryLink) {
+  auto router = [](const net::MacAddress& mac) {
+    return net::default_route(net::Autoconfiguration({.mac = mac, .secret = {}}, {}).link_local().address);
+  };
+  constexpr net::MacAddress near_mac{2, 0, 0, 0, 0, 1}, far_mac{2, 0, 0, 0, 0, 2};
+  const Endpoint server{{0x20010db800020000, 2}, 5672};
+  Node near({0x20010db800010000, 1}, near_mac, small(), 1500, {router(far_mac)});
+  Node far(server.address, far_mac, small(), 1500, {router(near_mac)});
+  far.stack.listen(5672);
+  base::Time now{1s};
+  auto id = near.stack.connect(server, {}, now);
+  ASSERT_TRUE(id);
+  for (int i = 0; i < 10; i++) {
+    for (auto [from, to] : {std::pair{&near, &far}, std::pair{&far, &near}}) {
+      from->stack.events();
+      from->end_turn(now);
+      for (net::Frame& frame : std::exchange(from->device.sent, {})) to->device.arriving.push_back(std::move(frame));
+      to->begin_turn(now);
+    }
+  }
+  ASSERT_EQ(near.stack.info(*id, now)->state, State::established);
+  EXPECT_EQ(near.stack.info(*id, now)->send_mss, 1220);
+  EXPECT_EQ(near.stack.info(*id, now)->receive_mss, 1440);
+}
+
 TEST(TcpLink, TwoFamiliesDoNotMeet) {
   World world(1, {}, small(), small(), 1500, net::IpFamily::v6);
   EXPECT_FALSE(world.client.stack.connect({World::address(net::IpFamily::v4, 2), 5672}, {}, world.now));

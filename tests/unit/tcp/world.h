@@ -25,10 +25,13 @@ struct LinkConfig {
 
 // A worker without an application: a port, a host, a stack.
 struct Node {
-  Node(const net::IpAddress& address, net::MacAddress mac, const Config& config, uint16_t mtu = 1500)
+  Node(const net::IpAddress& address, net::MacAddress mac, const Config& config, uint16_t mtu = 1500,
+       std::vector<net::Route> routes = {})
       : device(mac, mtu),
-        host({.addresses = {{address, address.is_v4() ? uint8_t{24} : uint8_t{64}}}, .announce = false}, device,
-             {address.low & 0xffffffff, 1}),
+        host({.addresses = {{address, address.is_v4() ? uint8_t{24} : uint8_t{64}}},
+              .routes = std::move(routes),
+              .announce = false},
+             device, {address.low & 0xffffffff, 1}),
         stack(config, host, {address.low & 0xffffffff, 2}) {}
 
   // The turn up to the application, and behind it.
