@@ -117,7 +117,7 @@ void Host::on_ipv4(Packet& packet, const EthernetHeader& ethernet, base::Time no
     return drop(packet, counters_.drop_bad_ip_checksum);
   // A burst is mostly from few: the two addresses that were good a packet ago are.
   const uint64_t between = uint64_t{ip->source.value} << 32 | ip->destination.value;
-  if (between != admitted_ || between == nobody || ethernet.destination != capabilities_.mac) {
+  if (between != admitted_ || between == none_admitted || ethernet.destination != capabilities_.mac) {
     if (!admit(packet, ethernet, *ip, now)) return;
     admitted_ = between;
   }

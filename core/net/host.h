@@ -108,6 +108,8 @@ class Host {
 
   const HostConfig& config() const { return config_; }
   const Routing& routing() const { return routing_; }
+  // It has an IPv6 address, or may get one.
+  bool speaks_ipv6() const { return speaks_ipv6_; }
   const Capabilities& capabilities() const { return capabilities_; }
   // Bytes of an IP datagram that fit a frame.
   uint16_t mtu() const { return capabilities_.mtu; }
@@ -170,7 +172,7 @@ class Host {
 
  private:
   // From 0.0.0.0 to itself: never good.
-  static constexpr uint64_t nobody = 0;
+  static constexpr uint64_t none_admitted = 0;
 
   // What an IP header leads to.
   struct L4 {
@@ -266,7 +268,7 @@ class Host {
   size_t datagram_count_ = 0;
 
   Routing routing_;
-  uint64_t admitted_ = nobody;  // the IPv4 addresses, source before destination, that were last found good
+  uint64_t admitted_ = none_admitted;  // the IPv4 addresses, source before destination, that were last found good
   base::HashKey key_;
   NeighborTable neighbors_;
   // Where the last packet went, and by way of whom: bursts go to few.

@@ -21,7 +21,9 @@ struct HostCounters {
 
   base::Counter echo_replies, port_unreachables, port_unreachables_limited;
   base::Counter arp_requests_sent, arp_replies_sent, neighbor_solicitations_sent, neighbor_advertisements_sent;
-  base::Counter address_conflicts, neighbor_table_full, neighbor_unresolved;
+  base::Counter address_conflicts;
+  base::Counter neighbors_moved;  // a known address was heard of from another MAC address
+  base::Counter neighbor_table_full, neighbor_unresolved;
   base::Counter drop_unresolved_overflow;  // waited for an address, pushed out by a later packet
   base::Counter drop_unresolved_timeout;   // nobody answered
   base::Counter drop_no_route;             // outside our networks, and no route leads there
@@ -36,7 +38,7 @@ struct HostCounters {
 
 template <class Visitor>
 void HostCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(HostCounters) == 48 * sizeof(base::Counter), "a counter is missing below");
+  static_assert(sizeof(HostCounters) == 49 * sizeof(base::Counter), "a counter is missing below");
   visit("frames_received", frames_received.value());
   visit("bytes_received", bytes_received.value());
   visit("frames_sent", frames_sent.value());

@@ -182,7 +182,7 @@ void Host::change(const NetworkChange& news) {
 
 void Host::apply(const NetworkChange& news) {
   last_used_ = nullptr;
-  admitted_ = nobody;
+  admitted_ = none_admitted;
   routing_.apply(news);
 }
 

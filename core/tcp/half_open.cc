@@ -8,8 +8,13 @@ namespace talaria::tcp {
 
 using base::none;
 
-HalfOpenTable::HalfOpenTable(size_t entries, size_t steps, base::Duration first, std::pmr::memory_resource* memory)
-    : entries_(entries, memory), index_(entries_, memory), addresses_(entries, memory), steps_(steps), first_(first) {
+HalfOpenTable::HalfOpenTable(size_t entries, bool ipv6, size_t steps, base::Duration first,
+                             std::pmr::memory_resource* memory)
+    : entries_(entries, memory),
+      index_(entries_, memory),
+      addresses_(ipv6 ? entries : 0, memory),
+      steps_(steps),
+      first_(first) {
   CHECK(steps <= steps_max);
 }
 

@@ -1,6 +1,6 @@
 // Handshakes that strangers began: a SYN was answered with a SYN-ACK and its acknowledgement is awaited. 48 bytes each
-// (and 32 beside it for whole IPv6 addresses),
-// so that a flood of SYNs is cheap to hold; a connection block is taken only when the handshake is complete.
+// (and, where the host speaks IPv6, 32 beside it for whole addresses), so that a flood of SYNs is cheap to hold; a
+// connection block is taken only when the handshake is complete.
 //
 //   SYN --> entry, SYN-ACK --(1 s)--> SYN-ACK --(2 s)--> SYN-ACK --(4 s)--> SYN-ACK --(8 s)--> forgotten
 //
@@ -45,7 +45,7 @@ class HalfOpenTable {
   static constexpr size_t steps_max = 8;
 
   // `steps` SYN-ACKs are sent again, `first` after the SYN and then twice as long each time.
-  HalfOpenTable(size_t entries, size_t steps, base::Duration first, std::pmr::memory_resource* memory);
+  HalfOpenTable(size_t entries, bool ipv6, size_t steps, base::Duration first, std::pmr::memory_resource* memory);
 
   // nullptr if there is none.
   HalfOpen* find(const Tuple& tuple, uint64_t hash);

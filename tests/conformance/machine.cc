@@ -141,7 +141,7 @@ void Machine::on_event(const tcp::Event& event) {
   Conversation* conversation = nullptr;
   if (event.accepted || event.connected) {
     auto info = stack_->info(event.id, now_);
-    if (info) conversation = find(info->remote.address.value, info->remote.port, info->local.port);
+    if (info) conversation = find(info->remote.address.v4().value, info->remote.port, info->local.port);
     if (conversation) conversation->id = event.id;
   }
   for (auto& known : conversations_)

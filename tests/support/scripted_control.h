@@ -106,6 +106,7 @@ class ScriptedControl {
   size_t drained = 0;
   std::vector<std::string> network_changes;
   size_t frames_watched = 0;
+  std::vector<broker::QueueId> unused;
   std::vector<worker::MoveWished> wishes;
   std::vector<broker::MoveOutcome> moves;                // those that are over
   std::map<broker::SessionAddress, std::string> opened;  // sessions that stand, and their peers
@@ -161,6 +162,7 @@ class ScriptedControl {
   }
 
   void on(broker::WorkerIndex, const worker::FramesWatched&) { frames_watched++; }
+  void on(broker::WorkerIndex, const worker::QueueUnused& report) { unused.push_back(report.queue); }
   void on(broker::WorkerIndex, const worker::NetworkChanged& report) {
     network_changes.push_back(*std::unique_ptr<std::string>(report.text));
   }
