@@ -210,6 +210,7 @@ sim: $(B)/bin/sim ## the simulator over many seeds; SEED=n (SCENARIO=, PLANT=) r
 # what that layer may use. clang builds the fuzzers with sanitizers; the corpora are replayed by the compiler in use.
 fuzzed_layer_frames := core/amqp091/wire
 fuzzed_layer_segments := core/tcp
+fuzzed_layer_options := core/tcp
 fuzzed_layer_session := core/amqp091/session
 FUZZERS := $(filter-out replay,$(basename $(notdir $(wildcard tests/fuzz/*.cc))))
 TARGET ?=

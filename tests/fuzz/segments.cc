@@ -4,7 +4,8 @@
 // of one, a segment that fits the
 // conversation more or less, time, the application), followed by what that needs. Numbers are relative to where the
 // conversation stands, so that the fuzzer gets deep without guessing 32-bit numbers. The first byte says how far the
-// conversation has come when the script begins: listening, half-open, established, opening actively.
+// conversation has come when the script begins: listening, half-open, established, opening actively; which options its
+// SYN has; and whether one address is held to a share.
 //
 // After each step the stack's invariants hold; at the end every packet is home.
 #include <cstdint>
@@ -29,8 +30,11 @@ constexpr uint16_t our_port = 5672;
 constexpr uint16_t peer_port = 40000;
 constexpr size_t steps_max = 400;
 
-Config small() {
+// Sometimes one address may have less than all.
+Config small(bool share) {
   Config config;
+  config.connections_per_source = share ? 2 : 0;
+  config.handshakes_per_source = share ? 1 : 0;
   config.connections = 3;
   config.half_open = 2;
   config.time_wait = 2;
@@ -47,11 +51,11 @@ Config small() {
 
 class Script {
  public:
-  explicit Script(base::Bytes input) : input_(input) {}
+  explicit Script(base::Bytes input) : input_(input), first_(input_.u8()) {}
 
   void run() {
     introduce_peer();
-    begin(input_.u8());
+    begin(first_);
     for (size_t step = 0; step < steps_max && input_.remaining() > 0; step++) {
       uint8_t what = input_.u8();
       switch (what % 8) {
@@ -318,6 +322,7 @@ class Script {
   }
 
   base::Reader input_;
+  uint8_t first_;
   base::Time now_{100s};
   net::FakeDevice device_{our_mac};
   net::Host host_{net::HostConfig{.addresses = {{our_address, 24}, {our_ipv6, 64}},
@@ -326,7 +331,7 @@ class Script {
                                   .transmit_queue_max = 64},
                   device_,
                   {1, 2}};
-  Stack stack_{small(), host_, {3, 4}};
+  Stack stack_{small((first_ & 32) != 0), host_, {3, 4}};
   ConnectionId id_;
   bool active_ = false;
   uint8_t application_ = 3;
