@@ -142,7 +142,7 @@ bool Host::admit(Packet& packet, const EthernetHeader& ethernet, const Ipv4Heade
   };
   // Broadcasts are not ours to answer: no echo, no error, no connection (RFC 1122 3.2.2, 4.2.3.10).
   if (!routing_.is_ours(ip.destination) || ethernet.destination != capabilities_.mac) {
-    auto answer = dhcp_answer(ip, packet.bytes().subspan(ethernet.bytes));
+    auto answer = dhcp_answer(ip, packet.bytes().subspan(ethernet.bytes), packet.l4_checksum);
     if (!answer) return refuse(counters_.drop_other_address);
     device_.release(packet);
     on_dhcp(*answer, now);
@@ -160,7 +160,7 @@ void Host::on_ipv4_payload(Packet& packet, const Ipv4Header& ip, base::Bytes dat
   switch (IpProtocol{ip.protocol}) {
     case IpProtocol::tcp: return take_segment(packet, ip.source, ip.destination, l4);
     case IpProtocol::icmp: on_icmp(l4, ip, now); break;
-    case IpProtocol::udp: on_udp(datagram, ip, now); break;
+    case IpProtocol::udp: on_udp(datagram, ip, packet.l4_checksum, now); break;
     default: counters_.drop_unknown_protocol.add();
   }
   device_.release(packet);
@@ -191,8 +191,8 @@ void Host::on_icmp(base::Bytes l4, const Ipv4Header& ip, base::Time now) {
 }
 
 // Nobody here speaks UDP: the sender is told so (RFC 1122 4.1.3.1), at a bounded rate.
-void Host::on_udp(base::Bytes datagram, const Ipv4Header& ip, base::Time now) {
-  if (auto answer = dhcp_answer(ip, datagram)) return on_dhcp(*answer, now);
+void Host::on_udp(base::Bytes datagram, const Ipv4Header& ip, ChecksumVerdict checksum, base::Time now) {
+  if (auto answer = dhcp_answer(ip, datagram, checksum)) return on_dhcp(*answer, now);
   counters_.udp_received.add();
   if (!unreachables_.allow(now)) return counters_.port_unreachables_limited.add();
   Packet answer = allocate();

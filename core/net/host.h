@@ -191,7 +191,7 @@ class Host {
   void take_segment(const Packet& packet, const IpAddress& source, const IpAddress& destination, base::Bytes l4);
   bool is_group_of_ours(const EthernetHeader& ethernet) const;
   void on_icmp(base::Bytes l4, const Ipv4Header& ip, base::Time now);
-  void on_udp(base::Bytes datagram, const Ipv4Header& ip, base::Time now);
+  void on_udp(base::Bytes datagram, const Ipv4Header& ip, ChecksumVerdict checksum, base::Time now);
   void drop(Packet& packet, base::Counter& reason);
   size_t datagrams_held() const;
 
@@ -211,7 +211,7 @@ class Host {
   bool in_group(const IpAddress& group) const;
 
   // host_dhcp.cc
-  std::optional<DhcpMessage> dhcp_answer(const Ipv4Header& ip, base::Bytes bytes) const;
+  std::optional<DhcpMessage> dhcp_answer(const Ipv4Header& ip, base::Bytes bytes, ChecksumVerdict checksum) const;
   void on_dhcp(const DhcpMessage& message, base::Time now);
   void take_dhcp_steps(base::Time now);
   void send_dhcp(const DhcpMessage& message, Ipv4Address to, base::Time now);
