@@ -27,14 +27,14 @@ const std::vector<Layer>& layers() {
         "connections_opened_active", "connections_closed", "closed_finished", "syn_received", "cookies_accepted",
         "time_wait_entered", "time_wait_reused",
         // Loss on the way, and what TCP does about it.
-        "retransmitted_segments", "fast_retransmits", "timeouts", "limited_transmits", "out_of_order",
-        "duplicate_segments", "duplicate_acks",
+        "retransmitted_segments", "fast_retransmits", "timeouts", "limited_transmits", "tail_probes",
+        "tail_losses_repaired", "reordering_timeouts", "out_of_order", "duplicate_segments", "duplicate_acks",
         // Ordinary answers.
         "zero_window_probes", "keepalive_probes", "delayed_acks", "pure_acks_sent", "window_updates_sent",
         "challenge_acks_sent", "resets_sent", "resets_received",
         // What there is at the moment.
         "connections_open", "half_open_entries", "time_wait_entries", "send_chunks_used", "shared_slices_used",
-        "receive_chunks_used"}},
+        "receive_chunks_used", "flight_records_used"}},
       {"amqp",
        {"frames_in", "frames_out", "messages_published", "messages_delivered", "messages_got", "messages_returned",
         "messages_confirmed", "messages_acknowledged", "messages_requeued", "deliveries_unsent", "connections_accepted",

@@ -1,12 +1,5 @@
-// What an acknowledgement says: bytes that may be forgotten, the peer's window, and which segments were lost.
-//
-//                    3 duplicate ACKs, or SACK shows a loss
-//          +--------------------------------------------------> fast ----+
-//        none <----------- `recover` acknowledged ----------------|------+
-//          ^                                                      | timer
-//          +---------- `recover` acknowledged ----- timeout <-----+
-//
-// Fast recovery is RFC 6675 with SACK and RFC 6582 (NewReno) without; the timer is RFC 6298; windows are RFC 5681.
+// What an acknowledgement says: bytes that may be forgotten, the peer's window, how long a round trip takes. What it
+// says about loss is in recovery.cc for a flight that is tracked, in new_reno.cc for one that is not.
 #include <algorithm>
 
 #include "core/base/check.h"
@@ -14,11 +7,6 @@
 #include "core/tcp/stack.h"
 
 namespace talaria::tcp {
-namespace {
-
-constexpr uint8_t duplicate_threshold = Scoreboard::duplicate_threshold;
-
-}  // namespace
 
 // RFC 9293 3.10.7.4, fifth check, with RFC 5961 5.2. False: the segment is not processed further.
 bool Stack::on_acknowledgement(Connection& connection, const Segment& segment) {
@@ -31,15 +19,18 @@ bool Stack::on_acknowledgement(Connection& connection, const Segment& segment) {
   }
   connection.probes = 0;                                          // whatever it says, the peer is there
   if (before(acknowledgement, send.unacknowledged)) return true;  // old; its text may be new
+  if (connection.flight.tracked) {
+    on_tracked_acknowledgement(connection, segment);
+    return true;
+  }
 
   uint32_t window_before = send.window;
-  uint32_t newly_sacked = segment.sack_count > 0 && connection.receive.sack ? take_sacks(connection, segment) : 0;
   update_window(connection, segment);
   if (acknowledgement != send.unacknowledged) {
-    on_new_acknowledgement(connection, segment);
+    on_new_acknowledgement(connection, segment, nullptr);
   } else if (connection.in_flight() > 0) {
     bool plain = segment.payload.empty() && !segment.has(flag_fin) && send.window == window_before;
-    if (connection.receive.sack ? newly_sacked > 0 : plain) on_duplicate_acknowledgement(connection);
+    if (plain) on_duplicate_acknowledgement(connection);
     // A peer that answers with a shut window is alive: it is never given up by count (RFC 9293 3.8.6.1).
     if (send.window == 0) connection.timeouts = 0;
   }
@@ -63,58 +54,38 @@ void Stack::update_window(Connection& connection, const Segment& segment) {
   send.window = window;
   connection.window_max = std::max(connection.window_max, window);
   if (!grew) return;
-  if (connection.persisting) {
-    connection.persisting = false;
-    send.timer = base::never;
-  }
+  if (connection.persisting()) send.timer = base::never;
   mark_output(connection);
 }
 
-// Blocks that make no sense are counted and ignored; a block at or below the acknowledgement number reports a duplicate
-// (RFC 2883) and says nothing new. Returns the bytes sacked for the first time.
-uint32_t Stack::take_sacks(Connection& connection, const Segment& segment) {
-  auto& send = connection.send;
-  Sequence floor = later(send.unacknowledged, segment.acknowledgement);
-  uint32_t newly = 0;
-  for (size_t i = 0; i < segment.sack_count; i++) {
-    Range block = segment.sacks[i];
-    if (at_or_after(block.start, block.end) || after(block.end, send.max) ||
-        before(block.start, send.unacknowledged - connection.window_max)) {
-      counters_.bad_sacks.add();
-      continue;
-    }
-    if (at_or_before(block.end, floor)) continue;
-    newly += connection.scoreboard.add({later(block.start, floor), block.end});
-    if (connection.timing && before(block.start, connection.timed_end) && at_or_before(connection.timed_end, block.end))
-      end_timing(connection);  // it arrived, whatever is missing before it
-  }
-  return newly;
-}
-
-void Stack::on_new_acknowledgement(Connection& connection, const Segment& segment) {
+// `tidings` if the flight is tracked.
+void Stack::on_new_acknowledgement(Connection& connection, const Segment& segment, Tidings* tidings) {
   auto& send = connection.send;
   Sequence acknowledgement = segment.acknowledgement;
   uint32_t flight = connection.in_flight();
   uint32_t acknowledged = acknowledgement - send.unacknowledged;
   sample_round_trip(connection, segment);
+  if (tidings) flight_memory_.acknowledge(connection.flight, send.unacknowledged, acknowledgement, tidings->deliveries);
 
   send.unacknowledged = acknowledgement;
   if (before(send.next, acknowledgement)) send.next = acknowledgement;
   send_memory_.release_before(send.queue, connection.tail, earlier(acknowledgement, send.end));
-  if (!connection.scoreboard.empty()) connection.scoreboard.advance(acknowledgement);
   connection.timeouts = 0;
   if (connection.wants_close) connection.close_deadline = now_ + config_.linger_timeout;  // progress
 
-  if (send.recovery == Recovery::none) {
+  base::Duration overdue_in{};
+  if (tidings) {
+    overdue_in = on_delivery(connection, segment, acknowledged, flight, *tidings);
+  } else if (send.recovery == Recovery::none) {
     send.duplicate_acks = 0;
     grow_congestion_window(connection, acknowledged, flight);
   } else {
     recover_from(connection, acknowledged);
   }
+  if (!connection.flight.tracked && connection.receive.sack) track_again(connection);
   // RFC 6298 5.2, 5.3: only an ACK of something new restarts the timer.
-  connection.persisting = false;
   send.timer = base::never;
-  if (connection.in_flight() > 0) arm_send_timer(connection);
+  if (connection.in_flight() > 0) arm_send_timer(connection, overdue_in);
   mark_output(connection);
 
   if (connection.above_high && connection.queued() <= std::min(config_.send_low_watermark, send_limit() / 2)) {
@@ -129,7 +100,7 @@ void Stack::on_new_acknowledgement(Connection& connection, const Segment& segmen
 // older one may have waited for an ACK that was lost, and would make the timeout feed on itself.
 void Stack::sample_round_trip(Connection& connection, const Segment& segment) {
   if (connection.timing && at_or_after(segment.acknowledgement, connection.timed_end)) {
-    if (connection.scoreboard.empty() && connection.send.duplicate_acks == 0) return end_timing(connection);
+    if (connection.flight.sacked == 0 && connection.send.duplicate_acks == 0) return end_timing(connection);
     connection.timing = false;
   } else if ((connection.round_trip.backoff > 0 || connection.send.recovery != Recovery::none) &&
              connection.receive.timestamps && segment.has_timestamp) {
@@ -151,72 +122,6 @@ void Stack::grow_congestion_window(Connection& connection, uint32_t acknowledged
   bool slow_start = send.congestion_window < send.threshold;
   bool used = connection.window_limited || (slow_start && send.congestion_window < 2 * flight);
   if (used) Congestion::grow(send.congestion_window, send.threshold, connection.growth_credit, acknowledged, send.mss);
-}
-
-void Stack::recover_from(Connection& connection, uint32_t acknowledged) {
-  auto& send = connection.send;
-  bool whole = at_or_after(send.unacknowledged, connection.recover);
-  if (send.recovery == Recovery::timeout) {
-    Congestion::grow(send.congestion_window, send.threshold, connection.growth_credit,
-                     std::min<uint32_t>(acknowledged, send.mss), send.mss);
-    if (whole) {
-      send.recovery = Recovery::none;
-      send.duplicate_acks = 0;
-    }
-    return;
-  }
-  if (whole) {
-    uint32_t flight = connection.in_flight();
-    send.congestion_window = connection.receive.sack
-                                 ? send.threshold
-                                 : std::min(send.threshold, std::max<uint32_t>(flight, send.mss) + send.mss);
-    send.recovery = Recovery::none;
-    send.duplicate_acks = 0;
-    send.retransmit_now = false;
-    return;
-  }
-  if (connection.receive.sack) {
-    connection.retransmitted = later(connection.retransmitted, send.unacknowledged);
-    return;
-  }
-  // A partial ACK (RFC 6582 3.2 step 3): the next segment is lost too; the window shrinks by what left the network.
-  send.retransmit_now = true;
-  uint32_t deflated = send.congestion_window > acknowledged ? send.congestion_window - acknowledged : 0;
-  if (acknowledged >= send.mss) deflated += send.mss;
-  send.congestion_window = std::max<uint32_t>(deflated, send.mss);
-}
-
-void Stack::on_duplicate_acknowledgement(Connection& connection) {
-  auto& send = connection.send;
-  counters_.duplicate_acks.add();
-  if (send.duplicate_acks < UINT8_MAX) send.duplicate_acks++;
-  mark_output(connection);
-  if (send.recovery == Recovery::timeout) return;
-  if (send.recovery == Recovery::fast) {
-    if (!connection.receive.sack)
-      send.congestion_window = std::min(send.congestion_window + send.mss, Congestion::window_max);
-    return;
-  }
-  bool lost = send.duplicate_acks >= duplicate_threshold ||
-              (connection.receive.sack &&
-               connection.scoreboard.lost_before(send.unacknowledged, send.mss) != send.unacknowledged);
-  // RFC 6582 3.2 step 2: duplicates that a finished recovery's own retransmissions caused do not begin another one.
-  bool beyond_last = connection.receive.sack || after(send.unacknowledged, connection.recover);
-  if (lost && beyond_last) return enter_fast_recovery(connection);
-  if (send.duplicate_acks < duplicate_threshold) counters_.limited_transmits.add();  // RFC 3042, see `output`
-}
-
-void Stack::enter_fast_recovery(Connection& connection) {
-  auto& send = connection.send;
-  counters_.fast_retransmits.add();
-  send.threshold = Congestion::threshold_after_loss(connection.in_flight(), send.mss);
-  send.congestion_window =
-      connection.receive.sack ? send.threshold : send.threshold + duplicate_threshold * uint32_t{send.mss};
-  send.recovery = Recovery::fast;
-  send.retransmit_now = true;
-  connection.growth_credit = 0;
-  connection.recover = send.max;
-  connection.retransmitted = send.unacknowledged;
 }
 
 // RFC 9293 3.10.7.4: our FIN is acknowledged.

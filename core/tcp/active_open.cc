@@ -130,6 +130,8 @@ void Stack::become_established(Connection& connection) {
   if (connection.retransmits > 0) send.congestion_window = send.mss;  // RFC 5681 3.1: a lost SYN is a loss
   send.threshold = Congestion::window_max;
   connection.last_sent = now_;
+  connection.flight.tracked = connection.receive.sack;
+  connection.rack.highest = send.unacknowledged;
   if (config_.keepalive_idle.count() > 0) connection.keepalive_due = now_ + config_.keepalive_idle;
   if (connection.active) counters_.connections_opened_active.add();
   if (send.end != send.next) mark_output(connection);

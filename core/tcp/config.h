@@ -18,12 +18,13 @@ inline constexpr size_t receive_chunk_bytes = 4096;
 struct Config {
   // ---- memory, all of it reserved at start --------------------------------------------------------------------------
   size_t connections = 1024;
-  size_t half_open = 1024;       // SYNs that were answered; when full, SYN cookies
-  size_t time_wait = 4096;       // when full, the oldest is forgotten
-  size_t send_chunks = 4096;     // of send_chunk_bytes: bytes written and not yet acknowledged
-  size_t shared_slices = 16384;  // bodies sent by reference and not yet acknowledged
-  size_t receive_chunks = 4096;  // of receive_chunk_bytes: bytes arrived and not yet consumed, or out of order
-  size_t held_packets = 128;     // received packets kept within one turn for zero-copy reading
+  size_t half_open = 1024;        // SYNs that were answered; when full, SYN cookies
+  size_t time_wait = 4096;        // when full, the oldest is forgotten
+  size_t send_chunks = 4096;      // of send_chunk_bytes: bytes written and not yet acknowledged
+  size_t shared_slices = 16384;   // bodies sent by reference and not yet acknowledged
+  size_t receive_chunks = 4096;   // of receive_chunk_bytes: bytes arrived and not yet consumed, or out of order
+  size_t flight_records = 16384;  // and one a connection, of 24 bytes: when what is in flight was sent
+  size_t held_packets = 128;      // received packets kept within one turn for zero-copy reading
   size_t listeners = 16;
 
   // ---- windows ------------------------------------------------------------------------------------------------------

@@ -17,9 +17,10 @@
 #include "core/base/slab.h"
 #include "core/base/time.h"
 #include "core/base/timer_wheel.h"
+#include "core/tcp/flight.h"
+#include "core/tcp/rack.h"
 #include "core/tcp/reassembly.h"
 #include "core/tcp/rtt.h"
-#include "core/tcp/scoreboard.h"
 #include "core/tcp/send_queue.h"
 #include "core/tcp/sequence.h"
 #include "core/tcp/tuple.h"
@@ -29,8 +30,23 @@ namespace talaria::tcp {
 
 enum class Recovery : uint8_t {
   none,
-  fast,     // since duplicate ACKs or SACK told of a loss, until `recover` is acknowledged
+  fast,     // since duplicate ACKs or RACK told of a loss, until `recover` is acknowledged
   timeout,  // since the retransmission timer fired, likewise: sending starts again at the first unacknowledged byte
+};
+
+// What happens when the send timer fires.
+enum class SendTimer : uint8_t {
+  retransmission,
+  persist,     // the peer's window is in the way
+  reordering,  // what is overdue by then is lost (RFC 8985 6.2)
+  tail_probe,  // the last segment goes again, so that its loss shows (RFC 8985 7)
+};
+
+// Proportional rate reduction (RFC 9937): during fast recovery, in bytes.
+struct RateReduction {
+  uint32_t flight = 0;     // in flight when it began
+  uint32_t delivered = 0;  // since then
+  uint32_t sent = 0;       // since then
 };
 
 struct alignas(base::cache_line) Connection {
@@ -58,7 +74,7 @@ struct alignas(base::cache_line) Connection {
 
   // ---- second line: segments out ------------------------------------------------------------------------------------
   struct Send {
-    base::Time timer = base::never;  // retransmission or, with nothing in flight, persist
+    base::Time timer = base::never;  // see send_timer
     Sequence unacknowledged = 0;
     Sequence next = 0;
     Sequence max = 0;
@@ -85,19 +101,21 @@ struct alignas(base::cache_line) Connection {
   uint32_t next_in_bucket = base::none;
   SendTail tail;
   RoundTrip round_trip;
+  Flight flight;               // tracked when the peer has SACK
+  base::Time retransmit_at{};  // the send timer may fire before, for another reason
+  SendTimer send_timer = SendTimer::retransmission;
+  bool tail_probe_due = false;
   Sequence timed_end = 0;  // of the segment whose round trip is being measured
   base::Time timed_at{};
   base::Time last_sent{};
   uint32_t growth_credit = 0;
-  uint32_t window_max = 0;     // the largest window the peer ever offered
-  Sequence recover = 0;        // send.max when the last recovery began
-  Sequence retransmitted = 0;  // HighRxt of RFC 6675
+  uint32_t window_max = 0;  // the largest window the peer ever offered
+  Sequence recover = 0;     // send.max when the last recovery began
   uint32_t timestamp_offset = 0;
   uint32_t retransmit_timestamp = 0;  // of the last segment that was sent again
   Range duplicate{};                  // reported by the next ACK (DSACK, RFC 2883); empty if none
   uint8_t duplicate_acks_due = 0;
   bool timing = false;
-  bool persisting = false;      // send.timer is the persist timer
   bool window_limited = false;  // the congestion window stopped the last output: it may grow
   bool force = false;           // the persist timer fired: send what fits, however small
   bool probe_due = false;       // the persist or keepalive timer fired: an empty segment with an old number
@@ -109,6 +127,11 @@ struct alignas(base::cache_line) Connection {
 
   // ---- cold
   // ----------------------------------------------------------------------------------------------------------
+  Rack rack;
+  RateReduction reduction;
+  Sequence tail_probe_end = 0;    // send.max after the probe
+  bool tail_probe_out = false;    // and nothing is known of it yet
+  bool tail_probe_again = false;  // it was a retransmission
   Sequence initial_send = 0;
   Sequence initial_receive = 0;
   base::Time opened{};
@@ -134,7 +157,6 @@ struct alignas(base::cache_line) Connection {
   uint64_t zero_window_probes = 0;
 
   Reassembly reassembly;
-  Scoreboard scoreboard;
 
   const Tuple& tuple() const { return receive.tuple; }
   net::IpAddress local_address() const {
@@ -150,6 +172,9 @@ struct alignas(base::cache_line) Connection {
   uint32_t unread() const { return receive.next - receive.read - (receive.finished ? 1 : 0); }
   // Sequence numbers in flight, SYN and FIN included.
   uint32_t in_flight() const { return send.max - send.unacknowledged; }
+  // Of a tracked flight, bytes believed to be in the network (RFC 6675 SetPipe).
+  uint32_t pipe() const { return in_flight() - flight.sacked - flight.lost; }
+  bool persisting() const { return send.timer != base::never && send_timer == SendTimer::persist; }
   bool fin_sent() const { return send.max == send.end + 1; }
   bool fin_acknowledged() const { return send.unacknowledged == send.end + 1; }
   bool synchronized() const { return receive.state > State::syn_received; }

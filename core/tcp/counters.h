@@ -22,13 +22,15 @@ struct StackCounters {
   base::Counter time_wait_entered, time_wait_recycled, time_wait_reused;
 
   base::Counter retransmitted_segments, fast_retransmits, timeouts, limited_transmits;
+  base::Counter tail_probes, tail_losses_repaired, reordering_timeouts, flights_untracked;
   base::Counter out_of_order, duplicate_segments, duplicate_acks, bad_sacks;
   base::Counter zero_window_probes, keepalive_probes, delayed_acks, pure_acks_sent, window_updates_sent;
   base::Counter challenge_acks_sent, challenge_acks_limited, resets_sent, resets_limited, resets_received;
   base::Counter no_send_memory, no_packet, port_busy;
 
   base::Counter connections_open;  // goes up and down, as do the next ones
-  base::Counter half_open_entries, time_wait_entries, send_chunks_used, shared_slices_used, receive_chunks_used;
+  base::Counter half_open_entries, time_wait_entries, send_chunks_used, shared_slices_used, receive_chunks_used,
+      flight_records_used;
 
   // Calls `visit(name, value)` for each, in the order above.
   template <class Visitor>
@@ -37,7 +39,7 @@ struct StackCounters {
 
 template <class Visitor>
 void StackCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(StackCounters) == 64 * sizeof(base::Counter), "a counter is missing below");
+  static_assert(sizeof(StackCounters) == 69 * sizeof(base::Counter), "a counter is missing below");
   visit("segments_received", segments_received.value());
   visit("segments_sent", segments_sent.value());
   visit("bytes_received", bytes_received.value());
@@ -79,6 +81,10 @@ void StackCounters::for_each(Visitor&& visit) const {
   visit("fast_retransmits", fast_retransmits.value());
   visit("timeouts", timeouts.value());
   visit("limited_transmits", limited_transmits.value());
+  visit("tail_probes", tail_probes.value());
+  visit("tail_losses_repaired", tail_losses_repaired.value());
+  visit("reordering_timeouts", reordering_timeouts.value());
+  visit("flights_untracked", flights_untracked.value());
   visit("out_of_order", out_of_order.value());
   visit("duplicate_segments", duplicate_segments.value());
   visit("duplicate_acks", duplicate_acks.value());
@@ -102,6 +108,7 @@ void StackCounters::for_each(Visitor&& visit) const {
   visit("send_chunks_used", send_chunks_used.value());
   visit("shared_slices_used", shared_slices_used.value());
   visit("receive_chunks_used", receive_chunks_used.value());
+  visit("flight_records_used", flight_records_used.value());
 }
 
 }  // namespace talaria::tcp

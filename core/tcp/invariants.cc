@@ -5,7 +5,7 @@
 namespace talaria::tcp {
 
 void Stack::check_invariants() const {
-  size_t in_use = 0, slices = 0, shared = 0, receive_chunks = 0;
+  size_t in_use = 0, slices = 0, shared = 0, receive_chunks = 0, records = 0;
   for (uint32_t slot = 0; slot < connections_.size(); slot++) {
     const Connection& connection = connections_[slot];
     if (!connection.in_use) {
@@ -20,8 +20,9 @@ void Stack::check_invariants() const {
     slices += sum.slices;
     shared += sum.shared;
     receive_chunks += connection.reassembly.chunk_count;
+    records += flight_memory_.check(connection.flight, send.unacknowledged, send.max);
     if (receive.state == State::closed) {
-      CHECK(sum.slices == 0 && !connection.timer.armed());
+      CHECK(sum.slices == 0 && !connection.timer.armed() && !connection.flight.tracked);
       continue;
     }
     check_numbers(connection, sum.bytes);
@@ -30,6 +31,7 @@ void Stack::check_invariants() const {
   CHECK(in_use == connections_.used());
   CHECK(slices == send_memory_.slices_used() && shared == send_memory_.shared_used());
   CHECK(receive_chunks == receive_memory_.chunks_used());
+  CHECK(records == flight_memory_.used());
 }
 
 void Stack::check_numbers(const Connection& connection, size_t queued_bytes) const {
@@ -39,6 +41,8 @@ void Stack::check_numbers(const Connection& connection, size_t queued_bytes) con
   CHECK(at_or_before(send.max, send.end + 1));
   CHECK(queued_bytes >= connection.queued());  // whole slices: the first may be acknowledged in part
   CHECK(send.congestion_window > 0 || !connection.synchronized());
+  CHECK(!connection.flight.tracked || send.next == send.max);
+  CHECK(!connection.flight.tracked || connection.flight.lost == 0 || send.recovery != Recovery::none);
   if (!connection.synchronized()) return;
   CHECK(at_or_before(receive.read, receive.next) && at_or_before(receive.next, receive.edge));
   CHECK(at_or_before(receive.last_ack_sent, receive.next));

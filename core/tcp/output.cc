@@ -63,14 +63,14 @@ Stack::Sent Stack::output_connection(Connection& connection) {
     if (!send_pick(connection, pick)) return Sent::blocked;
   }
   connection.force = false;
+  // The probe for the tail is due some time after the last segment that left.
+  if (connection.segments_sent != sent_before && connection.send_timer != SendTimer::reordering)
+    schedule_send_timer(connection, {});
   if (!send_acknowledgements(connection)) return Sent::blocked;
 
   // Nothing in flight and something that cannot be sent: only the peer's window can be in the way. It is asked about.
   bool waiting = before(send.next, send.end) || (send.finish && !connection.fin_sent());
-  if (connection.in_flight() == 0 && waiting && send.timer == base::never) {
-    connection.persisting = true;
-    arm_send_timer(connection);
-  }
+  if (connection.in_flight() == 0 && waiting && send.timer == base::never) arm_persist_timer(connection);
   return Sent::nothing_left;
 }
 
@@ -78,21 +78,53 @@ Stack::Sent Stack::output_connection(Connection& connection) {
 
 bool Stack::choose(Connection& connection, Pick& pick) const {
   const auto& send = connection.send;
+  if (connection.flight.tracked) return choose_tracked(connection, pick);
   if (send.retransmit_now) return choose_first_unacknowledged(connection, pick);
-  if (send.recovery == Recovery::fast && connection.receive.sack) return choose_by_scoreboard(connection, pick);
 
   uint32_t allowed = send.congestion_window;
   // Limited transmit (RFC 3042): the first two duplicate ACKs each let a new segment out.
-  if (send.recovery == Recovery::none && !connection.receive.sack)
-    allowed += std::min<uint32_t>(send.duplicate_acks, 2) * send.mss;
+  if (send.recovery == Recovery::none) allowed += std::min<uint32_t>(send.duplicate_acks, 2) * send.mss;
   uint32_t pipe = send.next - send.unacknowledged;
-  if (!connection.scoreboard.empty()) pipe -= connection.scoreboard.sacked_bytes_before(send.next);
   uint32_t room = allowed > pipe ? allowed - pipe : 0;
   if (before(send.next, send.max)) {
     if (room < send.mss && pipe > 0) return false;
     return choose_again(connection, pick);
   }
   return choose_new(connection, room, pick);
+}
+
+// What RACK says is lost goes first, then what is new, as far as the pipe leaves room.
+bool Stack::choose_tracked(Connection& connection, Pick& pick) const {
+  auto& send = connection.send;
+  const Flight& flight = connection.flight;
+  if (connection.tail_probe_due) {
+    if (choose_tail_probe(connection, pick)) return true;
+    connection.tail_probe_due = false;
+  }
+  const uint32_t pipe = connection.pipe();
+  const uint32_t room = send.congestion_window > pipe ? send.congestion_window - pipe : 0;
+  if (flight.lost > 0) {
+    const Range lost = flight_memory_.first_lost(flight, send.unacknowledged);
+    const uint32_t bytes = std::min(payload_max(connection), distance(lost.start, earlier(lost.end, send.end)));
+    if (room < bytes && !send.retransmit_now) return false;
+    pick = {lost.start, bytes, lost.end == send.end + 1 && lost.start + bytes == send.end};
+    return true;
+  }
+  send.retransmit_now = false;  // what it was meant for has arrived
+  return choose_new(connection, room, pick);
+}
+
+// Something new, even beyond the congestion window, else the last segment again (RFC 8985 7.3). False: not needed now.
+bool Stack::choose_tail_probe(Connection& connection, Pick& pick) const {
+  const auto& send = connection.send;
+  const Flight& flight = connection.flight;
+  if (send.recovery != Recovery::none || flight.sacked > 0 || flight.first == base::none) return false;
+  if (choose_new(connection, send.mss, pick)) return true;
+  const Sequence data_end = earlier(send.max, send.end);
+  const Sequence start = flight_memory_.last_start(flight, send.unacknowledged);
+  const uint32_t bytes = std::min(payload_max(connection), distance(start, data_end));
+  pick = {data_end - bytes, bytes, connection.fin_sent()};
+  return true;
 }
 
 // Data bytes of a segment: what the options leave of the MSS.
@@ -107,42 +139,20 @@ uint32_t Stack::payload_max(const Connection& connection) const {
 // The segment at the left edge, as recovery demands, whatever the windows say.
 bool Stack::choose_first_unacknowledged(const Connection& connection, Pick& pick) const {
   const auto& send = connection.send;
-  Sequence data_end = earlier(send.end, connection.scoreboard.hole_end(send.unacknowledged, send.max));
+  Sequence data_end = earlier(send.end, send.max);
   pick.sequence = send.unacknowledged;
   pick.bytes = std::min(payload_max(connection), distance(send.unacknowledged, data_end));
   pick.fin = connection.fin_sent() && pick.sequence + pick.bytes == send.end;
   return true;
 }
 
-// After a timeout everything between next and max is sent again, except what the peer says it has.
+// After a timeout everything between next and max is sent again.
 bool Stack::choose_again(Connection& connection, Pick& pick) const {
-  auto& send = connection.send;
-  Sequence at = connection.scoreboard.skip_sacked(send.next);
-  if (at_or_after(at, send.max)) {
-    send.next = send.max;
-    return choose(connection, pick);
-  }
-  Sequence data_end = earlier(send.end, connection.scoreboard.hole_end(at, send.max));
-  pick.sequence = at;
-  pick.bytes = std::min(payload_max(connection), distance(at, earlier(data_end, send.max)));
-  pick.fin = connection.fin_sent() && at + pick.bytes == send.end;
-  return true;
-}
-
-// RFC 6675 5, NextSeg rules 1 to 3, while the pipe leaves room for a segment.
-bool Stack::choose_by_scoreboard(Connection& connection, Pick& pick) const {
   const auto& send = connection.send;
-  const Scoreboard& scoreboard = connection.scoreboard;
-  uint32_t pipe = scoreboard.pipe(send.unacknowledged, send.max, connection.retransmitted, send.mss);
-  if (send.congestion_window < pipe + send.mss) return false;
-  Range hole = scoreboard.next_hole(later(connection.retransmitted, send.unacknowledged));
-  bool lost = hole.size() > 0 && before(hole.start, scoreboard.lost_before(send.unacknowledged, send.mss));
-  if (!lost && choose_new(connection, send.congestion_window - pipe, pick)) return true;
-  if (hole.size() == 0) return false;
-  pick.sequence = hole.start;
-  pick.bytes = std::min(payload_max(connection), distance(hole.start, earlier(hole.end, send.end)));
+  pick.sequence = send.next;
+  pick.bytes = std::min(payload_max(connection), distance(send.next, earlier(send.end, send.max)));
   pick.fin = connection.fin_sent() && pick.sequence + pick.bytes == send.end;
-  return pick.bytes > 0 || pick.fin;
+  return true;
 }
 
 // RFC 9293 3.8.6.2.1: a full segment, or all there is (there is no Nagle here: a turn's writes are one already), or at
@@ -186,20 +196,21 @@ bool Stack::send_pick(Connection& connection, const Pick& pick) {
   Sequence end = pick.sequence + pick.bytes + (pick.fin ? 1 : 0);
   connection.last_sent = now_;
 
-  if (before(pick.sequence, send.max)) {
+  const bool again = before(pick.sequence, send.max);
+  if (again) {
     connection.retransmits++;
     counters_.retransmitted_segments.add();
     if (before(pick.sequence, connection.timed_end)) connection.timing = false;
     connection.retransmit_timestamp = timestamp_clock(connection.timestamp_offset);
   }
-  if (send.recovery == Recovery::fast && before(pick.sequence, send.max))
-    connection.retransmitted = later(connection.retransmitted, end);
+  const bool tracked = connection.flight.tracked;
   if (send.retransmit_now) {
     send.retransmit_now = false;
     send.timer = base::never;  // a full timeout for the retransmission
-  } else if (send.recovery != Recovery::fast || pick.sequence == send.max) {
+  } else if (!tracked || !again) {
     send.next = end;
   }
+  if (tracked) note_sent(connection, pick, end, again);
   if (after(end, send.max)) {
     uint32_t fresh = end - send.max;
     if (!connection.timing && (send.recovery == Recovery::none || connection.receive.sack)) {
@@ -211,10 +222,7 @@ bool Stack::send_pick(Connection& connection, const Pick& pick) {
     connection.bytes_sent += fresh;
     counters_.bytes_sent.add(fresh);
   }
-  if (connection.persisting) {
-    connection.persisting = false;
-    send.timer = base::never;
-  }
+  if (connection.persisting()) send.timer = base::never;
   if (send.timer == base::never) arm_send_timer(connection);
   return true;
 }
@@ -319,11 +327,6 @@ bool Stack::send_segment(Connection& connection, uint8_t flags, Sequence sequenc
   connection.segments_sent += segments;
   counters_.segments_sent.add(segments);
   return true;
-}
-
-// The retransmission timer, or the persist timer when nothing is in flight.
-void Stack::arm_send_timer(Connection& connection) {
-  connection.send.timer = now_ + connection.round_trip.backed_off(config_.rto_max);
 }
 
 }  // namespace talaria::tcp

@@ -41,6 +41,7 @@ Stack::Stack(const Config& config, net::Host& host, base::HashKey key, std::pmr:
       time_wait_(config.time_wait, config.time_wait_duration, secrets_.table_key(), memory),
       send_memory_(config.send_chunks, config.shared_slices, memory),
       receive_memory_(config.receive_chunks, memory),
+      flight_memory_(config.connections + config.flight_records, memory),
       held_(config.held_packets),
       output_(config.connections, memory),
       writers_(config.connections, memory),
@@ -115,6 +116,8 @@ void Stack::finish(Connection& connection, CloseReason reason) {
   index_.remove(connections_.index_of(connection), hash(connection.tuple()));
   if (config_.connections_per_source != 0) connections_by_source_.remove(source_hash(connection.tuple()));
   send_memory_.release_all(connection.send.queue, connection.tail);
+  flight_memory_.release(connection.flight);
+  connection.flight.tracked = false;
   connection.receive.state = State::closed;
   connection.send.timer = base::never;
   connection.send.end = connection.send.unacknowledged;
@@ -369,6 +372,7 @@ void Stack::update_gauges() {
   counters_.send_chunks_used.set(send_memory_.chunks_used());
   counters_.shared_slices_used.set(send_memory_.shared_used());
   counters_.receive_chunks_used.set(receive_memory_.chunks_used());
+  counters_.flight_records_used.set(flight_memory_.used());
 }
 
 // ---- names

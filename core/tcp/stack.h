@@ -37,6 +37,7 @@
 #include "core/tcp/config.h"
 #include "core/tcp/connection.h"
 #include "core/tcp/counters.h"
+#include "core/tcp/flight.h"
 #include "core/tcp/half_open.h"
 #include "core/tcp/reassembly.h"
 #include "core/tcp/secrets.h"
@@ -208,24 +209,51 @@ class Stack {
   bool window_update_due(const Connection& connection) const;
   uint16_t advertise(Connection& connection);
 
-  // acknowledge.cc: what an acknowledgement says, and recovery from loss.
+  // What an acknowledgement says, besides its number, about a flight that is tracked.
+  struct Tidings {
+    Deliveries deliveries;
+    uint32_t sacked_before = 0;       // of the flight
+    uint32_t newly_sacked = 0;        // bytes
+    bool duplicate_reported = false;  // the peer had something twice (DSACK, RFC 2883)
+  };
+
+  // acknowledge.cc: what an acknowledgement says.
   bool on_acknowledgement(Connection& connection, const Segment& segment);
   void update_window(Connection& connection, const Segment& segment);
-  uint32_t take_sacks(Connection& connection, const Segment& segment);
-  void on_new_acknowledgement(Connection& connection, const Segment& segment);
-  void on_duplicate_acknowledgement(Connection& connection);
+  void on_new_acknowledgement(Connection& connection, const Segment& segment, Tidings* tidings);
   void sample_round_trip(Connection& connection, const Segment& segment);
   void end_timing(Connection& connection);
   void grow_congestion_window(Connection& connection, uint32_t acknowledged, uint32_t flight);
+  void on_finish_acknowledged(Connection& connection);
+
+  // new_reno.cc: recovery from loss by duplicate acknowledgements.
+  void on_duplicate_acknowledgement(Connection& connection);
   void recover_from(Connection& connection, uint32_t acknowledged);
   void enter_fast_recovery(Connection& connection);
-  void on_finish_acknowledged(Connection& connection);
+
+  // recovery.cc: recovery from loss where the flight is tracked.
+  void on_tracked_acknowledgement(Connection& connection, const Segment& segment);
+  void take_sacks(Connection& connection, const Segment& segment, Tidings& tidings);
+  base::Duration on_delivery(Connection& connection, const Segment& segment, uint32_t acknowledged, uint32_t flight,
+                             const Tidings& tidings);
+  base::Duration find_losses(Connection& connection);
+  void enter_recovery(Connection& connection);
+  void leave_recovery(Connection& connection);
+  void reduce_proportionally(Connection& connection, uint32_t delivered, bool safe);
+  void on_tracked_timeout(Connection& connection);
+  void on_reordering_timeout(Connection& connection);
+  void on_tail_probe_due(Connection& connection);
+  void on_tail_probe_answer(Connection& connection, const Segment& segment, bool advanced, const Tidings& tidings);
+  void schedule_send_timer(Connection& connection, base::Duration overdue_in);
+  void track_again(Connection& connection);
+  void note_sent(Connection& connection, const Pick& pick, Sequence end, bool again);
 
   // output.cc: a segment goes out.
   Sent output_connection(Connection& connection);
   bool choose(Connection& connection, Pick& pick) const;
   bool choose_first_unacknowledged(const Connection& connection, Pick& pick) const;
-  bool choose_by_scoreboard(Connection& connection, Pick& pick) const;
+  bool choose_tracked(Connection& connection, Pick& pick) const;
+  bool choose_tail_probe(Connection& connection, Pick& pick) const;
   bool choose_again(Connection& connection, Pick& pick) const;
   bool choose_new(Connection& connection, uint32_t congestion_room, Pick& pick) const;
   uint32_t for_the_port_to_cut(uint32_t bytes, uint32_t available, uint32_t full) const;
@@ -234,7 +262,6 @@ class Stack {
   bool send_acknowledgements(Connection& connection);
   bool send_syn(Connection& connection);
   bool send_segment(Connection& connection, uint8_t flags, Sequence sequence, uint32_t payload);
-  void arm_send_timer(Connection& connection);
   void mark_output(Connection& connection);
 
   // What is sent next without a connection block goes between these addresses.
@@ -251,10 +278,13 @@ class Stack {
 
   // timers.cc
   void on_timer(Connection& connection);
+  void on_send_timer(Connection& connection);
   void on_retransmission_timeout(Connection& connection);
   void on_persist_timeout(Connection& connection);
   void on_keepalive_due(Connection& connection);
   void on_half_open_expired(HalfOpen& entry);
+  void arm_send_timer(Connection& connection, base::Duration overdue_in = {});
+  void arm_persist_timer(Connection& connection);
   base::Time deadline_of(const Connection& connection) const;
   void arm(Connection& connection);
   void arm_by(Connection& connection, base::Time deadline);
@@ -322,6 +352,7 @@ class Stack {
   TimeWaitTable time_wait_;
   SendMemory send_memory_;
   ReceiveMemory receive_memory_;
+  FlightMemory flight_memory_;
   base::TimerWheel wheel_;
 
   std::vector<uint16_t> listeners_;

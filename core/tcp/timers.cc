@@ -42,10 +42,7 @@ void Stack::on_timer(Connection& connection) {
   }
   if (connection.send.timer <= now_) {
     connection.send.timer = base::never;
-    if (connection.persisting)
-      on_persist_timeout(connection);
-    else
-      on_retransmission_timeout(connection);
+    on_send_timer(connection);
     if (receive.state == State::closed) return;
   }
   if (connection.close_deadline <= now_) return give_up(connection, CloseReason::linger_timeout);
@@ -54,7 +51,16 @@ void Stack::on_timer(Connection& connection) {
   arm(connection);
 }
 
-// RFC 6298 5.4 to 5.7, RFC 5681 3.1.
+void Stack::on_send_timer(Connection& connection) {
+  switch (connection.send_timer) {
+    case SendTimer::retransmission: return on_retransmission_timeout(connection);
+    case SendTimer::persist: return on_persist_timeout(connection);
+    case SendTimer::reordering: return on_reordering_timeout(connection);
+    case SendTimer::tail_probe: return on_tail_probe_due(connection);
+  }
+}
+
+// RFC 6298 5.4 to 5.7, RFC 5681 3.1, RFC 8985 6.3.
 void Stack::on_retransmission_timeout(Connection& connection) {
   auto& send = connection.send;
   CHECK(connection.in_flight() > 0);
@@ -75,9 +81,12 @@ void Stack::on_retransmission_timeout(Connection& connection) {
     send.duplicate_acks = 0;
     connection.growth_credit = 0;
     connection.recover = send.max;
-    connection.scoreboard.clear();  // the peer may have gone back on it (RFC 2018 8)
   }
-  send.next = send.unacknowledged;
+  if (connection.flight.tracked) {
+    on_tracked_timeout(connection);
+  } else {
+    send.next = send.unacknowledged;
+  }
   arm_send_timer(connection);
   mark_output(connection);
 }
@@ -86,7 +95,6 @@ void Stack::on_retransmission_timeout(Connection& connection) {
 // that is open but smaller than what is worth sending is used now.
 void Stack::on_persist_timeout(Connection& connection) {
   auto& send = connection.send;
-  connection.persisting = false;
   if (connection.in_flight() > 0) return arm_send_timer(connection);
   if (host_.transmit_room() == 0) return mark_output(connection);
   if (++connection.probes > config_.retransmits_max) return give_up(connection, CloseReason::timed_out);
@@ -98,8 +106,7 @@ void Stack::on_persist_timeout(Connection& connection) {
     counters_.zero_window_probes.add();
   }
   connection.round_trip.back_off();
-  connection.persisting = true;
-  arm_send_timer(connection);
+  arm_persist_timer(connection);
   mark_output(connection);
 }
 
@@ -111,7 +118,7 @@ void Stack::on_keepalive_due(Connection& connection) {
     return;
   }
   connection.keepalive_due = now_ + config_.keepalive_interval;
-  if (connection.in_flight() > 0 || connection.persisting) return;
+  if (connection.in_flight() > 0 || connection.persisting()) return;
   if (connection.keepalive_probes >= config_.keepalive_probes)
     return give_up(connection, CloseReason::keepalive_timeout);
   connection.keepalive_probes++;
@@ -129,6 +136,17 @@ void Stack::on_half_open_expired(HalfOpen& entry) {
   counters_.retransmitted_segments.add();
   if (entry.key.is_ipv6()) ipv6_in_hand_ = half_open_.addresses(entry);
   send_syn_ack(entry);
+}
+
+// The retransmission timeout begins anew. `overdue_in`: when more may be lost, from now; 0 if nothing is in question.
+void Stack::arm_send_timer(Connection& connection, base::Duration overdue_in) {
+  connection.retransmit_at = now_ + connection.round_trip.backed_off(config_.rto_max);
+  schedule_send_timer(connection, overdue_in);
+}
+
+void Stack::arm_persist_timer(Connection& connection) {
+  connection.send.timer = now_ + connection.round_trip.backed_off(config_.rto_max);
+  connection.send_timer = SendTimer::persist;
 }
 
 base::Time Stack::deadline_of(const Connection& connection) const {
