@@ -25,19 +25,27 @@ constexpr Duration setup_patience = 600s;
 // A client whose last words were lost is noticed by keepalive, and what it held comes back only then.
 constexpr Duration patience = 1800s;
 constexpr Duration cool_down = 600s;
+// Of the conversation, whose frames are lost one at a time: the same each time.
+constexpr uint64_t conversation_seed = 1;
 
 class AmqpRun {
  public:
   explicit AmqpRun(const RunOptions& options)
-      : options_(options), world_(options.seed), random_(world_.random("amqp")), model_(world_) {
+      : options_(options),
+        conversation_(options.scenario == "conversation"),
+        world_(conversation_ ? conversation_seed : options.seed),
+        random_(world_.random("amqp")),
+        model_(world_) {
     world_.set_trace(options.trace);
     world_.check_every(8);
+    if (conversation_ && options.seed > 0) network_.lose_frame(options.seed - 1);
     network_.capture_to(options.capture);
     network_.observe([this](base::Bytes frame) { observer_.on_frame(frame); });
   }
 
   RunReport run() {
     weather_ = draw_weather(random_);
+    if (conversation_) weather_ = {};
     topology_ = draw_topology(random_);
     body_max_ = draw_body_max();
     build_broker();
@@ -45,8 +53,8 @@ class AmqpRun {
     if (!world_.run_until([this] { return steward_->ready(); }, world_.now() + setup_patience))
       fail("no progress: the topology is not declared; %s", steward_->describe().c_str());
 
-    for (uint64_t client = random_.between(1, 8); client > 0; client--) build_client(client);
-    world_.run_for(random_.between(500ms, weather_.slow ? 8s : 4s));
+    for (uint64_t client = conversation_ ? 1 : random_.between(1, 8); client > 0; client--) build_client(client);
+    world_.run_for(conversation_ ? 500ms : random_.between(500ms, weather_.slow ? 8s : 4s));
     network_.stop_faults();
     for (const auto& client : clients_) client->finish();
     steward_->drain();
@@ -167,6 +175,14 @@ class AmqpRun {
     plan.death = random_.chance(0.5) ? 0.02 : 0;
     plan.stop_reading = random_.chance(0.3) ? 0.02 : 0;
     plan.changes_topology = random_.chance(0.5);
+    if (conversation_) {
+      plan.actions = 40;
+      plan.interval_max = 5ms;
+      plan.publish = 60;
+      plan.consume = 30;
+      plan.changes_topology = false;
+      plan.death = plan.stop_reading = 0;
+    }
     return plan;
   }
 
@@ -195,10 +211,11 @@ class AmqpRun {
                   broker_->workers(), clients_.size(), model_.messages(), model_.deliveries(), model_.deaths(),
                   wire.sent, wire.lost, wire.corrupted, wire.reordered, broker_->plane().counts().moves_made,
                   world_.turns());
-    return {world_.fingerprint(), broker_->planted(), text};
+    return {world_.fingerprint(), broker_->planted(), text, static_cast<double>(wire.sent)};
   }
 
   RunOptions options_;
+  bool conversation_;
   World world_;
   Network network_{world_};
   WireObserver observer_;

@@ -5,6 +5,8 @@
 //   sim --runs 300                       seeds 1 to 300
 //   sim --seed 17 [--trace]              one seed again, with every step on stderr
 //   sim --plant drop-requeue --runs 10   with a planted bug: these runs must fail
+//   sim --matrix [--every 9]             the cells of matrix.h, or every ninth; prints the table
+//   sim --conversation [--every 9]       one conversation, again and again, without its first frame, its second, ...
 //   sim --self-test                      every planted bug is found, and a run repeats itself exactly
 //
 // Closes with a line `N passed, N failed`.
@@ -18,6 +20,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -25,6 +28,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/sim/matrix.h"
+#include "tests/sim/matrix_table.h"
 #include "tests/sim/run.h"
 #include "tests/sim/world.h"
 
@@ -39,6 +44,10 @@ struct CommandLine {
   Plant plant = Plant::none;
   bool trace = false;
   bool self_test = false;
+  bool matrix = false;
+  bool conversation = false;
+  uint64_t every = 1;
+  std::string document;  // gets the table
   bool verbose = false;
   unsigned jobs = 1;
   unsigned seconds_max = 120;  // of one run, on a real clock: beyond, it hangs
@@ -89,7 +98,7 @@ Child start_child(const RunOptions& options, const std::string& capture_path, un
       mine.capture = capture.get();
     }
     const RunReport report = run(mine);
-    dprintf(ends[1], "%016lx %d %s\n", report.fingerprint, report.planted, report.summary.c_str());
+    dprintf(ends[1], "%016lx %d %.6g %s\n", report.fingerprint, report.planted, report.figure, report.summary.c_str());
     status = 0;
   } catch (const std::exception& error) {
     dprintf(ends[1], "%s\n", error.what());
@@ -119,6 +128,7 @@ Outcome finish_child(Child& child, unsigned seconds_max) {
   outcome.held = true;
   outcome.report.fingerprint = std::strtoull(child.text.c_str(), &rest, 16);
   outcome.report.planted = std::strtol(rest, &rest, 10) != 0;
+  outcome.report.figure = std::strtod(rest, &rest);
   outcome.text.erase(0, static_cast<size_t>(rest + 1 - child.text.c_str()));
   return outcome;
 }
@@ -140,29 +150,60 @@ void tell_failure(const CommandLine& line, const RunOptions& options, const Outc
   std::fflush(stdout);
 }
 
-int run_seeds(const CommandLine& line) {
-  const uint64_t first = line.seed.value_or(line.from);
-  const uint64_t count = line.seed ? 1 : line.runs;
+// Seeds first, first + step, ... up to last, in this order for `on_outcome`. Returns the exit status.
+int run_many(const CommandLine& line, uint64_t first, uint64_t last, uint64_t step,
+             const std::function<void(uint64_t seed, const Outcome&)>& on_outcome = {}) {
   uint64_t passed = 0, failed = 0;
   std::map<uint64_t, Child> running;  // in the order of their seeds
   const auto options_of = [&line](uint64_t seed) {
     return RunOptions{.seed = seed, .scenario = line.scenario, .plant = line.plant, .trace = line.trace};
   };
-  for (uint64_t next = first; next < first + count || !running.empty();) {
-    while (running.size() < line.jobs && next < first + count) {
+  for (uint64_t next = first; next <= last || !running.empty();) {
+    while (running.size() < line.jobs && next <= last) {
       running.emplace(next, start_child(options_of(next), "", line.seconds_max));
-      next++;
+      next += step;
     }
     auto oldest = running.begin();
     const Outcome outcome = finish_child(oldest->second, line.seconds_max);
-    if (outcome.held && (count == 1 || line.verbose))
+    if (outcome.held && (first == last || line.verbose))
       std::printf("seed %lu held: %s [%016lx]\n", oldest->first, outcome.text.c_str(), outcome.report.fingerprint);
     outcome.held ? passed++ : failed++;
     if (!outcome.held) tell_failure(line, options_of(oldest->first), outcome);
+    if (on_outcome) on_outcome(oldest->first, outcome);
     running.erase(oldest);
   }
   std::printf("%lu passed, %lu failed\n", passed, failed);
   return failed == 0 && passed > 0 ? 0 : 1;
+}
+
+int run_seeds(const CommandLine& line) {
+  const uint64_t first = line.seed.value_or(line.from);
+  return run_many(line, first, line.seed ? first : first + line.runs - 1, 1);
+}
+
+int run_matrix(CommandLine line) {
+  line.scenario = "matrix";
+  MatrixTable table;
+  const int status = run_many(line, 1, cell_count(), line.every, [&table](uint64_t cell, const Outcome& outcome) {
+    table.add(cell, outcome.held ? outcome.report.figure : 0);
+  });
+  std::printf("%s", table.markdown().c_str());
+  if (!line.document.empty() && !write_between_marks(line.document, "matrix", table.markdown())) {
+    std::printf("%s has no place for the table\n", line.document.c_str());
+    return 1;
+  }
+  return status;
+}
+
+int run_conversation(CommandLine line) {
+  line.scenario = "conversation";
+  const Outcome whole = run_in_child({.seed = 0, .scenario = line.scenario}, "", line.seconds_max);
+  if (!whole.held) {
+    std::printf("the conversation fails by itself: %s\n0 passed, 1 failed\n", whole.text.c_str());
+    return 1;
+  }
+  std::printf("%s\n", whole.text.c_str());
+  return run_many(line, 1, static_cast<uint64_t>(whole.report.figure), line.every);
 }
 
 // ---- the self-test --------------------------------------------------------------------------------------------------
@@ -209,8 +250,8 @@ int run_main(int argc, char** argv) {
   app.add_option("--seed", line.seed, "run this seed alone");
   app.add_option("--from", line.from, "first seed of many")->capture_default_str();
   app.add_option("--runs", line.runs, "how many seeds")->capture_default_str();
-  app.add_option("--scenario", line.scenario, "tcp or amqp; by default the seed chooses")
-      ->check(CLI::IsMember({"tcp", "amqp"}));
+  app.add_option("--scenario", line.scenario, "tcp or amqp; by default the seed chooses. Or matrix, conversation")
+      ->check(CLI::IsMember({"tcp", "amqp", "matrix", "conversation"}));
   app.add_option("--plant", plant, "plant a bug, to see it found")
       ->check(CLI::IsMember({"none", "lost-segment", "drop-requeue", "lost-publish", "swapped-publishes",
                              "unmarked-redelivery", "lost-in-a-move", "hasty-last-word", "early-answer"}));
@@ -220,9 +261,15 @@ int run_main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--trace", line.trace, "every step on stderr");
   app.add_flag("--verbose", line.verbose, "a line for every run that held");
+  app.add_flag("--matrix", line.matrix, "goodput in every cell of loss, delay, rate, buffers, ...");
+  app.add_flag("--conversation", line.conversation, "lose every frame of a conversation in turn");
+  app.add_option("--every", line.every, "of cells and frames only every so many-th")->check(CLI::PositiveNumber);
+  app.add_option("--document", line.document, "where the matrix's table goes, between its marks");
   app.add_flag("--self-test", line.self_test, "check that the simulator still finds planted bugs");
   CLI11_PARSE(app, argc, argv);
   line.plant = plant_named(plant).value();
+  if (line.matrix) return run_matrix(line);
+  if (line.conversation) return run_conversation(line);
   return line.self_test ? self_test(line) : run_seeds(line);
 }
 

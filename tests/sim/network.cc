@@ -37,6 +37,10 @@ Time Network::send(PortIndex from, base::Bytes frame) {
   } catch (const Failure& failure) {
     world_.fail_later(failure.what());
   }
+  if (counters_.sent - 1 == lost_frame_) {
+    counters_.lost++;
+    return world_.now();
+  }
   Frame copy(frame.begin(), frame.end());
   // Ethernet pads, and nobody promises with what.
   if (copy.size() < ethernet_frame_min) copy.resize(ethernet_frame_min, 0xee);

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,9 @@ class Network {
 
   // From now on every link is faultless; what is on the way arrives.
   void stop_faults() { faults_ = false; }
+  void start_faults() { faults_ = true; }
+  // Of all frames that are sent, counted from 0, this one is lost.
+  void lose_frame(uint64_t number) { lost_frame_ = number; }
   bool faults() const { return faults_; }
   void capture_to(Capture* capture) { capture_ = capture; }
   // Sees every frame as it is sent; a Failure that it throws ends the run.
@@ -98,6 +102,7 @@ class Network {
   World& world_;
   std::vector<std::unique_ptr<Attachment>> ports_;
   bool faults_ = true;
+  std::optional<uint64_t> lost_frame_;
   Capture* capture_ = nullptr;
   std::function<void(base::Bytes frame)> observer_;
   NetworkCounters counters_;

@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "tests/sim/matrix.h"
+
 namespace talaria::sim {
 
 namespace {
@@ -38,6 +40,7 @@ std::string scenario_of(uint64_t seed) { return seed % 3 == 0 ? "tcp" : "amqp"; 
 
 RunReport run(const RunOptions& options) {
   const std::string scenario = options.scenario.empty() ? scenario_of(options.seed) : options.scenario;
+  if (scenario == "matrix") return run_cell(options);
   return scenario == "tcp" ? run_tcp(options) : run_amqp(options);
 }
 

@@ -11,7 +11,9 @@ namespace talaria::sim {
 
 struct RunOptions {
   uint64_t seed = 1;
-  std::string scenario;  // "" lets the seed choose
+  // "" lets the seed choose between tcp and amqp. In "matrix" the seed is a cell's number; in "conversation" it is the
+  // number of the frame that is lost, and 0 loses none.
+  std::string scenario;
   Plant plant = Plant::none;
   bool trace = false;
   Capture* capture = nullptr;
@@ -22,6 +24,7 @@ struct RunReport {
   uint64_t fingerprint = 0;
   bool planted = false;  // the planted bug has had its occasion
   std::string summary;
+  double figure = 0;  // matrix: share of what is possible; conversation: frames
 };
 
 // Throw Failure when something did not hold.

@@ -173,7 +173,7 @@ class TcpRun {
     std::snprintf(text, sizeof text,
                   "tcp: %zu exchanges, %lu bytes, %lu frames (%lu lost, %lu corrupt, %lu late), %lu turns",
                   exchanges_.size(), bytes, wire.sent, wire.lost, wire.corrupted, wire.reordered, world_.turns());
-    return {world_.fingerprint(), planted_, text};
+    return {world_.fingerprint(), planted_, text, 0};
   }
 
   RunOptions options_;
