@@ -33,6 +33,7 @@ worker::WorkerConfig worker_config(const Settings& settings, worker::WorkerIndex
   config.tcp.keepalive_idle = std::chrono::seconds(settings.tcp_keepalive);
   config.tcp.keepalive_interval =
       std::clamp<base::Duration>(config.tcp.keepalive_idle / 8, std::chrono::seconds(1), std::chrono::seconds(15));
+  config.tcp.congestion_control = settings.congestion_control;
   config.session.sessions = settings.max_connections;
   config.session.version = base::version;
   config.amqp_port = settings.amqp_port;

@@ -132,6 +132,8 @@ const auto parse_idle_mode =
     word_for<IdleMode>({{"spin", IdleMode::spin}, {"adaptive", IdleMode::adaptive}, {"wait", IdleMode::wait}});
 const auto parse_profile =
     word_for<Profile>({{"standard", Profile::standard}, {"realtime", Profile::realtime}, {"green", Profile::green}});
+const auto parse_congestion_control = word_for<tcp::CongestionControl>(
+    {{"cubic", tcp::CongestionControl::cubic}, {"newreno", tcp::CongestionControl::newreno}});
 const auto parse_fifo_mode =
     word_for<FifoMode>({{"isolated", FifoMode::isolated}, {"always", FifoMode::always}, {"never", FifoMode::never}});
 
@@ -336,6 +338,13 @@ void CommandLine::declare(std::string_view configuration_file) {
   app.add_option("--control-socket", settings.control_socket, "Unix socket that talariactl speaks to")
       ->type_name("PATH")
       ->capture_default_str()
+      ->group("Broker");
+  app.add_option_function<std::string>(
+         "--congestion-control",
+         checked("--congestion-control", parse_congestion_control,
+                 [this](tcp::CongestionControl value) { settings.congestion_control = value; }),
+         "How connections share a network that loses packets: CUBIC (default) or NewReno")
+      ->type_name("cubic|newreno")
       ->group("Broker");
   app.add_option_function<std::string>(
          "--move-queues",

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/net/ip_address.h"
+#include "core/tcp/config.h"
 
 namespace talaria::app {
 
@@ -68,6 +69,7 @@ struct Settings {
   uint32_t tcp_keepalive = 120;  // seconds of a peer's silence before it is asked whether it is there; 0: never
   std::string data_directory = "/var/lib/talaria";
   std::string control_socket = "/run/talaria/control.sock";
+  tcp::CongestionControl congestion_control = tcp::CongestionControl::cubic;
   bool move_queues = true;
   bool demo_account = false;
   std::string log_level = "info";

@@ -180,6 +180,10 @@ void Host::on_icmp(base::Bytes l4, const Ipv4Header& ip, base::Time now) {
   counters_.icmp_received.add();
   auto message = parse_icmp(l4);
   if (!message) return counters_.drop_bad_icmp.add();
+  if (auto error = parse_icmp_error(*message); error && icmp_error_count_ < icmp_errors_.size()) {
+    icmp_errors_[icmp_error_count_++] = *error;
+    return counters_.icmp_errors.add();
+  }
   if (message->type != icmp_echo_request || message->code != 0) return counters_.drop_icmp_other.add();
   if (l4.size() + ipv4_header_bytes > mtu()) return counters_.drop_bad_icmp.add();
   Packet reply = allocate();

@@ -15,8 +15,7 @@
 // the one that announces, asks on the link whether an IPv6 address may be used and hears the routers; what comes of it
 // it tells with `take_changes()`, and the others `apply` it.
 //
-// Not set: "don't fragment". Path MTU discovery comes with ICMP errors to TCP; until then a router on the way may
-// fragment.
+// TCP's packets are not to be fragmented: what routers say to that comes up as values too (`IcmpError`).
 #pragma once
 
 #include <algorithm>
@@ -39,6 +38,7 @@
 #include "core/net/fragments.h"
 #include "core/net/frame_watcher.h"
 #include "core/net/host_counters.h"
+#include "core/net/icmp.h"
 #include "core/net/icmpv6.h"
 #include "core/net/ip_address.h"
 #include "core/net/ipv4.h"
@@ -99,6 +99,7 @@ class Host {
   // Places of the transmit queue that transmit_room() never gives away: an ARP or ICMP answer finds room even when TCP
   // has filled the rest.
   static constexpr size_t transmit_reserve = 32;
+  static constexpr size_t icmp_errors_max = 32;
 
   // `key` is secret and random: the neighbour table is hashed with it. The device outlives the host.
   Host(const HostConfig& config, Device& device, base::HashKey key);
@@ -121,6 +122,12 @@ class Host {
   // The TCP segments of the last `receive`, in the order of arrival. The caller takes their packets before the next one
   // (what it leaves is released then).
   std::span<Datagram> datagrams() { return {datagrams_.data(), datagram_count_}; }
+
+  // What routers say about segments of ours, since the last call; unchecked. At most icmp_errors_max between two calls,
+  // the rest is dropped and counted as other ICMP. Valid until the next `receive`.
+  std::span<const IcmpError> take_icmp_errors() { return {icmp_errors_.data(), std::exchange(icmp_error_count_, 0)}; }
+  // The same, and they stay.
+  std::span<const IcmpError> icmp_errors() const { return {icmp_errors_.data(), icmp_error_count_}; }
 
   // ---- out ----------------------------------------------------------------------------------------------------------
   // Where the L4 header stands in a packet from `allocate`, counted from packet.data: behind Ethernet, VLAN tag and IP.
@@ -266,6 +273,8 @@ class Host {
   std::array<Packet, burst_max> burst_{};
   std::array<Datagram, burst_max> datagrams_{};
   size_t datagram_count_ = 0;
+  std::array<IcmpError, icmp_errors_max> icmp_errors_{};
+  size_t icmp_error_count_ = 0;
 
   Routing routing_;
   uint64_t admitted_ = none_admitted;  // the IPv4 addresses, source before destination, that were last found good

@@ -19,6 +19,7 @@ struct HostCounters {
   base::Counter drop_fragment_overlap, drop_fragment_too_big, drop_fragment_evicted, drop_fragment_timeout;
   base::Counter drop_unknown_protocol, drop_bad_icmp, drop_icmp_other;
 
+  base::Counter icmp_errors;  // about TCP segments of ours
   base::Counter echo_replies, port_unreachables, port_unreachables_limited;
   base::Counter arp_requests_sent, arp_replies_sent, neighbor_solicitations_sent, neighbor_advertisements_sent;
   base::Counter address_conflicts;
@@ -38,7 +39,7 @@ struct HostCounters {
 
 template <class Visitor>
 void HostCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(HostCounters) == 49 * sizeof(base::Counter), "a counter is missing below");
+  static_assert(sizeof(HostCounters) == 50 * sizeof(base::Counter), "a counter is missing below");
   visit("frames_received", frames_received.value());
   visit("bytes_received", bytes_received.value());
   visit("frames_sent", frames_sent.value());
@@ -71,6 +72,7 @@ void HostCounters::for_each(Visitor&& visit) const {
   visit("drop_unknown_protocol", drop_unknown_protocol.value());
   visit("drop_bad_icmp", drop_bad_icmp.value());
   visit("drop_icmp_other", drop_icmp_other.value());
+  visit("icmp_errors", icmp_errors.value());
   visit("echo_replies", echo_replies.value());
   visit("port_unreachables", port_unreachables.value());
   visit("port_unreachables_limited", port_unreachables_limited.value());

@@ -58,6 +58,7 @@ void Host::write_ipv4(Packet& packet, Ipv4Address source, Ipv4Address destinatio
   size_t ip_offset = l4_offset_ - ipv4_header_bytes;
   Ipv4Header header{.total_bytes = static_cast<uint16_t>(packet.length - ip_offset),
                     .identification = identification_++,
+                    .dont_fragment = protocol == IpProtocol::tcp,
                     .protocol = static_cast<uint8_t>(protocol),
                     .source = source,
                     .destination = destination};

@@ -59,7 +59,7 @@ void emit_ipv4(const Ipv4Header& header, uint8_t* to, bool checksum) {
   to[1] = 0;
   base::store_be16(to + 2, header.total_bytes);
   base::store_be16(to + 4, header.identification);
-  base::store_be16(to + 6, 0);
+  base::store_be16(to + 6, header.dont_fragment ? 0x4000 : 0);
   to[8] = header.time_to_live;
   to[9] = header.protocol;
   base::store_be16(to + 10, 0);

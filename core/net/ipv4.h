@@ -51,6 +51,7 @@ struct Ipv4Header {
   uint8_t header_bytes = ipv4_header_bytes;  // 20..60, options included
   uint16_t total_bytes = 0;                  // header and payload; never more than the view that was parsed
   uint16_t identification = 0;
+  bool dont_fragment = false;  // emit only
   bool more_fragments = false;
   uint16_t fragment_offset = 0;  // in 8-byte units
   uint8_t time_to_live = 64;

@@ -121,7 +121,13 @@ void Stack::grow_congestion_window(Connection& connection, uint32_t acknowledged
   auto& send = connection.send;
   bool slow_start = send.congestion_window < send.threshold;
   bool used = connection.window_limited || (slow_start && send.congestion_window < 2 * flight);
-  if (used) Congestion::grow(send.congestion_window, send.threshold, connection.growth_credit, acknowledged, send.mss);
+  if (used) grow_window(connection, acknowledged);
+}
+
+void Stack::grow_window(Connection& connection, uint32_t acknowledged) {
+  auto& send = connection.send;
+  connection.congestion.grow(send.congestion_window, send.threshold, acknowledged, send.mss, now_,
+                             connection.round_trip.smoothed);
 }
 
 // RFC 9293 3.10.7.4: our FIN is acknowledged.

@@ -130,6 +130,7 @@ void Stack::become_established(Connection& connection) {
   if (connection.retransmits > 0) send.congestion_window = send.mss;  // RFC 5681 3.1: a lost SYN is a loss
   send.threshold = Congestion::window_max;
   connection.last_sent = now_;
+  connection.congestion.choose(config_.congestion_control);
   connection.flight.tracked = connection.receive.sack;
   connection.rack.highest = send.unacknowledged;
   if (config_.keepalive_idle.count() > 0) connection.keepalive_due = now_ + config_.keepalive_idle;

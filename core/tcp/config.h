@@ -15,6 +15,11 @@ using base::operator""s;
 inline constexpr size_t send_chunk_bytes = 4096;
 inline constexpr size_t receive_chunk_bytes = 4096;
 
+enum class CongestionControl : uint8_t {
+  newreno,  // RFC 5681: half the window at a loss, a segment more each round trip
+  cubic,    // RFC 9438: 0.7 of it, then by time and not by round trips
+};
+
 struct Config {
   // ---- memory, all of it reserved at start --------------------------------------------------------------------------
   size_t connections = 1024;
@@ -60,6 +65,7 @@ struct Config {
   uint32_t handshakes_per_source = 256;
   uint32_t timers_per_turn = 256;  // expiries handled by one on_time
 
+  CongestionControl congestion_control = CongestionControl::cubic;
   bool timestamps = true;
   bool selective_acknowledgement = true;
 };

@@ -17,6 +17,7 @@
 #include "core/base/slab.h"
 #include "core/base/time.h"
 #include "core/base/timer_wheel.h"
+#include "core/tcp/congestion.h"
 #include "core/tcp/flight.h"
 #include "core/tcp/rack.h"
 #include "core/tcp/reassembly.h"
@@ -47,6 +48,16 @@ struct RateReduction {
   uint32_t flight = 0;     // in flight when it began
   uint32_t delivered = 0;  // since then
   uint32_t sent = 0;       // since then
+};
+
+// What the last recovery took away, in case it turns out that nothing had been lost.
+struct Undo {
+  uint32_t window = 0;     // the congestion window before; 0: nothing to undo
+  uint32_t threshold = 0;  // and the threshold
+  uint32_t again = 0;      // bytes sent again, less those that the peer says it had twice
+  uint32_t timestamp = 0;  // of the first segment sent again
+  Sequence from = 0;       // the first unacknowledged number then
+  bool sent_again = false;
 };
 
 struct alignas(base::cache_line) Connection {
@@ -105,10 +116,10 @@ struct alignas(base::cache_line) Connection {
   base::Time retransmit_at{};  // the send timer may fire before, for another reason
   SendTimer send_timer = SendTimer::retransmission;
   bool tail_probe_due = false;
+  bool mss_cut = false;    // the path takes less than was agreed, until mss_restore_at
   Sequence timed_end = 0;  // of the segment whose round trip is being measured
   base::Time timed_at{};
   base::Time last_sent{};
-  uint32_t growth_credit = 0;
   uint32_t window_max = 0;  // the largest window the peer ever offered
   Sequence recover = 0;     // send.max when the last recovery began
   uint32_t timestamp_offset = 0;
@@ -127,8 +138,12 @@ struct alignas(base::cache_line) Connection {
 
   // ---- cold
   // ----------------------------------------------------------------------------------------------------------
+  Congestion congestion;
   Rack rack;
   RateReduction reduction;
+  Undo undo;
+  base::Time mss_restore_at{};
+  uint16_t mss_agreed = 0;
   Sequence tail_probe_end = 0;    // send.max after the probe
   bool tail_probe_out = false;    // and nothing is known of it yet
   bool tail_probe_again = false;  // it was a retransmission

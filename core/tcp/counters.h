@@ -22,7 +22,8 @@ struct StackCounters {
   base::Counter time_wait_entered, time_wait_recycled, time_wait_reused;
 
   base::Counter retransmitted_segments, fast_retransmits, timeouts, limited_transmits;
-  base::Counter tail_probes, tail_losses_repaired, reordering_timeouts, flights_untracked;
+  base::Counter tail_probes, tail_losses_repaired, reordering_timeouts, recoveries_undone, flights_untracked;
+  base::Counter path_mtu_cuts, black_holes, icmp_ignored;
   base::Counter out_of_order, duplicate_segments, duplicate_acks, bad_sacks;
   base::Counter zero_window_probes, keepalive_probes, delayed_acks, pure_acks_sent, window_updates_sent;
   base::Counter challenge_acks_sent, challenge_acks_limited, resets_sent, resets_limited, resets_received;
@@ -39,7 +40,7 @@ struct StackCounters {
 
 template <class Visitor>
 void StackCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(StackCounters) == 69 * sizeof(base::Counter), "a counter is missing below");
+  static_assert(sizeof(StackCounters) == 73 * sizeof(base::Counter), "a counter is missing below");
   visit("segments_received", segments_received.value());
   visit("segments_sent", segments_sent.value());
   visit("bytes_received", bytes_received.value());
@@ -84,7 +85,11 @@ void StackCounters::for_each(Visitor&& visit) const {
   visit("tail_probes", tail_probes.value());
   visit("tail_losses_repaired", tail_losses_repaired.value());
   visit("reordering_timeouts", reordering_timeouts.value());
+  visit("recoveries_undone", recoveries_undone.value());
   visit("flights_untracked", flights_untracked.value());
+  visit("path_mtu_cuts", path_mtu_cuts.value());
+  visit("black_holes", black_holes.value());
+  visit("icmp_ignored", icmp_ignored.value());
   visit("out_of_order", out_of_order.value());
   visit("duplicate_segments", duplicate_segments.value());
   visit("duplicate_acks", duplicate_acks.value());

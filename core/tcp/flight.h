@@ -81,6 +81,11 @@ class FlightMemory {
     return flight.first != base::none && records_[flight.first].fate == Fate::sacked;
   }
 
+  // The first bytes were sent more than once.
+  bool first_went_again(const Flight& flight) const {
+    return flight.first != base::none && records_[flight.first].again;
+  }
+
   void lose_track(Flight& flight, Sequence max);
   void release(Flight& flight);
 

@@ -17,6 +17,7 @@ void Stack::on_segments(std::span<net::Datagram> datagrams, base::Time now) {
     on_burst(datagrams.first(count));
     datagrams = datagrams.subspan(count);
   }
+  for (const net::IcmpError& error : host_.take_icmp_errors()) on_icmp_error(error, now);
 }
 
 // In phases, so that what the next phase needs is on its way into the cache while this one works on other segments.

@@ -16,8 +16,7 @@ void Stack::recover_from(Connection& connection, uint32_t acknowledged) {
   auto& send = connection.send;
   bool whole = at_or_after(send.unacknowledged, connection.recover);
   if (send.recovery == Recovery::timeout) {
-    Congestion::grow(send.congestion_window, send.threshold, connection.growth_credit,
-                     std::min<uint32_t>(acknowledged, send.mss), send.mss);
+    grow_window(connection, std::min<uint32_t>(acknowledged, send.mss));
     if (whole) {
       send.recovery = Recovery::none;
       send.duplicate_acks = 0;
@@ -58,11 +57,10 @@ void Stack::on_duplicate_acknowledgement(Connection& connection) {
 void Stack::enter_fast_recovery(Connection& connection) {
   auto& send = connection.send;
   counters_.fast_retransmits.add();
-  send.threshold = Congestion::threshold_after_loss(connection.in_flight(), send.mss);
+  send.threshold = connection.congestion.threshold_after_loss(connection.in_flight(), send.mss);
   send.congestion_window = send.threshold + duplicate_threshold * uint32_t{send.mss};
   send.recovery = Recovery::fast;
   send.retransmit_now = true;
-  connection.growth_credit = 0;
   connection.recover = send.max;
 }
 

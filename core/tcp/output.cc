@@ -46,6 +46,7 @@ Stack::Sent Stack::output_connection(Connection& connection) {
     bool sent = syn_due ? send_syn(connection) : send_acknowledgements(connection);
     return sent ? Sent::nothing_left : Sent::blocked;
   }
+  if (connection.mss_cut && now_ >= connection.mss_restore_at) restore_mss(connection);
   // After an idle time as long as the timeout the old window says nothing any more (RFC 5681 4.1).
   if (connection.in_flight() == 0 && before(send.next, send.end) &&
       now_ - connection.last_sent > connection.round_trip.timeout)

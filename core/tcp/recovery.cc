@@ -28,8 +28,11 @@ constexpr base::Duration delayed_ack_max = std::chrono::milliseconds(200);
 void Stack::on_tracked_acknowledgement(Connection& connection, const Segment& segment) {
   auto& send = connection.send;
   Tidings tidings{.deliveries = {connection.rack, now_}, .sacked_before = connection.flight.sacked};
-  if (segment.has_timestamp && connection.receive.timestamps)
+  if (segment.has_timestamp && connection.receive.timestamps) {
     tidings.deliveries.echoes(segment.timestamp_echo - connection.timestamp_offset);
+    if (send.recovery != Recovery::none && after(segment.acknowledgement, send.unacknowledged))
+      look_for_the_original(connection, segment);
+  }
   if (segment.sack_count > 0) take_sacks(connection, segment, tidings);
   update_window(connection, segment);
   if (segment.acknowledgement != send.unacknowledged) return on_new_acknowledgement(connection, segment, &tidings);
@@ -68,6 +71,7 @@ void Stack::take_sacks(Connection& connection, const Segment& segment, Tidings& 
     if (at_or_before(block.end, segment.acknowledgement) || inside_next) {
       if (i > 0) continue;
       tidings.duplicate_reported = true;
+      on_duplicate_report(connection, block);
       connection.rack.on_duplicate(send.unacknowledged, send.max);
       continue;
     }
@@ -111,10 +115,7 @@ base::Duration Stack::on_delivery(Connection& connection, const Segment& segment
       reduce_proportionally(connection, acknowledged + tracked.sacked - tidings.sacked_before,
                             acknowledged > 0 && !lost_more);
       break;
-    case Recovery::timeout:
-      Congestion::grow(send.congestion_window, send.threshold, connection.growth_credit,
-                       std::min<uint32_t>(acknowledged, send.mss), send.mss);
-      break;
+    case Recovery::timeout: grow_window(connection, std::min<uint32_t>(acknowledged, send.mss)); break;
   }
   return overdue_in;
 }
@@ -132,9 +133,9 @@ base::Duration Stack::find_losses(Connection& connection) {
 void Stack::enter_recovery(Connection& connection) {
   auto& send = connection.send;
   counters_.fast_retransmits.add();
-  send.threshold = Congestion::threshold_after_loss(connection.in_flight(), send.mss);
+  remember_window(connection);
+  send.threshold = connection.congestion.threshold_after_loss(connection.in_flight(), send.mss);
   send.recovery = Recovery::fast;
-  connection.growth_credit = 0;
   connection.recover = send.max;
   connection.reduction = {.flight = connection.in_flight(), .delivered = 0, .sent = 0};
   connection.tail_probe_due = false;
@@ -170,6 +171,46 @@ void Stack::reduce_proportionally(Connection& connection, uint32_t delivered, bo
   }
   if (reduction.sent == 0) allowance = std::max<uint32_t>(allowance, send.mss);
   send.congestion_window = std::clamp<uint32_t>(pipe + allowance, send.mss, Congestion::window_max);
+}
+
+// ---- when nothing had been lost -------------------------------------------------------------------------------------
+
+void Stack::remember_window(Connection& connection) {
+  const auto& send = connection.send;
+  connection.undo = {.window = send.congestion_window, .threshold = send.threshold, .from = send.unacknowledged};
+}
+
+// The Eifel detection (RFC 3522): the first segment that was sent again is acknowledged, and what is echoed is older
+// than that: it was the original that arrived, late or behind others.
+void Stack::look_for_the_original(Connection& connection, const Segment& segment) {
+  const Undo& undo = connection.undo;
+  if (undo.window == 0 || !undo.sent_again || connection.send.unacknowledged != undo.from) return;
+  if (flight_memory_.first_went_again(connection.flight) && before(segment.timestamp_echo, undo.timestamp))
+    undo_recovery(connection);
+}
+
+// The peer had a range twice (RFC 3708). When that is true of all that was sent again, none of it had been needed.
+void Stack::on_duplicate_report(Connection& connection, Range block) {
+  Undo& undo = connection.undo;
+  if (undo.window == 0 || undo.again == 0 || before(block.start, undo.from) || after(block.end, connection.recover))
+    return;
+  undo.again -= std::min(undo.again, block.size());
+  if (undo.again == 0) undo_recovery(connection);
+}
+
+// RFC 4015 and RFC 9438 4.9: as it was before. The path reorders.
+void Stack::undo_recovery(Connection& connection) {
+  auto& send = connection.send;
+  counters_.recoveries_undone.add();
+  send.congestion_window = std::max(send.congestion_window, connection.undo.window);
+  send.threshold = std::max(send.threshold, connection.undo.threshold);
+  connection.undo.window = 0;
+  connection.rack.reordering_seen = true;
+  if (send.recovery == Recovery::none) return;
+  send.recovery = Recovery::none;
+  send.duplicate_acks = 0;
+  send.retransmit_now = false;
+  flight_memory_.forget_lost(connection.flight, send.unacknowledged);
 }
 
 // ---- timers ---------------------------------------------------------------------------------------------------------
@@ -216,7 +257,7 @@ void Stack::on_tail_probe_answer(Connection& connection, const Segment& segment,
     connection.tail_probe_out = false;
     counters_.tail_losses_repaired.add();
     if (send.recovery != Recovery::none) return;
-    send.threshold = Congestion::threshold_after_loss(connection.in_flight(), send.mss);
+    send.threshold = connection.congestion.threshold_after_loss(connection.in_flight(), send.mss);
     send.congestion_window = std::min(send.congestion_window, send.threshold);
   } else if (!advanced && segment.sack_count == 0) {
     connection.tail_probe_out = false;  // both arrived
@@ -238,6 +279,12 @@ void Stack::note_sent(Connection& connection, const Pick& pick, Sequence end, bo
     flight_memory_.sent_again(flight, send.unacknowledged, {pick.sequence, end}, send.max, now_, {});
   }
   if (send.recovery == Recovery::fast) connection.reduction.sent += end - pick.sequence;
+  if (again && send.recovery != Recovery::none) {
+    Undo& undo = connection.undo;
+    undo.again += end - pick.sequence;
+    if (!undo.sent_again) undo.timestamp = connection.retransmit_timestamp;
+    undo.sent_again = true;
+  }
   if (connection.tail_probe_due) {
     connection.tail_probe_due = false;
     connection.tail_probe_out = true;

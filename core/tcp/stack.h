@@ -77,6 +77,8 @@ class Stack {
   // ---- the turn -----------------------------------------------------------------------------------------------------
   // Takes the packets out of the datagrams. May be called several times a turn.
   void on_segments(std::span<net::Datagram> datagrams, base::Time now);
+  // What a router says about a segment of ours, or of a colleague's. Those of our own host on_segments looks at itself.
+  void on_icmp_error(const net::IcmpError& error, base::Time now);
   // Runs expired timers, at most Config::timers_per_turn.
   void on_time(base::Time now);
   // What happened. The same span until clear_events(); what happens meanwhile (an abort() of the visitor's, say) is
@@ -224,6 +226,7 @@ class Stack {
   void sample_round_trip(Connection& connection, const Segment& segment);
   void end_timing(Connection& connection);
   void grow_congestion_window(Connection& connection, uint32_t acknowledged, uint32_t flight);
+  void grow_window(Connection& connection, uint32_t acknowledged);
   void on_finish_acknowledged(Connection& connection);
 
   // new_reno.cc: recovery from loss by duplicate acknowledgements.
@@ -240,6 +243,10 @@ class Stack {
   void enter_recovery(Connection& connection);
   void leave_recovery(Connection& connection);
   void reduce_proportionally(Connection& connection, uint32_t delivered, bool safe);
+  void remember_window(Connection& connection);
+  void look_for_the_original(Connection& connection, const Segment& segment);
+  void on_duplicate_report(Connection& connection, Range block);
+  void undo_recovery(Connection& connection);
   void on_tracked_timeout(Connection& connection);
   void on_reordering_timeout(Connection& connection);
   void on_tail_probe_due(Connection& connection);
@@ -268,6 +275,12 @@ class Stack {
   void take_in_hand(const Connection& connection) {
     if (connection.tuple().is_ipv6()) ipv6_in_hand_ = connection.ipv6;
   }
+
+  // path_mtu.cc: how large a segment the path takes.
+  void on_packet_too_big(Connection& connection, uint32_t mtu);
+  void suspect_black_hole(Connection& connection);
+  void cut_mss(Connection& connection, uint32_t mss);
+  void restore_mss(Connection& connection);
 
   // answer.cc: segments without a connection block behind them.
   bool send_bare(const Tuple& tuple, Segment& segment);

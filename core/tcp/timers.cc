@@ -74,12 +74,15 @@ void Stack::on_retransmission_timeout(Connection& connection) {
   connection.round_trip.back_off();
   connection.timing = false;
   if (!opening) {
-    if (connection.timeouts == 1) send.threshold = Congestion::threshold_after_loss(connection.in_flight(), send.mss);
+    if (connection.timeouts % 2 == 0) suspect_black_hole(connection);
+    if (connection.timeouts == 1) {
+      if (send.recovery == Recovery::none) remember_window(connection);
+      send.threshold = connection.congestion.threshold_after_loss(connection.in_flight(), send.mss);
+    }
     send.congestion_window = send.mss;
     send.recovery = Recovery::timeout;
     send.retransmit_now = false;
     send.duplicate_acks = 0;
-    connection.growth_credit = 0;
     connection.recover = send.max;
   }
   if (connection.flight.tracked) {

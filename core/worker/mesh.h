@@ -8,6 +8,7 @@
 //           v                         v                  neighbors   (who is where on the link)
 //                                                        network     (addresses and routes that came or went)
 //                                                        heard       (of routers and DHCP servers)
+//                                                        icmp_errors (about segments of ours)
 //        control thread (owns no message)
 //
 // Bounds: mailbox capacities below; what does not fit waits at the sender, which then stops reading its clients. A lane
@@ -36,7 +37,7 @@ using broker::WorkerIndex;
 // One direction between two workers.
 struct Lane {
   explicit Lane(size_t capacity)
-      : operations(capacity), events(capacity), releases(4 * capacity), neighbors(64), network(8), heard(2) {}
+      : operations(capacity), events(capacity), releases(4 * capacity), neighbors(64), network(8), heard(2), icmp_errors(64) {}
 
   base::Mailbox<broker::Operation> operations;
   base::Mailbox<broker::Event> events;
@@ -44,6 +45,7 @@ struct Lane {
   base::Mailbox<net::LearnedNeighbor> neighbors;
   base::Mailbox<net::NetworkChange> network;
   base::Mailbox<net::Heard> heard;
+  base::Mailbox<net::IcmpError> icmp_errors;
 };
 static_assert(base::has_lines_of_its_own<Lane>, "its neighbour in memory is another pair's");
 // One each: what crosses is one line a message, not parts of two.

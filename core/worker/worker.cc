@@ -150,6 +150,8 @@ bool Worker::take_peer_messages(base::Time now) {
       host_.apply(change);
       on_network_change(change, now);
     }
+    net::IcmpError error;
+    while (lane.icmp_errors.pop(error)) stack_.on_icmp_error(error, now);
   }
   return any;
 }
@@ -178,6 +180,7 @@ void Worker::take_events_of(Lane& lane, base::Time now) {
 
 bool Worker::receive(base::Time now) {
   const size_t frames = host_.receive(now);
+  share_icmp_errors();
   stack_.on_segments(host_.datagrams(), now);
   host_.on_time(now);
   if (host_.has_changes()) share_network_changes(now);
@@ -305,6 +308,14 @@ void Worker::pass_heard() {
   for (const net::Heard& heard : host_.take_heard())
     for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++)
       if (peer != config_.index) mesh_.lane(config_.index, peer).heard.push(heard);
+}
+
+// Where an error arrives says nothing about who has the connection. Only a hint, too: the next full segment causes
+// another.
+void Worker::share_icmp_errors() {
+  for (const net::IcmpError& error : host_.icmp_errors())
+    for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++)
+      if (peer != config_.index) mesh_.lane(config_.index, peer).icmp_errors.push(error);
 }
 
 // Only a hint: what does not fit is learnt again when it is needed.

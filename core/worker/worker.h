@@ -109,6 +109,7 @@ class alignas(base::cache_line) Worker {
   void tell_network_changes();
   void pass_heard();
   void on_network_change(const net::NetworkChange& change, base::Time now);
+  void share_icmp_errors();
 
   void on_command(const Apply& command, base::Time now);
   void on_command(const PassAnswer& command, base::Time now);

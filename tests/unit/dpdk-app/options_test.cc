@@ -70,6 +70,9 @@ TEST_F(Options, KeepaliveIsGivenInSeconds) {
 
 TEST_F(Options, QueuesMoveUnlessTheyAreToldNotTo) {
   write_file(minimal_);
+  EXPECT_EQ(read({})->congestion_control, tcp::CongestionControl::cubic);
+  EXPECT_EQ(read({"--congestion-control", "newreno"})->congestion_control, tcp::CongestionControl::newreno);
+  EXPECT_FALSE(read({"--congestion-control", "bbr"}));
   EXPECT_TRUE(read({})->move_queues);
   write_file(minimal_ + "move-queues = no\n");
   EXPECT_FALSE(read({})->move_queues);
@@ -218,6 +221,7 @@ TEST_F(Options, HelpAndVersionEndWell) {
                              "--amqp-port",
                              "--data-dir",
                              "--control-socket",
+                             "--congestion-control",
                              "--move-queues",
                              "--demo-account",
                              "--log-level",

@@ -25,7 +25,8 @@ Config small() {
   config.send_chunks = 256;
   config.shared_slices = 256;
   config.receive_chunks = 256;
-  config.linger_timeout = config.fin_wait_2_timeout = 30min;  // at 20 % loss nothing may get through for minutes
+  // At 20 % loss nothing may get through for minutes.
+  config.linger_timeout = config.fin_wait_2_timeout = config.time_wait_duration = 30min;
   return config;
 }
 

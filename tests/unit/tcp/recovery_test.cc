@@ -44,6 +44,7 @@ class SackTest : public StackTest {
 class TcpRack : public SackTest {};
 class TcpTailProbe : public SackTest {};
 class TcpRateReduction : public SackTest {};
+class TcpUndo : public SackTest {};
 class TcpUntracked : public SackTest {};
 
 TEST_F(TcpRack, OneSackedSegmentIsEnoughWhenTheWindowHasPassed) {
@@ -294,6 +295,80 @@ TEST_F(TcpRateReduction, SpreadsTheReductionOverTheRoundTrip) {
   our_next = at(30);
   deliver(data());
   EXPECT_EQ(info().congestion_window, threshold);
+}
+
+// The ACK echoes the original's timestamp: it came late, behind others.
+TEST_F(TcpUndo, AnOldEchoSaysThatTheOriginalArrived) {
+  start();
+  peer_timestamps = true;
+  accept_after(40ms);
+  first = our_next;
+  const uint32_t full = segment - timestamp_option_bytes;
+  write(std::string(10 * full, 'x'));
+  our_clock = sent[0].timestamp;
+  const uint32_t window = info().congestion_window;
+  now += 40ms;
+  deliver(sacked(first, {{first + full, first + 8 * full}}));
+  ASSERT_EQ(info().retransmits, 1u);
+  EXPECT_LT(info().slow_start_threshold, window);
+  now += 5ms;
+  our_next = first + 8 * full;
+  deliver(data());
+  EXPECT_EQ(stack->counters().recoveries_undone.value(), 1u);
+  EXPECT_GE(info().congestion_window, window);
+  EXPECT_GT(info().slow_start_threshold, window);
+}
+
+TEST_F(TcpUndo, TheRetransmissionsEchoDoesNot) {
+  start();
+  peer_timestamps = true;
+  accept_after(40ms);
+  first = our_next;
+  const uint32_t full = segment - timestamp_option_bytes;
+  write(std::string(10 * full, 'x'));
+  our_clock = sent[0].timestamp;
+  const uint32_t window = info().congestion_window;
+  now += 40ms;
+  deliver(sacked(first, {{first + full, first + 10 * full}}));
+  ASSERT_EQ(sent.size(), 1u);
+  our_clock = sent[0].timestamp;
+  now += 40ms;
+  our_next = first + 10 * full;
+  deliver(data());
+  EXPECT_EQ(stack->counters().recoveries_undone.value(), 0u);
+  EXPECT_LT(info().congestion_window, window);
+}
+
+TEST_F(TcpUndo, WhenEverythingSentAgainHadArrivedTwice) {
+  start();
+  fly(10);
+  const uint32_t window = info().congestion_window;
+  now += 40ms;
+  deliver(sacked(first, {block(1, 8)}));
+  ASSERT_EQ(info().retransmits, 1u);
+  our_next = at(10);
+  deliver(data());
+  EXPECT_LT(info().congestion_window, window);
+  deliver(sacked(at(10), {block(0, 1)}));
+  EXPECT_EQ(stack->counters().recoveries_undone.value(), 1u);
+  EXPECT_GE(info().congestion_window, window);
+}
+
+TEST_F(TcpUndo, OfATimeoutThatCameTooSoon) {
+  start();
+  peer_timestamps = true;
+  accept_after(40ms);
+  first = our_next;
+  write("x");
+  our_clock = sent[0].timestamp;
+  const uint32_t window = info().congestion_window;
+  for (int i = 0; i < 1000 && timeouts() == 0; i++) after(1ms);
+  ASSERT_EQ(timeouts(), 1u);
+  EXPECT_LT(info().congestion_window, window);
+  our_next = first + 1;
+  deliver(data());
+  EXPECT_EQ(stack->counters().recoveries_undone.value(), 1u);
+  EXPECT_EQ(info().congestion_window, window);
 }
 
 TEST_F(TcpUntracked, RecoversAsWithoutSack) {

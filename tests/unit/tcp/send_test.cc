@@ -99,6 +99,21 @@ TEST_F(TcpSend, SlowStartDoublesOnlyWhileTheWindowIsUsed) {
   EXPECT_EQ(info().congestion_window, window);
 }
 
+TEST_F(TcpSend, AfterAnIdleTimeTheWindowIsTheInitialOneAgain) {
+  start();
+  accept();
+  write(std::string(40 * 1460, 'x'));
+  for (Sequence segments : {10, 20, 10}) {
+    our_next += segments * 1460;
+    deliver(data());
+  }
+  ASSERT_EQ(info().in_flight, 0u);
+  ASSERT_GT(info().congestion_window, 20u * 1460);
+  now += 10s;
+  write(std::string(40 * 1460, 'x'));
+  EXPECT_EQ(sent.size(), 10u) << "RFC 5681 4.1";
+}
+
 TEST_F(TcpSend, SharedBytesComeBackOnceWhenAcknowledged) {
   start();
   accept();
@@ -470,7 +485,9 @@ TEST_F(TcpRetransmit, KarnsBackOffStaysUntilACleanSample) {
 }
 
 TEST_F(TcpRetransmit, CollapsesToOneSegmentAndGoesOn) {
-  start();
+  Config config = small();
+  config.congestion_control = CongestionControl::newreno;
+  start(config);
   accept();
   write(std::string(10 * 1460, 'x'));
   after(200ms);
@@ -514,7 +531,9 @@ TEST_F(TcpRetransmit, TimeoutForgetsWhatWasSacked) {
 // ------------------------------------------------------------------------------------------------------------
 
 TEST_F(TcpRecovery, LimitedTransmitThenFastRetransmit) {
-  start();
+  Config config = small();
+  config.congestion_control = CongestionControl::newreno;
+  start(config);
   accept();
   first = our_next;
   write(std::string(20 * 1460, 'x'));
