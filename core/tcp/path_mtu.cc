@@ -63,7 +63,7 @@ void Stack::on_packet_too_big(Connection& connection, uint32_t mtu) {
   mark_output(connection);
 }
 
-// Two timeouts in a row, and what is lost is larger than what would get through anywhere.
+// Four timeouts in a row or six, eight, ..., and what is lost is larger than what would get through anywhere.
 void Stack::suspect_black_hole(Connection& connection) {
   const auto& send = connection.send;
   const uint32_t smaller = plateau_below(send.mss);

@@ -285,6 +285,12 @@ void Stack::note_sent(Connection& connection, const Pick& pick, Sequence end, bo
     if (!undo.sent_again) undo.timestamp = connection.retransmit_timestamp;
     undo.sent_again = true;
   }
+  if (again && pick.sequence == send.unacknowledged) {
+    // A full timeout for the retransmission (RFC 6675 5, as RFC 6298 5.3 for an ACK).
+    connection.retransmit_at = now_ + connection.round_trip.backed_off(config_.rto_max);
+    if (send.timer != base::never && connection.send_timer == SendTimer::retransmission)
+      send.timer = connection.retransmit_at;
+  }
   if (connection.tail_probe_due) {
     connection.tail_probe_due = false;
     connection.tail_probe_out = true;

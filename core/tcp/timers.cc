@@ -74,7 +74,7 @@ void Stack::on_retransmission_timeout(Connection& connection) {
   connection.round_trip.back_off();
   connection.timing = false;
   if (!opening) {
-    if (connection.timeouts % 2 == 0) suspect_black_hole(connection);
+    if (connection.timeouts >= 4 && connection.timeouts % 2 == 0) suspect_black_hole(connection);
     if (connection.timeouts == 1) {
       if (send.recovery == Recovery::none) remember_window(connection);
       send.threshold = connection.congestion.threshold_after_loss(connection.in_flight(), send.mss);

@@ -242,10 +242,10 @@ class CellRun {
       granted_ = 6;
     } else if (trouble == "a black hole") {
       data.drop_if = [large](base::Bytes frame, uint64_t) { return large(frame); };
-      granted_ = 3;
+      granted_ = 6;
     } else if (trouble == "a later black hole") {
       data.drop_if = [large](base::Bytes frame, uint64_t number) { return number > 300 && large(frame); };
-      granted_ = 3;
+      granted_ = 6;
     } else {
       if (trouble == "no data for 3 s" || trouble == "nothing for 3 s") data.drop_if = out;
       if (trouble == "no answers for 3 s" || trouble == "nothing for 3 s") answers.drop_if = out;
@@ -259,8 +259,7 @@ class CellRun {
     config.nic.mac = mac_of(number);
     config.up = up;
     config.down = down;
-    config.host.address = net::Ipv4Address{address_of(number)};
-    config.host.prefix_length = 16;
+    config.host.addresses = {{net::Ipv4Address{address_of(number)}, 16}};
     config.tcp.connections = 4;
     config.tcp.half_open = config.tcp.time_wait = 4;
     config.tcp.receive_window = cell_.buffer;

@@ -108,7 +108,7 @@ TEST_F(TcpPathMtu, ShrinksWhereFullSegmentsVanish) {
     after(10ms);
     for (const Wire& wire : sent) largest = wire.bytes.size();
   }
-  EXPECT_EQ(stack->counters().timeouts.value(), 2u);
+  EXPECT_EQ(stack->counters().timeouts.value(), 4u);
   EXPECT_EQ(stack->counters().black_holes.value(), 1u);
   our_next = first + 1024;
   deliver(data());
