@@ -19,7 +19,7 @@ const std::vector<Layer>& layers() {
       {"device", {"packets_in", "bytes_in", "packets_out", "bytes_out", "carried"}},
       {"ip",
        {"frames_received", "bytes_received", "frames_sent", "bytes_sent", "tcp_received", "arp_received",
-        "icmp_received", "icmp_errors", "udp_received", "echo_replies", "port_unreachables", "arp_requests_sent", "arp_replies_sent",
+        "icmp_received", "udp_received", "echo_replies", "port_unreachables", "arp_requests_sent", "arp_replies_sent",
         "ndp_received", "dhcp_received", "neighbor_solicitations_sent", "neighbor_advertisements_sent",
         "fragments_received", "datagrams_reassembled"}},
       {"tcp",
@@ -28,8 +28,8 @@ const std::vector<Layer>& layers() {
         "time_wait_entered", "time_wait_reused",
         // Loss on the way, and what TCP does about it.
         "retransmitted_segments", "fast_retransmits", "timeouts", "limited_transmits", "tail_probes",
-        "tail_losses_repaired", "reordering_timeouts", "recoveries_undone", "path_mtu_cuts", "black_holes",
-        "icmp_ignored", "out_of_order", "duplicate_segments", "duplicate_acks",
+        "tail_losses_repaired", "reordering_timeouts", "recoveries_undone", "black_holes", "icmp_ignored",
+        "out_of_order", "duplicate_segments", "duplicate_acks",
         // Ordinary answers.
         "zero_window_probes", "keepalive_probes", "delayed_acks", "pure_acks_sent", "window_updates_sent",
         "challenge_acks_sent", "resets_sent", "resets_received",
