@@ -48,7 +48,7 @@ WorldOptions small_world() {
 }
 
 tcp::ConnectionId connect(World& world) {
-  auto id = world.client.stack.connect({{server_address}, 5672}, std::nullopt, world.now);
+  auto id = world.client.stack.connect({net::Ipv4Address{server_address}, 5672}, std::nullopt, world.now);
   if (!id) std::abort();
   world.streams[id->slot] = {};
   world.open_clients.push_back(*id);
