@@ -142,6 +142,18 @@ uint32_t FlightMemory::sack(Flight& flight, Sequence unacknowledged, Range block
   return newly;
 }
 
+// `visit(at, record, bytes)` for each record, in their order; it neither adds nor removes any.
+template <class Visitor>
+void FlightMemory::for_each(const Flight& flight, Sequence unacknowledged, Visitor&& visit) {
+  Sequence start = unacknowledged;
+  for (uint32_t at = flight.first; at != none; at = records_[at].next) {
+    Record& record = records_[at];
+    const uint32_t bytes = record.end - start;
+    start = record.end;
+    visit(at, record, bytes);
+  }
+}
+
 // ---- what was lost --------------------------------------------------------------------------------------------------
 
 base::Duration FlightMemory::lose_overdue(Flight& flight, Sequence unacknowledged, const Rack& rack,
@@ -149,60 +161,43 @@ base::Duration FlightMemory::lose_overdue(Flight& flight, Sequence unacknowledge
   base::Duration wait{};
   if (!rack.any) return wait;
   const base::Duration patience = rack.round_trip + window;
-  Sequence start = unacknowledged;
-  for (uint32_t at = flight.first; at != none; at = records_[at].next) {
-    const Record& record = records_[at];
-    const uint32_t bytes = record.end - start;
-    start = record.end;
-    if (record.again && record.sent == now) continue;  // has only just left, on whatever clock
-    if (record.fate != Fate::flying || !Rack::sent_later(rack.sent, rack.end, record.sent, record.end)) continue;
+  for_each(flight, unacknowledged, [&](uint32_t at, Record& record, uint32_t bytes) {
+    if (record.again && record.sent == now) return;  // has only just left, on whatever clock
+    if (record.fate != Fate::flying || !Rack::sent_later(rack.sent, rack.end, record.sent, record.end)) return;
     const base::Duration left = record.sent + patience - now;
     if (left.count() > 0)
       wait = std::max(wait, left);
     else
       set_fate(flight, at, bytes, Fate::lost);
-  }
+  });
   return wait;
 }
 
 void FlightMemory::lose_at_timeout(Flight& flight, Sequence unacknowledged, base::Duration age, base::Time now) {
-  Sequence start = unacknowledged;
-  for (uint32_t at = flight.first; at != none; at = records_[at].next) {
-    const Record& record = records_[at];
-    const uint32_t bytes = record.end - start;
-    start = record.end;
+  for_each(flight, unacknowledged, [&](uint32_t at, Record& record, uint32_t bytes) {
     if (record.fate == Fate::flying && (at == flight.first || record.sent + age <= now))
       set_fate(flight, at, bytes, Fate::lost);
-  }
+  });
 }
 
 void FlightMemory::lose_all(Flight& flight, Sequence unacknowledged) {
-  Sequence start = unacknowledged;
-  for (uint32_t at = flight.first; at != none; at = records_[at].next) {
-    const uint32_t bytes = records_[at].end - start;
-    start = records_[at].end;
-    if (records_[at].fate == Fate::flying) set_fate(flight, at, bytes, Fate::lost);
-  }
+  for_each(flight, unacknowledged, [&](uint32_t at, Record& record, uint32_t bytes) {
+    if (record.fate == Fate::flying) set_fate(flight, at, bytes, Fate::lost);
+  });
 }
 
 void FlightMemory::forget_sacked(Flight& flight, Sequence unacknowledged) {
-  Sequence start = unacknowledged;
-  for (uint32_t at = flight.first; at != none; at = records_[at].next) {
-    const uint32_t bytes = records_[at].end - start;
-    start = records_[at].end;
-    if (records_[at].fate != Fate::sacked) continue;
+  for_each(flight, unacknowledged, [&](uint32_t at, Record& record, uint32_t bytes) {
+    if (record.fate != Fate::sacked) return;
     set_fate(flight, at, bytes, Fate::lost);
-    records_[at].again = true;  // its ACK may be of what arrived the first time
-  }
+    record.again = true;  // its ACK may be of what arrived the first time
+  });
 }
 
 void FlightMemory::forget_lost(Flight& flight, Sequence unacknowledged) {
-  Sequence start = unacknowledged;
-  for (uint32_t at = flight.first; at != none; at = records_[at].next) {
-    const uint32_t bytes = records_[at].end - start;
-    start = records_[at].end;
-    if (records_[at].fate == Fate::lost) set_fate(flight, at, bytes, Fate::flying);
-  }
+  for_each(flight, unacknowledged, [&](uint32_t at, Record& record, uint32_t bytes) {
+    if (record.fate == Fate::lost) set_fate(flight, at, bytes, Fate::flying);
+  });
 }
 
 Range FlightMemory::first_lost(const Flight& flight, Sequence unacknowledged) const {

@@ -113,6 +113,8 @@ class FlightMemory {
   void pop(Flight& flight);
   // Cuts a record in two at `cut`, which lies inside it. False if there is none for the second part.
   bool split(Flight& flight, uint32_t at, Sequence cut);
+  template <class Visitor>
+  void for_each(const Flight& flight, Sequence unacknowledged, Visitor&& visit);
   void set_fate(Flight& flight, uint32_t at, uint32_t bytes, Fate fate);
   // Takes the records behind `at` into it as long as they are alike.
   void join(Flight& flight, uint32_t at);
