@@ -92,23 +92,30 @@ class Transfer {
   base::Time now_{1s};
 };
 
-// A turn in which the kernel gave the core away is measured again.
+// What the kernel gave the core away in is measured again.
+template <class Measure>
+void undisturbed(Measure&& measure) {
+  uint64_t before = 0;
+  do {
+    before = preemptions();
+    measure();
+  } while (preemptions() != before);
+}
+
 void transfer(benchmark::State& state, uint64_t Transfer::Turn::*side) {
   Transfer transfer(state.range(0) != 0);
   const uint64_t received = transfer.received();
   uint64_t cycles = 0, turns = 0, all_turns = 0;
   for (auto _ : state) {
     Transfer::Turn batch;
-    for (bool disturbed = true; disturbed;) {
+    undisturbed([&] {
       batch = {};
-      const uint64_t before = preemptions();
       for (int i = 0; i < 16; i++, all_turns++) {
         const Transfer::Turn turn = transfer.turn();
         batch.send += turn.send;
         batch.receive += turn.receive;
       }
-      disturbed = preemptions() != before;
-    }
+    });
     cycles += batch.*side;
     turns += 16;
     state.SetIterationTime(static_cast<double>(batch.*side) / tsc_hz());
@@ -251,9 +258,9 @@ void crowd(benchmark::State& state, CrowdTurn measured, CrowdTurn undo, uint64_t
   uint64_t cycles = 0, items = 0;
   for (auto _ : state) {
     uint64_t batch = 0, batch_items = 0;
-    for (bool disturbed = true; disturbed;) {
+    undisturbed([&] {
       batch = 0;
-      const uint64_t before = preemptions(), received = crowd.received();
+      const uint64_t received = crowd.received();
       for (int i = 0; i < 16; i++) {
         batch += measured(crowd).*side;
         if (undo != nullptr) undo(crowd);
@@ -261,8 +268,7 @@ void crowd(benchmark::State& state, CrowdTurn measured, CrowdTurn undo, uint64_t
       batch_items = item == Item::segment     ? crowd.received() - received
                     : item == Item::handshake ? 16 * Crowd::per_turn
                                               : 16;
-      disturbed = preemptions() != before;
-    }
+    });
     cycles += batch;
     items += batch_items;
     state.SetIterationTime(static_cast<double>(batch) / tsc_hz());
