@@ -37,7 +37,13 @@ using broker::WorkerIndex;
 // One direction between two workers.
 struct Lane {
   explicit Lane(size_t capacity)
-      : operations(capacity), events(capacity), releases(4 * capacity), neighbors(64), network(8), heard(2), icmp_errors(64) {}
+      : operations(capacity),
+        events(capacity),
+        releases(4 * capacity),
+        neighbors(64),
+        network(8),
+        heard(2),
+        icmp_errors(64) {}
 
   base::Mailbox<broker::Operation> operations;
   base::Mailbox<broker::Event> events;
