@@ -43,17 +43,6 @@ Enqueued Queue::enqueue(Message* message) {
   return Enqueued::stored;
 }
 
-void Queue::accept(QueueEntry* entry, Message* message) {
-  entry->message = message;
-  entry->position = next_position_++ & QueueEntry::position_max;
-  fresh_.push(home_.arena, entry);
-  ready_++;
-  counters_.ready.add();
-  counters_.bytes_ready.add(message->body_size());
-  counters_.enqueued.add();
-  activate();
-}
-
 // ---- messages out ---------------------------------------------------------------------------------------------------
 
 uint32_t Queue::deliver(uint32_t most) {

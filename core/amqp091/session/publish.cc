@@ -299,21 +299,22 @@ bool take_expiration(Channel& channel, const wire::ContentScan& scan, uint64_t& 
 
 // These say no to all that is not as usual. What it is the others below find out, answer and wait for.
 
-bool knows_method(Channel& channel, Bytes payload) {
-  Publishing& publishing = channel.publishing;
-  if (publishing.front.method_is(payload)) [[likely]]
-    return publishing.routed_epoch == channel.connection.shared->engine.topology_epoch() || known_exchange(channel);
+[[gnu::noinline]] bool learn_method(Channel& channel, Bytes payload) {
   auto method = wire::parse<wire::basic::Publish>(payload);
   if (!method || method->immediate || !recall_exchange(channel, method->exchange)) [[unlikely]]
     return false;
-  publishing.keep_method(payload, *method);
+  channel.publishing.keep_method(payload, *method);
   return true;
 }
 
-bool knows_header(Channel& channel, Bytes payload) {
-  Front& front = channel.publishing.front;
-  if (front.header_is(payload)) [[likely]]
-    return true;
+inline bool knows_method(Channel& channel, Bytes payload) {
+  const Publishing& publishing = channel.publishing;
+  if (!publishing.front.method_is(payload)) [[unlikely]]
+    return learn_method(channel, payload);
+  return publishing.routed_epoch == channel.connection.shared->engine.topology_epoch() || known_exchange(channel);
+}
+
+[[gnu::noinline]] bool learn_header(Channel& channel, Bytes payload) {
   auto scan = wire::scan_content_header(payload);
   if (!scan || scan->has(wire::Property::user_id)) [[unlikely]]
     return false;
@@ -323,8 +324,13 @@ bool knows_header(Channel& channel, Bytes payload) {
     if (!parsed) return false;
     expiration_ms = *parsed;
   }
+  Front& front = channel.publishing.front;
   front.keep_header(*scan, expiration_ms);
   return !front.properties().empty();
+}
+
+inline bool knows_header(Channel& channel, Bytes payload) {
+  return channel.publishing.front.header_is(payload) || learn_header(channel, payload);
 }
 
 // Cold. False: the channel or the connection has failed, or (`step`) the frame waits for an answer.
@@ -343,14 +349,18 @@ bool find_out_method(Channel& channel, Bytes payload, Step& step) {
   return true;
 }
 
-// Why no message is begun on the channel now.
-std::optional<Stall> shortage(const Channel& channel) {
+// No message is begun on the channel now.
+inline bool is_short(const Channel& channel) {
   const Shared& shared = *channel.connection.shared;
-  if (shared.pool.pressure() != broker::Pressure::ok) [[unlikely]]
-    return for_memory_here(shared);
-  if (channel.confirms.outstanding() >= shared.config.confirms_outstanding) [[unlikely]]
-    return Stall{Stall::For::confirms, channel.number, {}};
-  return std::nullopt;
+  return shared.pool.pressure() != broker::Pressure::ok ||
+         channel.confirms.outstanding() >= shared.config.confirms_outstanding;
+}
+
+// Of a channel that is short.
+Stall shortage_of(const Channel& channel) {
+  const Shared& shared = *channel.connection.shared;
+  if (shared.pool.pressure() != broker::Pressure::ok) return for_memory_here(shared);
+  return {Stall::For::confirms, channel.number, {}};
 }
 
 // The message that the channel's frames announce.
@@ -377,8 +387,8 @@ Step on_publish(Channel& channel, Bytes payload) {
     Step step = Step::taken;
     if (!find_out_method(channel, payload, step)) return step;
   }
-  if (const std::optional<Stall> why = shortage(channel)) [[unlikely]]
-    return wait_for_room(channel.connection, *why);
+  if (is_short(channel)) [[unlikely]]
+    return wait_for_room(channel.connection, shortage_of(channel));
   channel.publishing.stage = Publishing::Stage::header;
   return Step::taken;
 }
@@ -441,7 +451,7 @@ size_t publish_at_once(Connection& connection, Bytes in) {
   Shared& shared = *connection.shared;
   Publishing& publishing = channel->publishing;
   std::span<broker::QueueRecord* const> queues;
-  if (shortage(*channel) || !knows_method(*channel, method) || !knows_header(*channel, header) ||
+  if (is_short(*channel) || !knows_method(*channel, method) || !knows_header(*channel, header) ||
       !route_known(*channel, queues) || queues.empty()) [[unlikely]]
     return 0;
   const uint64_t body_size = base::load_be64(header.data() + 4);
