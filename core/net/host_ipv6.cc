@@ -103,9 +103,12 @@ void Host::send_icmpv6(const Icmpv6Message& message, const IpAddress& source, co
   send(packet, source, destination, IpProtocol::icmpv6, now);
 }
 
+// Of an address we have, wherever it was learned, and of one that we ask for.
 bool Host::in_group(const IpAddress& group) const {
   if (group == all_nodes_group) return true;
   bool found = false;
+  for (const IpPrefix& own : routing_.addresses())
+    found = found || (!own.address.is_v4() && group == solicited_node_group(own.address));
   if (autoconfiguration_)
     autoconfiguration_->for_each_address(
         [&](const IpAddress& address) { found = found || group == solicited_node_group(address); });

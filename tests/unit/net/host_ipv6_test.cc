@@ -164,6 +164,19 @@ TEST_F(HostIpv6Test, AnswersWhoAsksForIt) {
   EXPECT_TRUE(take().empty());
 }
 
+// The address came to the worker that announces; the port gives the question to this one.
+TEST_F(HostIpv6Test, AnswersForAnAddressThatAColleagueWasGiven) {
+  start({.announce = false, .addresses_from_routers = true});
+  hear_solicitation(our_address);
+  EXPECT_TRUE(take().empty());
+  host->apply({NetworkChange::Kind::address_added, {our_address, 64}, {}});
+  hear_solicitation(our_address);
+  EXPECT_EQ(take_icmp().size(), 1u);
+  host->apply({NetworkChange::Kind::address_removed, {our_address, 64}, {}});
+  hear_solicitation(our_address);
+  EXPECT_TRUE(take().empty());
+}
+
 TEST_F(HostIpv6Test, ForgedNeighborMessagesAreRefused) {
   start();
   hear_solicitation(our_address, peer_address, peer_mac, {}, 254);
