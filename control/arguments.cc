@@ -1,9 +1,7 @@
 #include "control/arguments.h"
 
 #include <algorithm>
-#include <array>
 #include <string_view>
-#include <type_traits>
 
 #include "control/refusals.h"
 
@@ -13,22 +11,12 @@ namespace {
 using base::Field;
 using base::FieldTable;
 
-// Erlang's names of the types, which stand in RabbitMQ's texts.
-const char* wire_type(const Field& field) {
-  static constexpr std::array names = {"void",          "bool",      "byte",        "unsignedbyte", "short",
-                                       "unsignedshort", "signedint", "unsignedint", "long",         "unsignedlong",
-                                       "float",         "double",    "decimal",     "longstr",      "timestamp",
-                                       "table",         "array",     "binary"};
-  static_assert(names.size() == std::variant_size_v<decltype(Field::value)>);
-  return names[field.value.index()];
-}
-
 std::string plain_value(const Field& field) { return field.text() ? *field.text() : base::to_text(field); }
 
 // How the value of an argument that only one side has is told.
 std::string described(const Field* field) {
   if (!field) return "none";
-  return "the value '" + plain_value(*field) + "' of type '" + wire_type(*field) + "'";
+  return "the value '" + plain_value(*field) + "' of type '" + field->type_name() + "'";
 }
 
 std::string inequivalent(std::string_view name, const std::string& what, const std::string& received,
@@ -64,13 +52,13 @@ constexpr KnownArgument known_arguments[] = {
     {"x-expires", Kind::integer, 1, expiry_ms_most, true},
     {"x-max-length", Kind::integer, 0, INT64_MAX, true},
     {"x-max-length-bytes", Kind::integer, 0, INT64_MAX, true},
-    {"x-max-priority", Kind::integer, 0, 255},
+    {"x-max-priority", Kind::integer, 0, 255, true},
     {"x-consumer-timeout"},
     {"x-overflow", Kind::text, 0, 0, true},
     {"x-dead-letter-exchange", Kind::text, 0, 0, true},
     {"x-dead-letter-routing-key", Kind::text, 0, 0, true},
     {"x-delivery-limit", Kind::integer, -1, delivery_limit_most, true},
-    {"x-single-active-consumer", Kind::boolean},
+    {"x-single-active-consumer", Kind::boolean, 0, 0, true},
 };
 
 // Arguments of quorum queues and streams: a classic queue refuses them.
@@ -93,7 +81,7 @@ MaybeRefusal check_value(const KnownArgument& known, const Field& value, const s
   switch (known.kind) {
     case Kind::integer: {
       if (!value.is_integer())
-        return invalid(known.name, what, std::string("\"expected integer, got ") + wire_type(value) + "\"");
+        return invalid(known.name, what, std::string("\"expected integer, got ") + value.type_name() + "\"");
       int64_t number = value.integer();
       std::string shown = std::to_string(number);
       if (number < std::min<int64_t>(known.least, 0))
@@ -105,11 +93,11 @@ MaybeRefusal check_value(const KnownArgument& known, const Field& value, const s
       return std::nullopt;
     }
     case Kind::text:
-      if (!value.text()) return invalid(known.name, what, std::string("{unacceptable_type,") + wire_type(value) + "}");
+      if (!value.text()) return invalid(known.name, what, std::string("{unacceptable_type,") + value.type_name() + "}");
       return std::nullopt;
     case Kind::boolean:
       if (!value.boolean())
-        return invalid(known.name, what, std::string("{unacceptable_type,") + wire_type(value) + "}");
+        return invalid(known.name, what, std::string("{unacceptable_type,") + value.type_name() + "}");
       return std::nullopt;
   }
   return std::nullopt;
@@ -118,7 +106,7 @@ MaybeRefusal check_value(const KnownArgument& known, const Field& value, const s
 MaybeRefusal check_queue_type(const FieldTable& arguments, const std::string& what) {
   const Field* type = base::find(arguments, "x-queue-type");
   if (!type) return std::nullopt;
-  if (!type->text()) return invalid("x-queue-type", what, std::string("{unacceptable_type,") + wire_type(*type) + "}");
+  if (!type->text()) return invalid("x-queue-type", what, std::string("{unacceptable_type,") + type->type_name() + "}");
   if (*type->text() == "classic") return std::nullopt;
   return invalid("x-queue-type", what, "\"unsupported queue type '" + *type->text() + "'\"");
 }
@@ -167,14 +155,14 @@ MaybeRefusal check_queue_arguments(const FieldTable& arguments, const std::strin
 MaybeRefusal check_dead_letter_exchange(const FieldTable& arguments, const std::string& what) {
   const Field* exchange = base::find(arguments, "x-dead-letter-exchange");
   if (!exchange || exchange->text()) return std::nullopt;
-  return precondition_failed(std::string("invalid type '") + wire_type(*exchange) +
+  return precondition_failed(std::string("invalid type '") + exchange->type_name() +
                              "' for arg 'x-dead-letter-exchange' in " + what);
 }
 
 MaybeRefusal check_exchange_arguments(const FieldTable& arguments, const std::string& what) {
   const Field* alternate = base::find(arguments, "alternate-exchange");
   if (alternate && !alternate->text())
-    return precondition_failed(std::string("invalid type '") + wire_type(*alternate) +
+    return precondition_failed(std::string("invalid type '") + alternate->type_name() +
                                "' for arg 'alternate-exchange' in " + what);
   return std::nullopt;
 }
@@ -184,7 +172,7 @@ MaybeRefusal check_binding_arguments(broker::ExchangeType source, const FieldTab
   const Field* match = base::find(arguments, "x-match");
   if (!match) return std::nullopt;
   if (!match->text())
-    return precondition_failed(std::string("Invalid x-match field type ") + wire_type(*match) + " (value " +
+    return precondition_failed(std::string("Invalid x-match field type ") + match->type_name() + " (value " +
                                base::to_text(*match) + "); expected longstr");
   constexpr std::string_view ways[] = {"all", "any", "all-with-x", "any-with-x"};
   if (std::find(std::begin(ways), std::end(ways), *match->text()) != std::end(ways)) return std::nullopt;
@@ -242,6 +230,14 @@ std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string
     settings.dead_lettering = broker::DeadLettering{*exchange->text()};
     if (const Field* key = base::find(arguments, "x-dead-letter-routing-key"))
       settings.dead_lettering->routing_key = *key->text();
+    any = true;
+  }
+  if (const Field* priority = base::find(arguments, "x-max-priority")) {
+    settings.max_priority = static_cast<uint8_t>(priority->integer());
+    any = true;
+  }
+  if (const Field* single = base::find(arguments, "x-single-active-consumer"); single && *single->boolean()) {
+    settings.single_active_consumer = true;
     any = true;
   }
   if (const Field* limit = base::find(arguments, "x-delivery-limit"); limit && limit->integer() >= 0) {

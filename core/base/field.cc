@@ -1,5 +1,6 @@
 #include "core/base/field.h"
 
+#include <array>
 #include <limits>
 #include <type_traits>
 
@@ -83,6 +84,14 @@ int64_t Field::integer() const {
 
 const std::string* Field::text() const { return std::get_if<std::string>(&value); }
 
+const char* Field::type_name() const {
+  static constexpr std::array names = {"void",          "bool",      "byte",        "unsignedbyte", "short",
+                                       "unsignedshort", "signedint", "unsignedint", "long",         "unsignedlong",
+                                       "float",         "double",    "decimal",     "longstr",      "timestamp",
+                                       "table",         "array",     "binary"};
+  static_assert(names.size() == std::variant_size_v<decltype(value)>);
+  return names[value.index()];
+}
 const bool* Field::boolean() const { return std::get_if<bool>(&value); }
 
 bool equivalent(const Field& a, const Field& b) {

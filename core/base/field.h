@@ -48,6 +48,7 @@ struct Field {
   int64_t integer() const;
   const std::string* text() const;  // nullptr if it is no text
   const bool* boolean() const;      // nullptr if it is no boolean
+  const char* type_name() const;    // as RabbitMQ's texts have it: Erlang's names
 };
 // Its copies are made in field.cc alone: tables are copied in most files, and each would compile the variant's copy.
 struct FieldEntry {

@@ -28,7 +28,7 @@ Engine::Engine(WorkerIndex self, WorkerIndex workers, MessagePool& pool, Outbox&
 Engine::~Engine() {
   replica_.for_each_queue([&](QueueRecord& record) {
     if (!record.local) return;
-    record.local->close(remains_.emplace_back());
+    record.local->close(remains_);
     delete record.local;
     record.local = nullptr;
   });
@@ -257,7 +257,7 @@ DeletePlan Engine::prepare_delete(QueueId id, bool if_unused, bool if_empty) con
 uint32_t Engine::purge_now(QueueId id) {
   Queue* queue = whole(id);
   if (!queue || queue->ready() == 0) return 0;
-  return queue->purge(remains_.emplace_back());
+  return queue->purge(remains_);
 }
 
 void Engine::apply(const TopologyChange& change, base::Time) {
@@ -275,8 +275,7 @@ void Engine::apply_one(const RemoveQueue& change) {
   QueueRecord* record = find_queue(change.id);
   CHECK(record);
   if (record->local) {
-    record->local->close(remains_.emplace_back());
-    if (remains_.back().empty()) remains_.pop_back();
+    record->local->close(remains_);
     delete record->local;
     record->local = nullptr;
   }
@@ -370,7 +369,7 @@ void Engine::check_invariants() const {
     }
     holding++;
     CHECK(subscription.slot == slot && subscription.unacknowledged == held[slot]);
-    CHECK(!subscription.gone || held[slot] != 0);
+    CHECK(!subscription.is(Subscription::gone) || held[slot] != 0);
   }
   CHECK(holding == subscriptions.size());
   arena.check_invariants();

@@ -106,6 +106,8 @@ struct SubscriptionHandOver {
   bool no_ack = false;
   bool paused = false;
   bool exclusive = false;
+  bool waiting = false;  // another one is the single active consumer
+  uint32_t joined = 0;   // their order
 };
 // Carries one reference to the message.
 struct EntryHandOver {

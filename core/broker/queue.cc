@@ -39,7 +39,9 @@ Enqueued Queue::enqueue(Message* message) {
   void* memory = home_.arena.allocate(sizeof(QueueEntry));
   if (!memory) [[unlikely]]
     return Enqueued::no_memory;
-  accept(new (memory) QueueEntry, message);
+  auto* entry = new (memory) QueueEntry;
+  fresh_.push(home_.arena, entry);
+  accept(entry, message);
   return Enqueued::stored;
 }
 
@@ -87,7 +89,9 @@ QueueEntry* Queue::take_head() {
 }
 
 QueueEntry* Queue::take_head_apart() {
-  QueueEntry* entry = returned_.empty() ? fresh_.pop(home_.arena) : returned_.pop(home_.arena);
+  QueueEntry* entry = extras_ && extras_->bands ? extras_->bands->pop(home_.arena)
+                      : returned_.empty()       ? fresh_.pop(home_.arena)
+                                                : returned_.pop(home_.arena);
   if (entry->timed) home_.timers.disarm(timer_of(entry));
   return entry;
 }
@@ -211,7 +215,10 @@ inline void Queue::settle_entry(QueueEntry* entry, Outcome outcome) {
 
 void Queue::return_entry(QueueEntry* entry) {
   entry->state = static_cast<uint64_t>(EntryState::returned) & 3;
-  returned_.push(home_.arena, entry);
+  if (extras_ && extras_->bands)
+    extras_->bands->push_returned(home_.arena, entry);
+  else
+    returned_.push(home_.arena, entry);
   ready_++;
   counters_.ready.add();
   counters_.bytes_ready.add(entry->message->body_size());
@@ -226,7 +233,7 @@ void QueueHome::release_holder(uint32_t holder) {
   Subscription& subscription = subscriptions.at(holder - 1);
   CHECK(subscription.unacknowledged != 0);
   subscription.unacknowledged--;
-  if (subscription.gone) {
+  if (subscription.is(Subscription::gone)) {
     if (subscription.unacknowledged == 0) subscriptions.destroy(subscription);
   } else if (!subscription.in_rota) {
     subscription.queue->refresh(subscription);
@@ -236,7 +243,8 @@ void QueueHome::release_holder(uint32_t holder) {
 // ---- subscriptions --------------------------------------------------------------------------------------------------
 
 SubscribeResult Queue::subscribe(const Subscribe& wish) {
-  if (has_exclusive_ || (wish.exclusive && !subscriptions_.empty())) return SubscribeResult::exclusive_conflict;
+  if (has_exclusive_ || (wish.exclusive && (single_active() || !subscriptions_.empty())))
+    return SubscribeResult::exclusive_conflict;
   Subscription& made = home_.subscriptions.make(*this, wish.consumer);
   made.no_ack = wish.no_ack;
   made.exclusive = wish.exclusive;
@@ -246,7 +254,10 @@ SubscribeResult Queue::subscribe(const Subscribe& wish) {
   subscriptions_.push_back(&made);
   has_exclusive_ = wish.exclusive;
   counters_.consumers.add();
+  made.joined = ++home_.last_joined;
   rota_.join(made, wish.priority);
+  if (single_active()) [[unlikely]]
+    elect(&made);
   refresh(made);
   activate();
   return SubscribeResult::subscribed;
@@ -261,6 +272,10 @@ bool Queue::unsubscribe(const ConsumerAddress& consumer) {
   if (subscription->exclusive) has_exclusive_ = false;
   counters_.consumers.subtract();
   remove_subscription(*subscription);
+  if (single_active()) [[unlikely]] {
+    elect(nullptr);
+    activate();
+  }
   note_use();
   return true;
 }
@@ -270,7 +285,7 @@ void Queue::remove_subscription(Subscription& subscription) {
   if (subscription.in_rota) leave_rota(subscription);
   rota_.leave(subscription);
   home_.subscriptions.forget(subscription);
-  subscription.gone = true;
+  subscription.stop(Subscription::gone);
   if (subscription.unacknowledged == 0) home_.subscriptions.destroy(subscription);
 }
 
@@ -286,7 +301,7 @@ bool Queue::credit(const Credit& wish) {
 bool Queue::pause(const Pause& wish) {
   Subscription* subscription = home_.subscriptions.find(*this, wish.consumer);
   if (!subscription) return false;
-  subscription->paused = wish.paused;
+  wish.paused ? subscription->stop(Subscription::paused) : subscription->resume(Subscription::paused);
   refresh(*subscription);
   activate();
   return true;
@@ -323,12 +338,18 @@ void Queue::leave_rota(Subscription& subscription) {
 
 // ---- the end --------------------------------------------------------------------------------------------------------
 
-uint32_t Queue::purge(Remains& remains) {
+uint32_t Queue::purge(std::deque<Remains>& remains) {
   const uint32_t count = ready_;
-  remains.fresh = fresh_;
-  remains.returned = returned_;
+  const auto leave = [&](const FreshList& fresh, const ReturnedHeap& returned) {
+    if (!fresh.empty() || !returned.empty()) remains.push_back({fresh, returned, {}});
+  };
+  leave(fresh_, returned_);
   fresh_ = {};
   returned_ = {};
+  if (extras_ && extras_->bands) {
+    for (const PriorityBands::Band& band : extras_->bands->all()) leave(band.fresh, band.returned);
+    extras_->bands->clear();
+  }
   if (extras_) take_timers();
   ready_ = 0;
   counters_.ready.set(0);
@@ -336,9 +357,9 @@ uint32_t Queue::purge(Remains& remains) {
   return count;
 }
 
-void Queue::close(Remains& remains) {
+void Queue::close(std::deque<Remains>& remains) {
   purge(remains);
-  remains.unacked = unacked_;
+  if (!unacked_.empty()) remains.push_back({{}, {}, unacked_});
   unacked_ = {};
   counters_.unacknowledged.set(0);
   counters_.consumers.set(0);
@@ -364,48 +385,59 @@ void Queue::check_timer(QueueEntry* entry) const {
 void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
   const base::Arena& arena = home_.arena;
   uint64_t ready = 0, unacknowledged = 0, moved = 0, bytes = 0;
-  uint64_t least_fresh = next_position_;
-  const QueueEntry* before = nullptr;
-  for (uint32_t at = fresh_.head, last = 0; at; last = at, at = entry_at(arena, at)->a) {
-    QueueEntry* entry = entry_at(arena, at);
-    CHECK(!last || entry->b == last);
-    check_timer(entry);
-    CHECK(entry->state == static_cast<uint64_t>(EntryState::fresh) && entry->message->references() >= 1);
-    CHECK(before ? before->position < entry->position : true);
-    if (!before) least_fresh = entry->position;
-    CHECK(entry->position < next_position_ && (entry->a || at == fresh_.tail));
-    before = entry;
-    ready++;
-    bytes += entry->message->body_size();
-  }
-  std::vector<uint32_t> open;
-  if (returned_.root) open.push_back(returned_.root);
-  while (!open.empty()) {
-    QueueEntry* entry = entry_at(arena, open.back());
-    if (open.back() == returned_.root) CHECK(entry->generation == 0);
-    open.pop_back();
-    check_timer(entry);
-    CHECK(entry->state == static_cast<uint64_t>(EntryState::returned) && entry->message->references() >= 1);
-    CHECK(entry->position < least_fresh);
-    const uint32_t left = entry->a ? entry_at(arena, entry->a)->holder_or_rank : 0;
-    const uint32_t right = entry->b ? entry_at(arena, entry->b)->holder_or_rank : 0;
-    CHECK(left >= right && entry->holder_or_rank == right + 1);
-    for (uint32_t child : {entry->a, entry->b}) {
-      if (!child) continue;
-      CHECK(entry_at(arena, child)->position > entry->position);
-      CHECK(entry_at(arena, child)->generation == arena.reference_of(entry));
-      open.push_back(child);
+  // By priority, where there are any: what came back is older than what never left.
+  std::vector<uint64_t> least_fresh_of;
+  const bool banded = extras_ && extras_->bands;
+  const auto check_ready = [&](const FreshList& fresh, const ReturnedHeap& returned) {
+    uint64_t least_fresh = next_position_;
+    const QueueEntry* before = nullptr;
+    for (uint32_t at = fresh.head, last = 0; at; last = at, at = entry_at(arena, at)->a) {
+      QueueEntry* entry = entry_at(arena, at);
+      CHECK(!last || entry->b == last);
+      check_timer(entry);
+      CHECK(entry->state == static_cast<uint64_t>(EntryState::fresh) && entry->message->references() >= 1);
+      CHECK(before ? before->position < entry->position : true);
+      if (!before) least_fresh = entry->position;
+      CHECK(entry->position < next_position_ && (entry->a || at == fresh.tail));
+      before = entry;
+      ready++;
+      bytes += entry->message->body_size();
     }
-    ready++;
-    bytes += entry->message->body_size();
-  }
+    std::vector<uint32_t> open;
+    if (returned.root) open.push_back(returned.root);
+    while (!open.empty()) {
+      QueueEntry* entry = entry_at(arena, open.back());
+      if (open.back() == returned.root) CHECK(entry->generation == 0);
+      open.pop_back();
+      check_timer(entry);
+      CHECK(entry->state == static_cast<uint64_t>(EntryState::returned) && entry->message->references() >= 1);
+      CHECK(entry->position < least_fresh);
+      const uint32_t left = entry->a ? entry_at(arena, entry->a)->holder_or_rank : 0;
+      const uint32_t right = entry->b ? entry_at(arena, entry->b)->holder_or_rank : 0;
+      CHECK(left >= right && entry->holder_or_rank == right + 1);
+      for (uint32_t child : {entry->a, entry->b}) {
+        if (!child) continue;
+        CHECK(entry_at(arena, child)->position > entry->position);
+        CHECK(entry_at(arena, child)->generation == arena.reference_of(entry));
+        open.push_back(child);
+      }
+      ready++;
+      bytes += entry->message->body_size();
+    }
+    least_fresh_of.push_back(least_fresh);
+  };
+  if (banded)
+    for (const PriorityBands::Band& band : extras_->bands->all()) check_ready(band.fresh, band.returned);
+  else
+    check_ready(fresh_, returned_);
   uint32_t previous = 0;
   for (uint32_t at = unacked_.head; at; previous = at, at = entry_at(arena, at)->b) {
     const QueueEntry* entry = entry_at(arena, at);
     const bool has_moved = entry->state == static_cast<uint64_t>(EntryState::moved);
     CHECK(has_moved || entry->state == static_cast<uint64_t>(EntryState::unacknowledged));
     CHECK(entry->message->references() >= 1);
-    CHECK(entry->a == previous && entry->position < least_fresh);
+    CHECK(entry->a == previous);
+    CHECK(entry->position < least_fresh_of[banded ? extras_->bands->index_of(entry) : 0]);
     if (entry->holder_or_rank) held_by_slot[entry->holder_or_rank - 1]++;
     if (has_moved) {
       CHECK(moved_ && moved_->find(moved_->at(entry->generation).id) == &moved_->at(entry->generation));
@@ -423,13 +455,16 @@ void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
   CHECK(unacknowledged == counters_.unacknowledged.value());
   CHECK(subscriptions_.size() == counters_.consumers.value());
   bool any_able = false, exclusive = false;
+  size_t waiting = 0;
   for (const Subscription* subscription : subscriptions_) {
-    CHECK(!subscription->gone && subscription->queue == this);
+    CHECK(!subscription->is(Subscription::gone) && subscription->queue == this);
     CHECK(subscription->in_rota == subscription->able(home_.handover_window));
     any_able |= subscription->in_rota;
     exclusive |= subscription->exclusive;
+    waiting += subscription->is(Subscription::waiting);
   }
   CHECK(exclusive == has_exclusive_ && (!exclusive || subscriptions_.size() == 1));
+  CHECK(waiting == (single_active() && !subscriptions_.empty() ? subscriptions_.size() - 1 : 0));
   CHECK(active_ || ready_ == 0 || !any_able);
 }
 

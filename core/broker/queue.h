@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "core/broker/moved_entries.h"
 #include "core/broker/operations.h"
 #include "core/broker/outbox.h"
+#include "core/broker/priority_bands.h"
 #include "core/broker/queue_entry.h"
 #include "core/broker/queue_record.h"
 #include "core/broker/subscription.h"
@@ -61,6 +63,7 @@ struct QueueHome {
   SubscriptionTable subscriptions{};
   ActiveQueues active{};
   uint32_t last_generation = 0;  // of unacknowledged entries
+  uint32_t last_joined = 0;      // of subscriptions
   base::Time now{};              // of the turn
   base::TimerWheel timers{};     // entries that expire, and queues
   // Whose they are, by the number that armed timers carry (see QueueExtras::timers).
@@ -92,6 +95,7 @@ struct QueueExtras {
   uint32_t timers = 0;
   base::TimerNode lease;  // of a queue that expires, while nobody consumes from it
   base::Time last_used{};
+  std::unique_ptr<PriorityBands> bands;  // set: `Queue::fresh_` and `returned_` are not used
 };
 
 class alignas(base::cache_line) Queue {
@@ -125,7 +129,7 @@ class alignas(base::cache_line) Queue {
   // Fills entry, message, remaining and redelivered.
   void get(bool no_ack, Got& out);
   // Moves all ready messages to `remains`, says how many they were.
-  uint32_t purge(Remains& remains);
+  uint32_t purge(std::deque<Remains>& remains);
   // Somebody got a message, declared it again, or left it: it is not unused.
   void note_use() {
     if (extras_) [[unlikely]]
@@ -134,7 +138,7 @@ class alignas(base::cache_line) Queue {
   // Hands at most `most` messages to consumers, says how many. Stays active or not, accordingly.
   uint32_t deliver(uint32_t most);
   // The queue is removed: every consumer is told Cancelled, everything left goes to `remains`.
-  void close(Remains& remains);
+  void close(std::deque<Remains>& remains);
 
   // ---- a move (move.h). Between its two ends nothing else is called but `close`, and the counters are nobody's. ----
 
@@ -211,11 +215,13 @@ class alignas(base::cache_line) Queue {
   void expire(QueueEntry* entry);
   void take_out(QueueEntry* entry);
 
-  // Becomes the last that is ready. Here, since every message passes it.
+  bool single_active() const { return record_.settings && record_.settings->single_active_consumer; }
+  void elect(Subscription* newcomer);
+
+  // It stands among the ready ones, as the last of its kind, or will at once. Here, since every message passes it.
   void accept(QueueEntry* entry, Message* message) {
     entry->message = message;
     entry->position = next_position_++ & QueueEntry::position_max;
-    fresh_.push(home_.arena, entry);
     ready_++;
     counters_.ready.add();
     counters_.bytes_ready.add(message->body_size());

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/base/hash.h"
@@ -42,6 +43,8 @@ void QueueHome::on_timer(base::TimerNode& timer) {
 void Queue::make_extras() {
   extras_ = std::make_unique<QueueExtras>();
   extras_->last_used = home_.now;
+  if (record_.settings && record_.settings->max_priority)
+    extras_->bands = std::make_unique<PriorityBands>(*record_.settings->max_priority);
   take_timers();
 }
 
@@ -116,6 +119,10 @@ Enqueued Queue::enqueue_apart(Message* message) {
   if (!entry) [[unlikely]]
     return Enqueued::no_memory;
   accept(entry, message);
+  if (extras_->bands)
+    extras_->bands->push_fresh(home_.arena, entry);
+  else
+    fresh_.push(home_.arena, entry);
   if (over_limit()) {
     hand_out_surplus();
     drop_surplus();
@@ -164,7 +171,9 @@ void Queue::expire(QueueEntry* entry) {
 
 // A ready message, wherever in the queue it stands.
 void Queue::take_out(QueueEntry* entry) {
-  if (entry->state == static_cast<uint64_t>(EntryState::fresh)) {
+  if (extras_->bands) {
+    extras_->bands->remove(home_.arena, entry);
+  } else if (entry->state == static_cast<uint64_t>(EntryState::fresh)) {
     fresh_.remove(home_.arena, entry);
   } else {
     CHECK(entry->state == static_cast<uint64_t>(EntryState::returned));
@@ -173,6 +182,26 @@ void Queue::take_out(QueueEntry* entry) {
   ready_--;
   counters_.ready.subtract();
   counters_.bytes_ready.subtract(entry->message->body_size());
+}
+
+// ---- a single active consumer ---------------------------------------------------------------------------------------
+
+// Whoever is active stays so until it leaves; then it is the one of highest priority that came first. All others wait.
+void Queue::elect(Subscription* newcomer) {
+  Subscription* best = nullptr;
+  for (Subscription* one : subscriptions_) {
+    if (one != newcomer && !one->is(Subscription::waiting)) {
+      if (newcomer) newcomer->stop(Subscription::waiting);
+      return;
+    }
+    const auto rank = [](const Subscription& of) {
+      return std::pair(-int64_t{of.priority_class->priority}, of.joined);
+    };
+    if (!best || rank(*one) < rank(*best)) best = one;
+  }
+  if (!best) return;
+  best->resume(Subscription::waiting);
+  refresh(*best);
 }
 
 // ---- limits ---------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // A queue leaves its home, and arrives at another: see move.h.
 
+#include <algorithm>
 #include <new>
 
 #include "core/base/check.h"
@@ -24,7 +25,9 @@ void Queue::leave(std::vector<Operation>& out, uint32_t move) {
     part.in_transit = subscription->in_transit;
     part.priority = subscription->priority_class->priority;
     part.no_ack = subscription->no_ack;
-    part.paused = subscription->paused;
+    part.paused = subscription->is(Subscription::paused);
+    part.waiting = subscription->is(Subscription::waiting);
+    part.joined = subscription->joined;
     part.exclusive = subscription->exclusive;
     step(part);
   }
@@ -42,6 +45,9 @@ bool Queue::hand_over_entries(std::vector<Operation>& out, uint32_t move, uint32
                     ? moved_->at(entry->generation).id
                     : EntryId{home_.arena.reference_of(entry), entry->generation};
       part.holder = let_go(entry->holder_or_rank);
+    } else if (extras_ && extras_->bands && !extras_->bands->empty()) {
+      entry = extras_->bands->pop(home_.arena);
+      ready_--;
     } else if (!returned_.empty()) {
       entry = returned_.pop(home_.arena);
       ready_--;
@@ -74,7 +80,7 @@ uint32_t Queue::let_go(uint32_t holder) {
   Subscription& subscription = home_.subscriptions.at(holder - 1);
   CHECK(subscription.unacknowledged != 0);
   subscription.unacknowledged--;
-  if (!subscription.gone) return subscription.place + 1;
+  if (!subscription.is(Subscription::gone)) return subscription.place + 1;
   if (subscription.unacknowledged == 0) home_.subscriptions.destroy(subscription);
   return 0;
 }
@@ -97,7 +103,10 @@ void Queue::take_over(const SubscriptionHandOver& part) {
   CHECK(passage_ == Passage::arriving);
   Subscription& made = home_.subscriptions.make(*this, part.consumer);
   made.no_ack = part.no_ack;
-  made.paused = part.paused;
+  if (part.paused) made.stop(Subscription::paused);
+  if (part.waiting) made.stop(Subscription::waiting);
+  made.joined = part.joined;
+  home_.last_joined = std::max(home_.last_joined, part.joined);
   made.exclusive = part.exclusive;
   made.credit = part.credit;
   made.remote = part.consumer.channel.worker != home_.self;
@@ -124,11 +133,17 @@ bool Queue::take_over(const EntryHandOver& part) {
   entry->state = part.state & 3;
   switch (static_cast<EntryState>(part.state)) {
     case EntryState::fresh:
-      fresh_.push(home_.arena, entry);
+      if (extras_ && extras_->bands)
+        extras_->bands->push_fresh(home_.arena, entry);
+      else
+        fresh_.push(home_.arena, entry);
       ready_++;
       break;
     case EntryState::returned:
-      returned_.push(home_.arena, entry);
+      if (extras_ && extras_->bands)
+        extras_->bands->push_returned(home_.arena, entry);
+      else
+        returned_.push(home_.arena, entry);
       ready_++;
       break;
     case EntryState::unacknowledged:

@@ -31,6 +31,8 @@ struct QueueSettings {
   std::optional<uint64_t> max_length_bytes = {};  // of their bodies
   Overflow overflow = Overflow::drop_head;
   std::optional<DeadLettering> dead_lettering = {};  // not set: what dies is gone
+  std::optional<uint8_t> max_priority = {};          // messages of higher priority go first
+  bool single_active_consumer = false;               // only one gets messages, until it leaves
   std::optional<uint32_t> delivery_limit = {};       // a message that comes back once more often dies
 };
 

@@ -22,8 +22,13 @@ struct PriorityClass;
 struct alignas(base::cache_line) Subscription {
   ConsumerAddress consumer;
   bool no_ack = false;
-  bool paused = false;
-  bool gone = false;
+  // Why it gets nothing at all.
+  enum Stop : uint8_t {
+    paused = 1,   // by its session
+    gone = 2,     // it was removed
+    waiting = 4,  // another one is the queue's single active consumer
+  };
+  uint8_t stopped = 0;
   bool remote = false;  // its session lives on another worker
   bool in_rota = false;
   bool exclusive = false;
@@ -35,10 +40,15 @@ struct alignas(base::cache_line) Subscription {
   Subscription* next = nullptr;  // in the rota
   Subscription* previous = nullptr;
   Queue* queue = nullptr;
-  uint32_t place = 0;  // in its queue's list of subscriptions
+  uint32_t place = 0;   // in its queue's list of subscriptions
+  uint32_t joined = 0;  // goes up
+
+  void stop(Stop why) { stopped = static_cast<uint8_t>(stopped | why); }
+  void resume(Stop why) { stopped = static_cast<uint8_t>(stopped & ~why); }
+  bool is(Stop why) const { return (stopped & why) != 0; }
 
   bool able(uint32_t handover_window) const {
-    return !paused && !gone && (no_ack || credit == 0 || unacknowledged < credit) &&
+    return stopped == 0 && (no_ack || credit == 0 || unacknowledged < credit) &&
            (!remote || in_transit < handover_window);
   }
 };

@@ -127,6 +127,10 @@ void AmqpClient::publish(Channel& channel) {
     message.expiration = std::chrono::milliseconds(milliseconds);
     properties.expiration = std::to_string(milliseconds);
   }
+  if (random_.chance(0.3)) {
+    message.priority = static_cast<uint8_t>(random_.below(12));
+    properties.priority = message.priority;
+  }
   message.id = *properties.message_id;
   message.body = draw_body(random_, random_.chance(0.1) ? 0 : random_.skewed(plan_.body_max));
   const Publish method{message.exchange, message.key, message.mandatory};

@@ -19,6 +19,7 @@ using Buffer = std::vector<uint8_t>;
 using TextTable = std::vector<std::pair<std::string, std::string>>;
 
 using NumberTable = std::vector<std::pair<std::string, int64_t>>;
+using FlagTable = std::vector<std::pair<std::string, bool>>;
 
 // ---- what a client sends --------------------------------------------------------------------------------------------
 
@@ -53,6 +54,7 @@ struct DeclareQueue {
   bool passive = false, durable = false, exclusive = false, auto_delete = false;
   TextTable arguments = {};
   NumberTable numbers = {};  // arguments, too
+  FlagTable flags = {};
 };
 struct BindQueue {
   std::string queue, exchange, key;
@@ -107,7 +109,7 @@ using Command =
 // The properties the simulated messages have; what else could stand there the broker passes on unread.
 struct MessageProperties {
   std::optional<std::string> message_id, content_type, expiration;
-  std::optional<uint8_t> delivery_mode;
+  std::optional<uint8_t> delivery_mode, priority;
   std::optional<TextTable> headers;
 };
 

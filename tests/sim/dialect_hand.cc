@@ -31,7 +31,7 @@ class Octets {
     u32(static_cast<uint32_t>(text.size()));
     raw(text);
   }
-  void table(const TextTable& entries, const NumberTable& numbers = {}) {
+  void table(const TextTable& entries, const NumberTable& numbers = {}, const FlagTable& flags = {}) {
     Octets inside;
     for (const auto& [name, value] : entries) {
       inside.short_text(name);
@@ -42,6 +42,11 @@ class Octets {
       inside.short_text(name);
       inside.u8('I');
       inside.u32(static_cast<uint32_t>(value));
+    }
+    for (const auto& [name, value] : flags) {
+      inside.short_text(name);
+      inside.u8('t');
+      inside.u8(value);
     }
     u32(static_cast<uint32_t>(inside.bytes.size()));
     bytes.insert(bytes.end(), inside.bytes.begin(), inside.bytes.end());
@@ -175,7 +180,7 @@ struct Writer {
     out.u16(0);
     out.short_text(c.name);
     out.u8(bits(c.passive, c.durable, c.exclusive, c.auto_delete));
-    out.table(c.arguments, c.numbers);
+    out.table(c.arguments, c.numbers, c.flags);
   }
   void operator()(const BindQueue& c) {
     out.method(50, c.remove ? 50 : 20);
@@ -353,6 +358,10 @@ class HandDialect final : public Dialect {
     if (properties.delivery_mode) {
       flags |= 1u << 12;
       list.u8(*properties.delivery_mode);
+    }
+    if (properties.priority) {
+      flags |= 1u << 11;
+      list.u8(*properties.priority);
     }
     if (properties.expiration) {
       flags |= 1u << 8;

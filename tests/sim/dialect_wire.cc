@@ -17,10 +17,11 @@ constexpr size_t method_frame_max = 64 * 1024;
 // An encoded table that lives as long as it is looked at.
 class EncodedTable {
  public:
-  explicit EncodedTable(const TextTable& entries, const NumberTable& numbers = {}) {
+  explicit EncodedTable(const TextTable& entries, const NumberTable& numbers = {}, const FlagTable& flags = {}) {
     base::FieldTable table;
     for (const auto& [name, value] : entries) table.push_back({name, {value}});
     for (const auto& [name, value] : numbers) table.push_back({name, {value}});
+    for (const auto& [name, value] : flags) table.push_back({name, {value}});
     encode(table);
   }
   explicit EncodedTable(const base::FieldTable& table) { encode(table); }
@@ -84,7 +85,7 @@ struct Writer {
           .destination = c.destination, .source = c.source, .routing_key = c.key, .arguments = arguments.view()});
   }
   void operator()(const DeclareQueue& c) {
-    const EncodedTable arguments(c.arguments, c.numbers);
+    const EncodedTable arguments(c.arguments, c.numbers, c.flags);
     emit(wire::queue::Declare{.queue = c.name,
                               .passive = c.passive,
                               .durable = c.durable,
@@ -200,6 +201,10 @@ class WireDialect final : public Dialect {
     if (properties.delivery_mode) {
       values.delivery_mode = *properties.delivery_mode;
       values.set(wire::Property::delivery_mode);
+    }
+    if (properties.priority) {
+      values.priority = *properties.priority;
+      values.set(wire::Property::priority);
     }
     if (properties.expiration) {
       values.expiration = *properties.expiration;

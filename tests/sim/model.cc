@@ -262,7 +262,8 @@ void Model::hold(const std::string& queue_name, uint64_t number, Identity holder
     fail("queue %s marked message %lu redelivered, and nobody has had it", from, number);
 
   if (!reply.redelivered && !dead_of_.contains(queue_name)) {
-    uint64_t& newest = newest_[{queue_name, holder, message.what.channel}];
+    const uint8_t priority = std::min(message.what.priority, traits_of(queue_name).max_priority.value_or(0));
+    uint64_t& newest = newest_[{queue_name, holder, message.what.channel, priority}];
     if (newest > number) fail("queue %s delivered message %lu after %lu of the same channel", from, number, newest);
     newest = number;
   }

@@ -48,8 +48,10 @@ struct ModelBinding {
 struct QueueTraits {
   std::optional<std::chrono::milliseconds> message_ttl;
   std::optional<int64_t> max_length;
-  bool rejects_publishes = false;  // when it is full; otherwise the oldest go
-  std::string dead_queue;          // its own, for what dies; "": that is gone
+  std::optional<uint8_t> max_priority;
+  bool single_active_consumer = false;  // the engine's own sums say that it is one at a time
+  bool rejects_publishes = false;       // when it is full; otherwise the oldest go
+  std::string dead_queue;               // its own, for what dies; "": that is gone
   std::string dead_exchange;
   std::optional<std::string> dead_key;
 };
@@ -91,6 +93,7 @@ class Model {
     TextTable headers;
     bool mandatory = false;
     std::optional<std::chrono::milliseconds> expiration;
+    uint8_t priority = 0;
     std::string id;
     Buffer properties;  // as on the wire; no two messages have the same
     Buffer body;
@@ -185,8 +188,8 @@ class Model {
   std::map<Buffer, uint64_t> by_properties_;
   std::map<std::string, uint64_t> by_id_;
   std::map<std::string, std::string> dead_of_;  // queues for the dead, and whose these are
-  // (queue, holder, publisher) -> number, of first deliveries
-  std::map<std::tuple<std::string, Identity, Identity>, uint64_t> newest_;
+  // (queue, holder, publisher, priority in that queue) -> number, of first deliveries
+  std::map<std::tuple<std::string, Identity, Identity, uint8_t>, uint64_t> newest_;
   std::map<Identity, std::vector<std::pair<std::string, uint64_t>>> settlements_;  // not yet sure, by settler
   size_t deliveries_ = 0;
   size_t deaths_ = 0;

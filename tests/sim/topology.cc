@@ -42,6 +42,8 @@ DeclareQueue Topology::declaration(const std::string& queue) const {
   const QueueTraits& has = found->second;
   if (has.message_ttl) command.numbers.emplace_back("x-message-ttl", has.message_ttl->count());
   if (has.max_length) command.numbers.emplace_back("x-max-length", *has.max_length);
+  if (has.max_priority) command.numbers.emplace_back("x-max-priority", *has.max_priority);
+  if (has.single_active_consumer) command.flags.emplace_back("x-single-active-consumer", true);
   if (has.rejects_publishes) command.arguments.emplace_back("x-overflow", "reject-publish");
   if (!has.dead_queue.empty()) {
     command.arguments.emplace_back("x-dead-letter-exchange", has.dead_exchange);
@@ -91,6 +93,8 @@ static void draw_traits(Random& random, Topology& topology, const std::string& q
     traits.max_length = static_cast<int64_t>(random.between(0, 30));
     traits.rejects_publishes = random.chance(0.3);
   }
+  if (random.chance(0.3)) traits.max_priority = static_cast<uint8_t>(random.below(12));
+  traits.single_active_consumer = random.chance(0.2);
   if (random.chance(0.7)) {
     traits.dead_queue = "d." + queue;
     if (random.chance(0.5)) {

@@ -106,6 +106,46 @@ TEST_F(FeaturesMove, LimitsAndWhereTheDeadGo) {
   EXPECT_EQ(get(1), "d");
 }
 
+TEST_F(FeaturesMove, Priorities) {
+  declare({.max_priority = 9});
+  for (uint8_t i = 0; i < 10; i++) {
+    QueueRecord* target = engine(0).find_queue(q);
+    Message* message = node(0).message(std::to_string(i), "", Message::never_expires, i % 5);
+    engine(0).publish({&target, 1}, message, channel(), 0);
+  }
+  engine(0).get({q, channel(), false});
+  const auto got_one = node(0).take_event<Got>();
+  EXPECT_EQ(body_of(got_one->message), "4");
+  node(0).pool.release(got_one->message);
+  engine(0).settle({q, got_one->entry, Outcome::requeued});
+  move_to_other();
+  for (const char* body : {"4", "9", "3", "8", "2", "7", "1", "6", "0", "5", ""}) EXPECT_EQ(get(1), body);
+}
+
+TEST_F(FeaturesMove, WhoIsTheSingleActiveConsumer) {
+  declare({.single_active_consumer = true});
+  for (const WorkerIndex at : {WorkerIndex{0}, WorkerIndex{1}, WorkerIndex{2}}) {
+    subscribe(at, at + 1u);
+    pass_all();
+  }
+  for (auto& one : nodes) one->take_event<Subscribed>();
+  move_to_other();
+  publish_to(1, "a");
+  deliver(1);
+  pass_all();
+  EXPECT_EQ(read(0), Bodies{"a"});
+  engine(0).unsubscribe({q, consumer(1, 0)});
+  pass_all();
+  node(0).take_event<Unsubscribed>();
+  publish_to(1, "b");
+  deliver(1);
+  pass_all();
+  EXPECT_EQ(read(1), Bodies{"b"}) << "the next in order";
+  settle("a", Outcome::acknowledged);
+  settle("b", Outcome::acknowledged);
+  pass_all();
+}
+
 TEST_F(FeaturesMove, TheEndOfAnUnusedQueue) {
   declare({.expires_ms = 100});
   pass_time(50ms);

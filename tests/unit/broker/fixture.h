@@ -37,11 +37,13 @@ struct TestWorker {
   PressureBoard& board;
   std::unique_ptr<Engine> engine;
 
-  Message* message(std::string_view body, std::string_view key = "", uint64_t expiration_ms = Message::never_expires) {
+  Message* message(std::string_view body, std::string_view key = "", uint64_t expiration_ms = Message::never_expires,
+                   uint8_t priority = 0) {
     MessageHead head;
     head.routing_key = key;
     head.body_size = body.size();
     head.expiration_ms = expiration_ms;
+    head.priority = priority;
     auto builder = pool.begin(head);
     if (!builder || !builder->append(base::as_bytes(body))) return nullptr;
     return builder->finish();

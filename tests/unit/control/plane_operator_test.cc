@@ -232,7 +232,7 @@ constexpr char rabbitmq_definitions[] = R"({
   "policies": [{"vhost": "/", "name": "ha", "pattern": ".*", "definition": {}}, {"vhost": "/", "name": "p"}],
   "queues": [
     {"name": "orders", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-queue-type": "classic"}},
-    {"name": "late", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-max-priority": 10}},
+    {"name": "late", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-consumer-timeout": 10}},
     {"name": "safe", "vhost": "shop", "durable": true, "auto_delete": false, "type": "quorum", "arguments": {}},
     {"name": "passing", "vhost": "shop", "durable": false, "auto_delete": true, "arguments": {}}],
   "exchanges": [
@@ -260,7 +260,7 @@ TEST_F(PlaneOperator, RabbitmqsDefinitionsAreImportedAndWhatIsLeftOutIsSaid) {
       "user 'old': hashing algorithm 'rabbit_password_hashing_md5' is not supported: left out",
       "permissions of user 'old' in vhost 'shop': there is no such user: left out",
       "exchange 'odd' in vhost 'shop': exchange type 'x-delayed-message' is not supported: left out",
-      "argument 'x-max-priority' for queue 'late' in vhost 'shop' is not supported yet: left out",
+      "argument 'x-consumer-timeout' for queue 'late' in vhost 'shop' is not supported yet: left out",
       "invalid arg 'x-queue-type' for queue 'safe' in vhost 'shop': \"unsupported queue type 'quorum'\": left out",
       "binding from 'odd' to 'orders' in vhost 'shop': one of its ends is not there: left out",
   };
