@@ -112,7 +112,12 @@ std::span<const std::string_view> columns_of(std::string_view verb) {
         "congestion_window",
         "peer_window",
         "retransmissions",
-        "segment_size"}},
+        "segment_size",
+        "out_of_order",
+        "reordered",
+        "zero_window_ms",
+        "last_stall",
+        "last_stall_at"}},
       {"list_channels",
        {"pid", "connection", "name", "number", "user", "vhost", "transactional", "confirm", "consumer_count",
         "messages_unacknowledged", "messages_unconfirmed", "prefetch_count", "global_prefetch_count"}},
@@ -181,6 +186,9 @@ json list_connections(const Catalog& catalog, const Statistics& statistics, int6
     const broker::OpenConnection& opened = connection->opened;
     ConnectionFigures figures;
     statistics.connection(address, figures);
+    // Before the first stall there is nothing to tell.
+    json last_stall_at = nullptr;
+    if (figures.last_stall_at != base::Time()) last_stall_at = milliseconds(figures.last_stall_at) + wall_offset_ms;
     size_t colon = opened.peer.rfind(':');
     std::string peer_host = opened.peer.substr(0, colon);
     if (peer_host.starts_with('[') && peer_host.ends_with(']')) peer_host = peer_host.substr(1, peer_host.size() - 2);
@@ -209,7 +217,12 @@ json list_connections(const Catalog& catalog, const Statistics& statistics, int6
                     {"congestion_window", figures.congestion_window},
                     {"peer_window", figures.peer_window},
                     {"retransmissions", figures.retransmissions},
-                    {"segment_size", figures.segment_size}});
+                    {"segment_size", figures.segment_size},
+                    {"out_of_order", figures.out_of_order},
+                    {"reordered", figures.reordered},
+                    {"zero_window_ms", static_cast<double>(figures.zero_window_ns) / 1e6},
+                    {"last_stall", figures.last_stall},
+                    {"last_stall_at", last_stall_at}});
   }
   return rows;
 }

@@ -6,10 +6,12 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "core/base/histogram.h"
+#include "core/base/time.h"
 #include "core/broker/address.h"
 
 namespace talaria::control {
@@ -75,6 +77,11 @@ struct ConnectionFigures {
   uint64_t peer_window = 0;        // bytes
   uint64_t retransmissions = 0;    // segments
   uint16_t segment_size = 0;       // bytes
+  uint64_t out_of_order = 0;       // segments that came before others that were sent earlier
+  uint64_t reordered = 0;          // of ours, as the peer's acknowledgements tell
+  uint64_t zero_window_ns = 0;     // the peer took nothing, in all
+  std::string_view last_stall{};   // "none", or what kept it from sending or the peer from doing so
+  base::Time last_stall_at{};
 };
 
 class Statistics {

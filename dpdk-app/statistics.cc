@@ -99,7 +99,12 @@ bool Statistics::connection(const broker::SessionAddress& session, control::Conn
              .congestion_window = info.congestion_window.value(),
              .peer_window = info.peer_window.value(),
              .retransmissions = info.retransmissions.value(),
-             .segment_size = static_cast<uint16_t>(info.segment_size.value())};
+             .segment_size = static_cast<uint16_t>(info.segment_size.value()),
+             .out_of_order = info.out_of_order.value(),
+             .reordered = info.reordered.value(),
+             .zero_window_ns = info.zero_window_ns.value(),
+             .last_stall = tcp::to_text(static_cast<tcp::Stall>(info.last_stall.value())),
+             .last_stall_at = base::Time(base::Duration(static_cast<int64_t>(info.last_stall_at_ns.value())))};
   return is_it();
 }
 

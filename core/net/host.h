@@ -147,6 +147,10 @@ class Host {
   size_t transmit_room() const;
   // Hands everything queued to the device, as far as it takes it.
   void flush();
+  // Behind the last packet queued so far. Places are counted up, and never anew.
+  size_t transmit_place() const { return transmit_tail_; }
+  // The port has taken all that was queued before that place.
+  bool has_left(size_t place) const { return transmit_head_ >= place; }
   // The device took not all: flush() has to be called again.
   bool transmit_waiting() const { return transmit_head_ != transmit_tail_; }
   // Gives back a packet that was allocated or received.

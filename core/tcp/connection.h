@@ -24,6 +24,7 @@
 #include "core/tcp/rtt.h"
 #include "core/tcp/send_queue.h"
 #include "core/tcp/sequence.h"
+#include "core/tcp/stall.h"
 #include "core/tcp/tuple.h"
 #include "core/tcp/types.h"
 
@@ -120,6 +121,7 @@ struct alignas(base::cache_line) Connection {
   Sequence timed_end = 0;  // of the segment whose round trip is being measured
   base::Time timed_at{};
   base::Time last_sent{};
+  size_t last_place = 0;    // of what was sent then, in the queue towards the port
   uint32_t window_max = 0;  // the largest window the peer ever offered
   Sequence recover = 0;     // send.max when the last recovery began
   uint32_t timestamp_offset = 0;
@@ -170,6 +172,7 @@ struct alignas(base::cache_line) Connection {
   uint64_t timeouts_total = 0;
   uint64_t out_of_order = 0;
   uint64_t zero_window_probes = 0;
+  Stalls stalls;
 
   Reassembly reassembly;
 

@@ -59,6 +59,7 @@ Stack::Sent Stack::output_connection(Connection& connection) {
     if (connection.segments_sent - sent_before >= segments_per_turn) return Sent::more;
     if (host_.transmit_room() == 0) {
       counters_.port_busy.add();
+      connection.stalls.note(Stall::port, now_);
       return Sent::blocked;
     }
     if (!send_pick(connection, pick)) return Sent::blocked;
@@ -196,6 +197,7 @@ bool Stack::send_pick(Connection& connection, const Pick& pick) {
   if (!send_segment(connection, flags, pick.sequence, pick.bytes)) return false;
   Sequence end = pick.sequence + pick.bytes + (pick.fin ? 1 : 0);
   connection.last_sent = now_;
+  connection.last_place = host_.transmit_place();
 
   const bool again = before(pick.sequence, send.max);
   if (again) {
@@ -223,7 +225,10 @@ bool Stack::send_pick(Connection& connection, const Pick& pick) {
     connection.bytes_sent += fresh;
     counters_.bytes_sent.add(fresh);
   }
-  if (connection.persisting()) send.timer = base::never;
+  if (connection.persisting()) {
+    send.timer = base::never;
+    connection.stalls.on_open(now_);
+  }
   if (send.timer == base::never) arm_send_timer(connection);
   return true;
 }
@@ -254,6 +259,7 @@ bool Stack::send_syn(Connection& connection) {
   auto& send = connection.send;
   uint8_t flags = connection.receive.state == State::syn_received ? flag_syn | flag_ack : flag_syn;
   if (host_.transmit_room() == 0 || !send_segment(connection, flags, connection.initial_send, 0)) return false;
+  connection.last_place = host_.transmit_place();
   if (send.max == connection.initial_send) {
     connection.timing = true;
     connection.timed_end = connection.initial_send + 1;
@@ -275,6 +281,7 @@ bool Stack::send_segment(Connection& connection, uint8_t flags, Sequence sequenc
   net::Packet packet = is_cut ? host_.allocate_long() : host_.allocate();
   if (!packet) {
     counters_.no_packet.add();
+    connection.stalls.note(Stall::packets, now_);
     return false;
   }
   auto& receive = connection.receive;

@@ -25,7 +25,7 @@ struct Rack {
   uint8_t keep = 0;        // recoveries until the window is the initial one again
   bool any = false;        // something has arrived
   bool round_counts = false;
-  bool reordering_seen = false;
+  uint32_t overtaken = 0;  // segments that arrived after others that were sent later
 
   static constexpr base::Duration window_min = std::chrono::milliseconds(1);  // the timers' tick
   static constexpr uint8_t keep_recoveries = 16;
@@ -38,7 +38,7 @@ struct Rack {
 
   // RFC 8985 6.2 step 4.
   base::Duration window(base::Duration smoothed, bool in_recovery, bool many_duplicates) const {
-    if (!reordering_seen && (in_recovery || many_duplicates)) return {};
+    if (overtaken == 0 && (in_recovery || many_duplicates)) return {};
     const base::Duration quarter = std::min(round_trip_min, smoothed) / 4;
     return std::max(std::min(int64_t{steps} * quarter, smoothed), window_min);
   }
@@ -75,7 +75,7 @@ class Deliveries {
     if (after(end, rack_.highest))
       rack_.highest = end;
     else if (!again && before(end, highest_before_))
-      rack_.reordering_seen = true;
+      rack_.overtaken++;
     const base::Duration measured = now_ - sent;
     if (again) {
       if (has_echo_ && before(echo_, static_cast<uint32_t>(sent.time_since_epoch() / std::chrono::milliseconds(1))))

@@ -309,6 +309,8 @@ uint16_t Stack::advertise(Connection& connection) {
     else
       field = open >> receive.scale;
   }
+  if (field == 0 && connection.receives()) [[unlikely]]
+    connection.stalls.note(Stall::own_window, now_);
   return static_cast<uint16_t>(field);
 }
 

@@ -205,7 +205,7 @@ void Stack::undo_recovery(Connection& connection) {
   send.congestion_window = std::max(send.congestion_window, connection.undo.window);
   send.threshold = std::max(send.threshold, connection.undo.threshold);
   connection.undo.window = 0;
-  connection.rack.reordering_seen = true;
+  connection.rack.overtaken++;
   if (send.recovery == Recovery::none) return;
   send.recovery = Recovery::none;
   send.duplicate_acks = 0;
@@ -240,7 +240,7 @@ void Stack::on_reordering_timeout(Connection& connection) {
 
 // RFC 8985 7.3: what is sent now makes the peer say whether the end of the flight arrived.
 void Stack::on_tail_probe_due(Connection& connection) {
-  connection.tail_probe_due = host_.transmit_room() > 0;  // or it may still stand in the port's queue
+  connection.tail_probe_due = host_.has_left(connection.last_place);  // else it is only late
   arm_send_timer(connection);
   mark_output(connection);
 }

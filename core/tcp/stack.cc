@@ -262,6 +262,7 @@ void Stack::refuse_write(Connection& connection) {
   counters_.no_send_memory.add();
   if (connection.waits_for_memory) return;
   connection.waits_for_memory = true;
+  connection.stalls.note(Stall::memory, now_);
   writers_.push(connections_.index_of(connection));
 }
 
@@ -358,6 +359,10 @@ std::optional<ConnectionInfo> Stack::info(ConnectionId id, base::Time now) const
                         .timeouts = connection->timeouts_total,
                         .out_of_order = connection->out_of_order,
                         .zero_window_probes = connection->zero_window_probes,
+                        .reordered = connection->rack.overtaken,
+                        .zero_window = connection->stalls.shut_for(now),
+                        .last_stall = connection->stalls.last,
+                        .last_stall_at = connection->stalls.last_at,
                         .age = now - connection->opened};
 }
 

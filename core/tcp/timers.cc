@@ -64,10 +64,11 @@ void Stack::on_send_timer(Connection& connection) {
 void Stack::on_retransmission_timeout(Connection& connection) {
   auto& send = connection.send;
   CHECK(connection.in_flight() > 0);
-  // While the port takes nothing, what was sent may still stand in its queue: that is no loss.
-  if (host_.transmit_room() == 0) return arm_send_timer(connection);
+  // What still stands in the queue towards the port is not lost.
+  if (!host_.has_left(connection.last_place)) return arm_send_timer(connection);
   counters_.timeouts.add();
   connection.timeouts_total++;
+  connection.stalls.note(Stall::timeout, now_);
   bool opening = connection.receive.state == State::syn_sent || connection.receive.state == State::syn_received;
   if (++connection.timeouts > (opening ? config_.syn_retransmits_max : config_.retransmits_max))
     return give_up(connection, CloseReason::timed_out);
@@ -150,6 +151,7 @@ void Stack::arm_send_timer(Connection& connection, base::Duration overdue_in) {
 void Stack::arm_persist_timer(Connection& connection) {
   connection.send.timer = now_ + connection.round_trip.backed_off(config_.rto_max);
   connection.send_timer = SendTimer::persist;
+  if (connection.send.window == 0) connection.stalls.on_shut(now_);
 }
 
 base::Time Stack::deadline_of(const Connection& connection) const {

@@ -8,6 +8,7 @@
 #include "core/base/id.h"
 #include "core/base/time.h"
 #include "core/net/ip_address.h"
+#include "core/tcp/stall.h"
 
 namespace talaria::tcp {
 
@@ -90,8 +91,12 @@ struct ConnectionInfo {
   uint64_t segments_received = 0;
   uint64_t retransmits = 0;  // segments
   uint64_t timeouts = 0;
-  uint64_t out_of_order = 0;  // segments
+  uint64_t out_of_order = 0;  // segments received
   uint64_t zero_window_probes = 0;
+  uint64_t reordered = 0;        // segments sent, as far as the peer's acknowledgements tell
+  base::Duration zero_window{};  // the peer's, while there was something to send
+  Stall last_stall = Stall::none;
+  base::Time last_stall_at{};
   base::Duration age{};
 };
 

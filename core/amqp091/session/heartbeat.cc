@@ -26,6 +26,11 @@ void refresh_figures(Connection& connection) {
   connection.info->peer_window.set(info->send_window);
   connection.info->retransmissions.set(info->retransmits);
   connection.info->segment_size.set(info->send_mss);
+  connection.info->out_of_order.set(info->out_of_order);
+  connection.info->reordered.set(info->reordered);
+  connection.info->zero_window_ns.set(static_cast<uint64_t>(info->zero_window.count()));
+  connection.info->last_stall.set(static_cast<uint64_t>(info->last_stall));
+  connection.info->last_stall_at_ns.set(static_cast<uint64_t>(info->last_stall_at.time_since_epoch().count()));
 }
 
 // Both directions, from the flags the hot path left since the last tick.

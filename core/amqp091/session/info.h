@@ -35,6 +35,7 @@ struct alignas(base::cache_line) SessionInfo {
   base::Counter blocked;                    // 1 while its input waits for room
   // Of its TCP connection, refreshed every few seconds.
   base::Counter send_buffered, smoothed_rtt_ns, congestion_window, peer_window, retransmissions, segment_size;
+  base::Counter out_of_order, reordered, zero_window_ns, last_stall, last_stall_at_ns;  // last_stall: tcp::Stall
 };
 static_assert(base::has_lines_of_its_own<SessionInfo>);
 

@@ -145,7 +145,8 @@ void Sessions::on_accepted(tcp::ConnectionId id, base::Time now) {
   for (base::Counter* counter :
        {&info.channels, &info.consumers, &info.bytes_in, &info.bytes_out, &info.messages_in, &info.messages_out,
         &info.unacknowledged, &info.blocked, &info.send_buffered, &info.smoothed_rtt_ns, &info.congestion_window,
-        &info.peer_window, &info.retransmissions, &info.segment_size})
+        &info.peer_window, &info.retransmissions, &info.segment_size, &info.out_of_order, &info.reordered,
+        &info.zero_window_ns, &info.last_stall, &info.last_stall_at_ns})
     counter->set(0);
   show_stage(connection);
   info.generation.set(connection.id.generation);

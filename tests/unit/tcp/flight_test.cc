@@ -186,12 +186,12 @@ TEST(TcpRackWindow, IsNothingWithoutReorderingWhenDuplicatesAreMany) {
   EXPECT_EQ(rack.window(200ms, false, false), 25ms);
   EXPECT_EQ(rack.window(200ms, false, true), 0ns);
   EXPECT_EQ(rack.window(200ms, true, false), 0ns);
-  rack.reordering_seen = true;
+  rack.overtaken = 1;
   EXPECT_EQ(rack.window(200ms, true, true), 25ms);
 }
 
 TEST(TcpRackWindow, GrowsAStepARoundTripWithDuplicatesAndIsForgotten) {
-  Rack rack{.round_trip_min = 100ms, .reordering_seen = true};
+  Rack rack{.round_trip_min = 100ms, .overtaken = 1};
   rack.on_duplicate(1000, 2000);
   rack.on_duplicate(1500, 2000);
   EXPECT_EQ(rack.window(1s, false, false), 50ms);
@@ -220,17 +220,17 @@ TEST(TcpRackDeliveries, OriginalsBehindTheHighestAreReordering) {
     deliveries.add(now - 10ms, 3000, false);
     deliveries.add(now - 10ms, 2000, false);
   }
-  EXPECT_FALSE(rack.reordering_seen);
+  EXPECT_EQ(rack.overtaken, 0u);
   {
     Deliveries deliveries(rack, now);
     deliveries.add(now - 10ms, 2500, true);
   }
-  EXPECT_FALSE(rack.reordering_seen) << "a retransmission filled the gap";
+  EXPECT_EQ(rack.overtaken, 0u) << "a retransmission filled the gap";
   {
     Deliveries deliveries(rack, now);
     deliveries.add(now - 10ms, 2500, false);
   }
-  EXPECT_TRUE(rack.reordering_seen);
+  EXPECT_EQ(rack.overtaken, 1u);
 }
 
 TEST(TcpRackDeliveries, AnOldEchoIsNotTheRetransmissions) {

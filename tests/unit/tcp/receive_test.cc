@@ -277,6 +277,7 @@ TEST_F(TcpWindow, ClosesAsBytesStayUnreadAndNeverMovesBack) {
   }
   EXPECT_EQ(sent[0].window, 0);
   EXPECT_EQ(stack->unread(id), 8192u);
+  EXPECT_EQ(info().last_stall, Stall::own_window);
 
   // Data into the shut window is dropped, its acknowledgement counts, and it is told where we are.
   write("out");

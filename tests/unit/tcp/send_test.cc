@@ -236,6 +236,26 @@ TEST_F(TcpSend, BusyPortIsWaitingNotLoss) {
   EXPECT_EQ(stack->queued(id), 4000u);
 }
 
+// A port that is late, with room left in its queue: what stands there was not lost on the way.
+TEST_F(TcpSend, WhatThePortHasNotTakenIsNotSentAgain) {
+  for (bool sack : {false, true}) {
+    start();
+    peer_sack = sack;
+    accept();
+    device.transmit_room = 0;
+    write(std::string(3000, 'x'));
+    ASSERT_GT(host->transmit_room(), 0u);
+    for (int i = 0; i < 30; i++) after(100ms);
+    EXPECT_EQ(info().timeouts, 0u);
+    EXPECT_EQ(info().retransmits, 0u);
+    device.transmit_room = SIZE_MAX;
+    host->flush();
+    for (int i = 0; i < 100 && info().timeouts == 0; i++) after(100ms);
+    EXPECT_GT(info().retransmits, 0u) << "now it was lost";
+    EXPECT_EQ(info().last_stall, Stall::timeout);
+  }
+}
+
 TEST_F(TcpSend, WithoutPacketsItWaitsAndGoesOn) {
   start();
   accept();
@@ -364,8 +384,14 @@ TEST_F(TcpWindowOfPeer, ShutWindowIsProbedWithBackOffAndForEver) {
   EXPECT_GT(gaps[3], 3 * gaps[0]);
   EXPECT_LE(gaps.back(), 61s);
   EXPECT_EQ(state(), State::established);
+  EXPECT_EQ(info().last_stall, Stall::peer_window);
+  const base::Duration shut = info().zero_window;
+  EXPECT_EQ(shut, now - info().last_stall_at);
+  EXPECT_GT(shut, gaps.back());
   peer_window = 1000;
   deliver(data());
+  now += 10s;
+  EXPECT_EQ(info().zero_window, shut) << "it is open";
   ASSERT_EQ(sent.size(), 1u);
   EXPECT_EQ(sent[0].text(), "data");
 }
