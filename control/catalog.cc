@@ -233,6 +233,9 @@ VhostRow row_of(const Vhost& vhost) { return {vhost.name, vhost.description, vho
 UserRow row_of(const User& user) {
   return {user.name, user.password_hash, user.hashing_algorithm, user.tags, user.limits};
 }
+PolicyRow row_of(const Vhost& vhost, const std::string& name, const Policy& policy, bool of_operators) {
+  return {vhost.name, name, of_operators, policy.pattern.text(), policy.apply_to, policy.priority, policy.definition};
+}
 PermissionRow row_of(const User& user, const std::string& vhost, const Permission& permission) {
   return {user.name, vhost, permission.configure.text(), permission.write.text(), permission.read.text()};
 }

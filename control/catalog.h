@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "control/permissions.h"
+#include "control/policies.h"
 #include "control/store.h"
 #include "core/base/check.h"
 #include "core/base/time.h"
@@ -92,6 +93,8 @@ struct Exchange {
   broker::ExchangeType type = broker::ExchangeType::direct;
   bool durable = false, auto_delete = false, internal = false;
   base::FieldTable arguments;
+  std::shared_ptr<const AppliedPolicies> policies;
+  std::string alternate;                  // what the workers know
   bool predeclared = false;               // comes with its vhost and goes with it, never stored
   std::map<uint64_t, Binding*> outgoing;  // it is their source; by serial
   std::map<uint64_t, Binding*> incoming;  // it is their destination
@@ -107,7 +110,9 @@ struct Queue {
   broker::WorkerIndex home = 0;  // while it moves: the old one
   base::Time moved{};            // when its last move began; the epoch: never
   std::unique_ptr<broker::QueueCounters> counters;
-  std::map<uint64_t, Binding*> incoming;  // by serial
+  std::shared_ptr<const AppliedPolicies> policies;
+  std::shared_ptr<const broker::QueueSettings> settings;  // what the workers know
+  std::map<uint64_t, Binding*> incoming;                  // by serial
 };
 
 struct Vhost {
@@ -116,6 +121,9 @@ struct Vhost {
   std::string description;
   std::vector<std::string> tags;
   OperatorLimits limits;
+  Policies user_policies, operator_policies;
+  // What was applied since they changed last, by the names of both.
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<const AppliedPolicies>> applied_policies;
   std::map<std::string, std::unique_ptr<Exchange>, std::less<>> exchanges;
   std::map<std::string, std::unique_ptr<Queue>, std::less<>> queues;
   std::map<std::string, std::unique_ptr<Binding>> bindings;  // by what tells them apart, see catalog.cc
@@ -248,6 +256,7 @@ QueueRow row_of(const Queue& queue);
 BindingRow row_of(const Binding& binding);
 VhostRow row_of(const Vhost& vhost);
 UserRow row_of(const User& user);
+PolicyRow row_of(const Vhost& vhost, const std::string& name, const Policy& policy, bool of_operators);
 PermissionRow row_of(const User& user, const std::string& vhost, const Permission& permission);
 
 std::string_view type_name(broker::ExchangeType type);

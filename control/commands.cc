@@ -9,6 +9,7 @@
 
 #include "control/base64.h"
 #include "control/definitions.h"
+#include "control/field_json.h"
 #include "control/listings.h"
 
 namespace talaria::control {
@@ -74,6 +75,25 @@ std::vector<std::string> texts(const json& arguments, const char* name) {
 
 OperatorLimits limits(const json& arguments) {
   return argument<OperatorLimits>(arguments, "limits", std::nullopt, "object of whole numbers");
+}
+
+PolicyRow policy_row(const std::string& vhost, const json& arguments, bool of_operators) {
+  PolicyRow row;
+  row.vhost = vhost;
+  row.name = text(arguments, "name");
+  row.of_operators = of_operators;
+  row.pattern = text(arguments, "pattern");
+  row.apply_to = text(arguments, "apply-to", "all");
+  row.priority = argument<int64_t>(arguments, "priority", 0, "number");
+  const auto definition = arguments.find("definition");
+  if (definition == arguments.end() || !definition->is_object())
+    throw Failure{"bad_argument", "'definition' is missing, or no object"};
+  try {
+    row.definition = from_plain_json(*definition);
+  } catch (const FieldJsonError& error) {
+    throw Failure{"bad_argument", std::string("'definition': ") + error.what()};
+  }
+  return row;
 }
 
 // Only the columns that were asked for, if any were. One that this verb does not have is refused, rows or none.
@@ -197,6 +217,8 @@ json Commands::list(const std::string& verb, const Arguments& arguments) const {
     if (!name.empty() && !catalog.user(name)) throw Failure{"no_such_user", "user '" + name + "' does not exist"};
     return list_user_limits(catalog, name);
   }
+  if (verb == "list_policies" || verb == "list_operator_policies")
+    return list_policies(vhost(arguments), verb == "list_operator_policies");
   if (verb == "list_permissions") return list_permissions(catalog, vhost(arguments).name);
   if (verb == "workers") return workers();
   if (verb == "counters") return counters();
@@ -233,6 +255,10 @@ bool Commands::change(const std::string& verb, const Arguments& arguments, Pendi
     pending.ticket = plane_.set_user_limits(given("user"), limits(arguments));
   } else if (verb == "clear_user_limits") {
     pending.ticket = plane_.clear_user_limits(given("user"), given("limit"));
+  } else if (verb == "set_policy" || verb == "set_operator_policy") {
+    pending.ticket = plane_.set_policy(policy_row(vhost_name(), arguments, verb == "set_operator_policy"));
+  } else if (verb == "clear_policy" || verb == "clear_operator_policy") {
+    pending.ticket = plane_.clear_policy(vhost_name(), given("name"), verb == "clear_operator_policy");
   } else if (verb == "close_connection") {
     broker::SessionAddress address;
     std::string pid = given("pid");

@@ -29,8 +29,8 @@ std::string required(const json& entry, const char* name, const char* section) {
   return member<std::string>(entry, name, {}, section);
 }
 
-base::FieldTable arguments_of(const json& entry, const char* section) {
-  auto found = entry.find("arguments");
+base::FieldTable table_of(const json& entry, const char* name, const char* section) {
+  auto found = entry.find(name);
   if (found == entry.end()) return {};
   try {
     return from_plain_json(*found);
@@ -38,6 +38,8 @@ base::FieldTable arguments_of(const json& entry, const char* section) {
     throw DefinitionsError(std::string(section) + ": " + error.what());
   }
 }
+
+base::FieldTable arguments_of(const json& entry, const char* section) { return table_of(entry, "arguments", section); }
 
 // A list, or one text with commas, as older versions wrote it.
 std::vector<std::string> tags_of(const json& entry, const char* section) {
@@ -75,9 +77,39 @@ OperatorLimits limits_of(LimitsOf kind, const json& entry, const char* name, con
   return limits;
 }
 
-// RabbitMQ keeps a vhost's limits among the parameters. Others belong to plug-ins that are not here.
+// A policy of users stands for itself, one of operators is the value of a parameter that has its name.
+PolicyRow policy_of(const json& entry, const json& value, bool of_operators, const char* section) {
+  PolicyRow row;
+  row.vhost = required(entry, "vhost", section);
+  row.name = required(entry, "name", section);
+  row.of_operators = of_operators;
+  row.pattern = required(value, "pattern", section);
+  row.apply_to = member<std::string>(value, "apply-to", "all", section);
+  row.priority = member<int64_t>(value, "priority", 0, section);
+  if (!value.contains("definition") || !value["definition"].is_object())
+    throw DefinitionsError(std::string(section) + ": policy '" + row.name + "' has no definition");
+  row.definition = table_of(value, "definition", section);
+  return row;
+}
+
+json json_of(const Policy& policy) {
+  return {{"pattern", policy.pattern.text()},
+          {"apply-to", policy.apply_to},
+          {"priority", policy.priority},
+          {"definition", to_plain_json(policy.definition)}};
+}
+
+// RabbitMQ keeps a vhost's limits and the operators' policies among the parameters. Others belong to plug-ins that are
+// not here.
 void take_parameter(const json& entry, StoreContents& contents, std::vector<std::string>& report) {
   const std::string component = required(entry, "component", "parameters");
+  if (component == "operator_policy") {
+    const auto value = entry.find("value");
+    if (value == entry.end() || !value->is_object())
+      throw DefinitionsError("parameters: an operator policy has no value");
+    contents.policies.push_back(policy_of(entry, *value, true, "parameters"));
+    return;
+  }
   if (component != "vhost-limits") {
     report.push_back("parameters: component '" + component + "' is not supported: left out");
     return;
@@ -115,6 +147,15 @@ json export_definitions(const Catalog& catalog, const std::string& version) {
     if (!vhost->limits.empty())
       out["parameters"].push_back(
           {{"component", "vhost-limits"}, {"name", "limits"}, {"vhost", vhost_name}, {"value", vhost->limits}});
+    for (const auto& [name, policy] : vhost->user_policies) {
+      json entry = json_of(policy);
+      entry["vhost"] = vhost_name;
+      entry["name"] = name;
+      out["policies"].push_back(std::move(entry));
+    }
+    for (const auto& [name, policy] : vhost->operator_policies)
+      out["parameters"].push_back(
+          {{"component", "operator_policy"}, {"name", name}, {"vhost", vhost_name}, {"value", json_of(policy)}});
     for (const auto& [name, queue] : vhost->queues)
       if (is_exported(*queue))
         out["queues"].push_back({{"name", name},
@@ -204,7 +245,9 @@ StoreContents parse_definitions(const json& definitions, std::vector<std::string
     contents.bindings.push_back(std::move(row));
   });
   each(definitions, "parameters", [&](const json& entry) { take_parameter(entry, contents, report); });
-  for (const char* section : {"policies", "global_parameters", "topic_permissions"}) {
+  each(definitions, "policies",
+       [&](const json& entry) { contents.policies.push_back(policy_of(entry, entry, false, "policies")); });
+  for (const char* section : {"global_parameters", "topic_permissions"}) {
     auto found = definitions.find(section);
     if (found != definitions.end() && !found->empty())
       report.push_back(std::string(section) + ": " + std::to_string(found->size()) +

@@ -1,5 +1,6 @@
 #include "control/listings.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <map>
@@ -20,25 +21,29 @@ json queue_row(const Queue& queue) {
   const broker::QueueCounters& counters = *queue.counters;
   uint64_t ready = counters.ready.value();
   uint64_t unacknowledged = counters.unacknowledged.value();
-  return {{"name", queue.name},
-          {"vhost", queue.vhost->name},
-          {"type", "classic"},
-          {"durable", queue.durable},
-          {"auto_delete", queue.auto_delete},
-          {"exclusive", queue.owner != nullptr},
-          {"owner_pid", queue.owner ? connection_pid(queue.owner->address) : ""},
-          {"arguments", to_plain_json(queue.arguments)},
-          {"state", "running"},
-          {"worker", queue.home},
-          {"messages", ready + unacknowledged},
-          {"messages_ready", ready},
-          {"messages_unacknowledged", unacknowledged},
-          {"message_bytes_ready", counters.bytes_ready.value()},
-          {"consumers", counters.consumers.value()},
-          {"enqueued", counters.enqueued.value()},
-          {"delivered", counters.delivered.value()},
-          {"acknowledged", counters.acknowledged.value()},
-          {"redelivered", counters.redelivered.value()}};
+  return {
+      {"name", queue.name},
+      {"vhost", queue.vhost->name},
+      {"type", "classic"},
+      {"durable", queue.durable},
+      {"auto_delete", queue.auto_delete},
+      {"exclusive", queue.owner != nullptr},
+      {"owner_pid", queue.owner ? connection_pid(queue.owner->address) : ""},
+      {"arguments", to_plain_json(queue.arguments)},
+      {"policy", queue.policies ? queue.policies->user_policy : ""},
+      {"operator_policy", queue.policies ? queue.policies->operator_policy : ""},
+      {"effective_policy_definition", to_plain_json(queue.policies ? queue.policies->definition : base::FieldTable{})},
+      {"state", "running"},
+      {"worker", queue.home},
+      {"messages", ready + unacknowledged},
+      {"messages_ready", ready},
+      {"messages_unacknowledged", unacknowledged},
+      {"message_bytes_ready", counters.bytes_ready.value()},
+      {"consumers", counters.consumers.value()},
+      {"enqueued", counters.enqueued.value()},
+      {"delivered", counters.delivered.value()},
+      {"acknowledged", counters.acknowledged.value()},
+      {"redelivered", counters.redelivered.value()}};
 }
 
 json binding_row(const std::string& source, const char* kind, const std::string& destination, const std::string& key,
@@ -80,10 +85,29 @@ bool connection_from_pid(std::string_view text, broker::SessionAddress& address)
 std::span<const std::string_view> columns_of(std::string_view verb) {
   static const std::map<std::string_view, std::vector<std::string_view>> columns = {
       {"list_queues",
-       {"name", "vhost", "type", "durable", "auto_delete", "exclusive", "owner_pid", "arguments", "state", "worker",
-        "messages", "messages_ready", "messages_unacknowledged", "message_bytes_ready", "consumers", "enqueued",
-        "delivered", "acknowledged", "redelivered"}},
-      {"list_exchanges", {"name", "vhost", "type", "durable", "auto_delete", "internal", "arguments"}},
+       {"name",
+        "vhost",
+        "type",
+        "durable",
+        "auto_delete",
+        "exclusive",
+        "owner_pid",
+        "arguments",
+        "policy",
+        "operator_policy",
+        "effective_policy_definition",
+        "state",
+        "worker",
+        "messages",
+        "messages_ready",
+        "messages_unacknowledged",
+        "message_bytes_ready",
+        "consumers",
+        "enqueued",
+        "delivered",
+        "acknowledged",
+        "redelivered"}},
+      {"list_exchanges", {"name", "vhost", "type", "durable", "auto_delete", "internal", "arguments", "policy"}},
       {"list_bindings",
        {"source_name", "source_kind", "destination_name", "destination_kind", "routing_key", "arguments"}},
       {"list_connections",
@@ -129,6 +153,8 @@ std::span<const std::string_view> columns_of(std::string_view verb) {
       {"list_vhost_limits", {"vhost", "limits"}},
       {"list_user_limits", {"user", "limits"}},
       {"list_permissions", {"user", "configure", "write", "read"}},
+      {"list_policies", {"vhost", "name", "pattern", "apply-to", "definition", "priority"}},
+      {"list_operator_policies", {"vhost", "name", "pattern", "apply-to", "definition", "priority"}},
       {"workers", {"worker",           "core",
                    "isolated",         "busy_percent",
                    "idle_percent",     "asleep_percent",
@@ -167,7 +193,8 @@ json list_exchanges(const Vhost& vhost) {
                     {"durable", exchange->durable},
                     {"auto_delete", exchange->auto_delete},
                     {"internal", exchange->internal},
-                    {"arguments", to_plain_json(exchange->arguments)}});
+                    {"arguments", to_plain_json(exchange->arguments)},
+                    {"policy", exchange->policies ? exchange->policies->user_policy : ""}});
   return rows;
 }
 
@@ -296,6 +323,20 @@ json list_user_limits(const Catalog& catalog, const std::string& user) {
   for (const auto& [name, each] : catalog.users())
     if (!each->limits.empty() && (user.empty() || user == name))
       rows.push_back({{"user", name}, {"limits", each->limits}});
+  return rows;
+}
+
+json list_policies(const Vhost& vhost, bool of_operators) {
+  json rows = json::array();
+  for (const auto& [name, policy] : of_operators ? vhost.operator_policies : vhost.user_policies)
+    rows.push_back({{"vhost", vhost.name},
+                    {"name", name},
+                    {"pattern", policy.pattern.text()},
+                    {"apply-to", policy.apply_to},
+                    {"definition", to_plain_json(policy.definition)},
+                    {"priority", policy.priority}});
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const json& one, const json& other) { return one["priority"] < other["priority"]; });
   return rows;
 }
 

@@ -22,6 +22,7 @@ std::string key_of(const BindingRow& row) {
   return joined({row.vhost, row.source, row.destination, row.destination_is_queue ? "q" : "e", row.key,
                  canonical(row.arguments)});
 }
+std::string key_of(const PolicyRow& row) { return joined({row.vhost, row.name, row.of_operators ? "o" : "u"}); }
 
 template <class Row>
 std::vector<Row> rows(const std::map<std::string, Row>& table) {
@@ -43,7 +44,8 @@ void apply_to(std::map<std::string, Row>& table, const Erase<Row>& erase) {
 }  // namespace
 
 StoreContents MemoryStore::load() {
-  return {rows(users_), rows(vhosts_), rows(permissions_), rows(exchanges_), rows(queues_), rows(bindings_)};
+  return {rows(users_),  rows(vhosts_),   rows(permissions_), rows(exchanges_),
+          rows(queues_), rows(bindings_), rows(policies_)};
 }
 
 void MemoryStore::save(std::span<const Edit> edits) {
@@ -69,8 +71,10 @@ void MemoryStore::apply(const Edit& edit) {
           apply_to(exchanges_, step);
         else if constexpr (std::is_same_v<Row, QueueRow>)
           apply_to(queues_, step);
-        else
+        else if constexpr (std::is_same_v<Row, BindingRow>)
           apply_to(bindings_, step);
+        else
+          apply_to(policies_, step);
       },
       edit);
 }

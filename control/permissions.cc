@@ -32,9 +32,10 @@ struct Pattern::Code {
   pcre2_code* compiled = nullptr;
 };
 
-std::expected<Pattern, std::string> Pattern::compile(std::string text) {
+std::expected<Pattern, std::string> Pattern::compile(std::string text, Empty empty) {
   if (text.size() > pattern_size_max) return std::unexpected("a pattern is longer than 4096 bytes");
-  std::string_view effective = text.empty() ? std::string_view{"^$"} : std::string_view{text};
+  std::string_view effective =
+      text.empty() && empty == Empty::matches_nothing ? std::string_view{"^$"} : std::string_view{text};
   int error = 0;
   PCRE2_SIZE where = 0;
   auto code = std::make_shared<Code>();

@@ -19,8 +19,10 @@ namespace talaria::control {
 
 class Pattern {
  public:
+  // Permissions and policies understand the empty pattern differently.
+  enum class Empty : uint8_t { matches_nothing, matches_everything };
   // The error is a sentence for the operator.
-  static std::expected<Pattern, std::string> compile(std::string text);
+  static std::expected<Pattern, std::string> compile(std::string text, Empty empty = Empty::matches_nothing);
 
   bool matches(std::string_view name) const;
   const std::string& text() const { return text_; }

@@ -265,6 +265,14 @@ void Plane::load(const StoreContents& contents) {
       throw std::runtime_error("the store's permission of user '" + row.user + "': " + permission.error());
     user->permissions.insert_or_assign(row.vhost, *std::move(permission));
   }
+  for (const PolicyRow& row : contents.policies) {
+    Vhost& vhost = *vhost_of(row.vhost);
+    auto policy = compile_policy(row);
+    if (!policy) throw std::runtime_error("the store's policy '" + row.name + "': " + policy.error());
+    (row.of_operators ? vhost.operator_policies : vhost.user_policies).emplace(row.name, *std::move(policy));
+  }
+  // The predeclared exchanges are there already.
+  for (const auto& [name, vhost] : catalog_.vhosts()) govern(*vhost);
   for (const ExchangeRow& row : contents.exchanges) {
     auto exchange = std::make_unique<Exchange>();
     exchange->vhost = vhost_of(row.vhost);

@@ -56,6 +56,7 @@ struct Limits {
   size_t queues = 1024 * 1024;
   size_t bindings = 4 * 1024 * 1024;
   size_t users = 64 * 1024;
+  size_t policies_of_a_vhost = 1024;
 };
 
 struct PlaneOptions {
@@ -147,6 +148,8 @@ class Plane {
   Ticket set_vhost_limits(const std::string& name, const OperatorLimits& limits);
   Ticket set_user_limits(const std::string& name, const OperatorLimits& limits);
   Ticket clear_user_limits(const std::string& name, const std::string& limit);
+  Ticket set_policy(const PolicyRow& row);
+  Ticket clear_policy(const std::string& vhost, const std::string& name, bool of_operators);
   Ticket close_connection(const broker::SessionAddress& session, const std::string& reason);
   Ticket delete_queue(const std::string& vhost, const std::string& name, bool if_unused, bool if_empty);
   Ticket purge_queue(const std::string& vhost, const std::string& name);
@@ -286,6 +289,13 @@ class Plane {
   // Store, then workers and catalog. `more` goes into the same transaction.
   std::expected<void, broker::Refusal> carry_out(const Removal& removal, std::vector<Edit> more = {});
   void take_out(const Removal& removal);
+
+  // plane_policies.cc
+  std::shared_ptr<const AppliedPolicies> policies_for(Vhost& vhost, PolicySubject subject, const std::string& name);
+  void govern(Vhost& vhost);
+  void govern(Queue& queue);
+  bool decide(Exchange& exchange);
+  bool decide(Queue& queue, bool moving);
 
   // plane_operator.cc
   Ticket done(uint32_t count = 0);

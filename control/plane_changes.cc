@@ -1,6 +1,5 @@
 // Changes that have passed every rule: into the catalog and out to the workers.
 
-#include "control/arguments.h"
 #include "control/plane.h"
 #include "core/base/hash.h"
 
@@ -43,13 +42,15 @@ Vhost& Plane::enter(const VhostRow& row) {
 
 Exchange& Plane::enter(std::unique_ptr<Exchange> made) {
   Exchange& exchange = catalog_.add(std::move(made));
+  decide(exchange);
   broadcast(broker::AddExchange{exchange.vhost->id, exchange.id, exchange.name, exchange.type, exchange.internal,
-                                alternate_of(exchange.arguments)});
+                                exchange.alternate});
   return exchange;
 }
 
 Queue& Plane::enter(std::unique_ptr<Queue> made) {
   Queue& queue = catalog_.add(std::move(made));
+  decide(queue, false);
   broker::AddQueue change;
   change.vhost = queue.vhost->id;
   change.id = queue.id;
@@ -58,7 +59,7 @@ Queue& Plane::enter(std::unique_ptr<Queue> made) {
   change.auto_delete = queue.auto_delete;
   if (queue.owner) change.exclusive_to = queue.owner->address;
   change.arguments = queue.arguments;
-  change.settings = queue_settings_of(queue.name, queue.arguments);
+  change.settings = queue.settings;
   change.home = queue.home;
   change.counters = queue.counters.get();
   broadcast(std::move(change));
@@ -85,7 +86,13 @@ std::expected<void, broker::Refusal> Plane::carry_out(const Removal& removal, st
     if (exchange->durable && !exchange->predeclared) edits.push_back(Erase<ExchangeRow>{row_of(*exchange)});
   for (auto& [id, queue] : removal.queues)
     if (queue->durable) edits.push_back(Erase<QueueRow>{row_of(*queue)});
-  if (removal.vhost) edits.push_back(Erase<VhostRow>{row_of(*removal.vhost)});
+  if (const Vhost* vhost = removal.vhost) {
+    for (const auto& [name, policy] : vhost->user_policies)
+      edits.push_back(Erase<PolicyRow>{row_of(*vhost, name, policy, false)});
+    for (const auto& [name, policy] : vhost->operator_policies)
+      edits.push_back(Erase<PolicyRow>{row_of(*vhost, name, policy, true)});
+    edits.push_back(Erase<VhostRow>{row_of(*vhost)});
+  }
   if (auto saved = save(edits); !saved) return saved;
   take_out(removal);
   return {};

@@ -1,6 +1,8 @@
 // Definitions, all in one: everything is judged first, then stored in one transaction, then made.
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 #include "control/arguments.h"
 #include "control/plane.h"
@@ -31,6 +33,7 @@ struct Plane::Import {
   std::vector<ExchangeRow> exchanges;
   std::vector<QueueRow> queues;
   std::vector<BindingRow> bindings;
+  std::vector<std::pair<PolicyRow, Policy>> policies;
   // Those to be made, by vhost and name.
   struct Future {
     bool durable = false;
@@ -112,6 +115,24 @@ struct Plane::Import {
         for (Edit& edit : plane.keep(*existing)) edits.push_back(std::move(edit));
       permissions.emplace_back(row, *std::move(permission));
       edits.push_back(Put<PermissionRow>{row});
+    }
+  }
+
+  void judge_policies() {
+    for (PolicyRow row : wanted.policies) {
+      std::string what = std::string(row.of_operators ? "operator policy '" : "policy '") + row.name + "' in vhost '" +
+                         row.vhost + "'";
+      demand_vhost(row.vhost, what);
+      if (!is_name(row.name)) wrong("a policy's name is not valid");
+      for (const std::string& setting : remove_unknown_settings(row.definition, row.of_operators))
+        report.push_back(what + ": setting '" + setting + "' is not supported: left out");
+      auto policy = compile_policy(row);
+      if (!policy) {
+        report.push_back(what + ": " + policy.error() + ": left out");
+        continue;
+      }
+      edits.push_back(Put<PolicyRow>{row});
+      policies.emplace_back(std::move(row), *std::move(policy));
     }
   }
 
@@ -222,6 +243,13 @@ struct Plane::Import {
       user.permissions.insert_or_assign(row.vhost, std::move(permission));
       user.stored = true;
     }
+    std::set<std::string> governed;
+    for (auto& [row, policy] : policies) {
+      Vhost& vhost = *catalog.vhost(row.vhost);
+      (row.of_operators ? vhost.operator_policies : vhost.user_policies).insert_or_assign(row.name, std::move(policy));
+      governed.insert(row.vhost);
+    }
+    for (const std::string& vhost : governed) plane.govern(*catalog.vhost(vhost));
     for (const ExchangeRow& row : exchanges) plane.enter(made_of(row));
     for (const QueueRow& row : queues) plane.enter(made_of(row));
     for (const BindingRow& row : bindings) {
@@ -266,12 +294,13 @@ struct Plane::Import {
 };
 
 Ticket Plane::import(const StoreContents& definitions, std::vector<std::string>& report) {
-  Import work{*this, definitions, report, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+  Import work{*this, definitions, report, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
   try {
     work.judge_vhosts();
     work.judge_vhost_limits();
     work.judge_users();
     work.judge_permissions();
+    work.judge_policies();
     work.judge_exchanges();
     work.judge_queues();
     work.judge_bindings();

@@ -50,6 +50,7 @@ void Plane::on_move_ended(const worker::MoveEnded& report) {
                   printable(queue->vhost->name), queue->home, move.to);
     queue->home = move.to;
   }
+  if (queue) govern(*queue);
   for (Question& question : move.questions)
     if (queue)
       ask_home(std::move(question), *queue);

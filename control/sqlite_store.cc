@@ -47,8 +47,15 @@ constexpr char second_schema[] = R"sql(
 ALTER TABLE users ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE vhosts ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
 )sql";
+constexpr char third_schema[] = R"sql(
+CREATE TABLE policies (
+  vhost TEXT NOT NULL, name TEXT NOT NULL, of_operators TEXT NOT NULL,
+  pattern TEXT NOT NULL, apply_to TEXT NOT NULL, priority TEXT NOT NULL, definition TEXT NOT NULL,
+  PRIMARY KEY (vhost, name, of_operators)
+) WITHOUT ROWID;
+)sql";
 // Each takes a database from one version to the next; the first, an empty one to version 1.
-constexpr const char* steps[] = {first_schema, second_schema};
+constexpr const char* steps[] = {first_schema, second_schema, third_schema};
 static_assert(std::size(steps) == SqliteStore::schema_version);
 
 std::string flag(bool value) { return value ? "1" : "0"; }
@@ -193,6 +200,17 @@ StoreContents SqliteStore::load() {
       row.key = rows.text();
       row.arguments = table_from(rows.text());
     }
+    for (Rows rows(*this, "SELECT vhost, name, of_operators, pattern, apply_to, priority, definition FROM policies");
+         rows.next();) {
+      PolicyRow& row = contents.policies.emplace_back();
+      row.vhost = rows.text();
+      row.name = rows.text();
+      row.of_operators = rows.boolean();
+      row.pattern = rows.text();
+      row.apply_to = rows.text();
+      row.priority = nlohmann::json::parse(rows.text()).get<int64_t>();
+      row.definition = table_from(rows.text());
+    }
   } catch (const nlohmann::json::exception& error) {
     throw StoreError(std::string("the database holds what nobody wrote: ") + error.what());
   } catch (const FieldJsonError& error) {
@@ -278,6 +296,16 @@ void SqliteStore::apply(const Edit& edit) {
           "DELETE FROM bindings WHERE vhost=? AND source=? AND destination=? AND destination_is_queue=? AND key=? AND "
           "identity=?",
           {row.vhost, row.source, row.destination, flag(row.destination_is_queue), row.key, canonical(row.arguments)});
+    }
+    void operator()(const Put<PolicyRow>& put) const {
+      const PolicyRow& row = put.row;
+      store.run("REPLACE INTO policies VALUES (?,?,?,?,?,?,?)",
+                {row.vhost, row.name, flag(row.of_operators), row.pattern, row.apply_to, std::to_string(row.priority),
+                 table_text(row.definition)});
+    }
+    void operator()(const Erase<PolicyRow>& erase) const {
+      store.run("DELETE FROM policies WHERE vhost=? AND name=? AND of_operators=?",
+                {erase.row.vhost, erase.row.name, flag(erase.row.of_operators)});
     }
   };
   std::visit(Writer{*this}, edit);

@@ -53,6 +53,16 @@ struct BindingRow {
   base::FieldTable arguments;
 };
 
+// A policy of users or of operators, see policies.h.
+struct PolicyRow {
+  std::string vhost, name;
+  bool of_operators = false;
+  std::string pattern;
+  std::string apply_to = "all";
+  int64_t priority = 0;
+  base::FieldTable definition;
+};
+
 struct StoreContents {
   std::vector<UserRow> users;
   std::vector<VhostRow> vhosts;
@@ -60,12 +70,13 @@ struct StoreContents {
   std::vector<ExchangeRow> exchanges;
   std::vector<QueueRow> queues;
   std::vector<BindingRow> bindings;
+  std::vector<PolicyRow> policies{};
   // Only in definitions, where a vhost's limits stand apart from it: they replace what the row says.
   std::vector<std::pair<std::string, OperatorLimits>> vhost_limits{};
 };
 
 // A row that is there from now on (in place of the one that had its key), or is there no longer. Of a row to be erased
-// only the key counts: name; user and vhost; vhost and name; a binding's every field.
+// only the key counts: name; user and vhost; vhost and name; a policy's whose it is, too; a binding's every field.
 template <class Row>
 struct Put {
   Row row;
@@ -76,7 +87,7 @@ struct Erase {
 };
 using Edit = std::variant<Put<UserRow>, Erase<UserRow>, Put<VhostRow>, Erase<VhostRow>, Put<PermissionRow>,
                           Erase<PermissionRow>, Put<ExchangeRow>, Erase<ExchangeRow>, Put<QueueRow>, Erase<QueueRow>,
-                          Put<BindingRow>, Erase<BindingRow>>;
+                          Put<BindingRow>, Erase<BindingRow>, Put<PolicyRow>, Erase<PolicyRow>>;
 
 class StoreError : public std::runtime_error {
  public:

@@ -181,7 +181,8 @@ struct Options {
   std::string user, password, name, file, explanation, level, configure, write, read, description;
   std::vector<std::string> tags;
   bool if_unused = false, if_empty = false, global = false;
-  std::string filter, definition;
+  std::string filter, definition, pattern, apply_to = "all";
+  int64_t priority = 0;
   uint32_t snap_length = 0, mib_max = 100;
   uint64_t count = 0;
   double seconds = 0;
@@ -208,6 +209,9 @@ constexpr Listing listings[] = {
     {"list_vhost_limits", "limits of a vhost", true, "vhost limits"},
     {"list_user_limits", "limits of users", false, "user limits"},
     {"list_permissions", "who may do what in a vhost", true, "user configure write read"},
+    {"list_policies", "policies of a vhost", true, "vhost name pattern apply-to definition priority"},
+    {"list_operator_policies", "operators' policies of a vhost", true,
+     "vhost name pattern apply-to definition priority"},
     {"workers", "each datapath core: how busy, how fast", false,
      "worker core isolated busy_percent idle_percent asleep_percent packets_in_rate packets_out_rate messages_in_rate "
      "messages_out_rate longest_turn_us connections refusals"},
@@ -501,6 +505,37 @@ void describe(CLI::App& app, Options& options, Action& action) {
                      })))
       ->add_option("limit", options.name, "max-connections, max-channels, or all")
       ->required();
+
+  const auto policy_verbs = [&](const char* set, const char* set_help, const char* clear, const char* clear_help) {
+    CLI::App* set_policy =
+        in_vhost(verb(set, set_help, ask([&options, set] {
+                        const json definition = json::parse(options.definition, nullptr, false);
+                        if (!definition.is_object())
+                          throw Failure{exit_usage, "a definition is a JSON object, as {\"max-length\": 100}"};
+                        return json{{"command", set},
+                                    {"vhost", options.vhost},
+                                    {"name", options.name},
+                                    {"pattern", options.pattern},
+                                    {"definition", definition},
+                                    {"priority", options.priority},
+                                    {"apply-to", options.apply_to}};
+                      })));
+    set_policy->add_option("name", options.name, "the policy's name")->required();
+    set_policy->add_option("pattern", options.pattern, "regular expression: which names")->required();
+    set_policy->add_option("definition", options.definition, "{\"max-length\": N, ...}")->required();
+    set_policy->add_option("--priority", options.priority, "of those that match, the highest counts")
+        ->capture_default_str();
+    set_policy->add_option("--apply-to", options.apply_to, "queues classic_queues quorum_queues streams exchanges all")
+        ->capture_default_str();
+    in_vhost(verb(clear, clear_help, ask([&options, clear] {
+                    return json{{"command", clear}, {"vhost", options.vhost}, {"name", options.name}};
+                  })))
+        ->add_option("name", options.name, "the policy's name")
+        ->required();
+  };
+  policy_verbs("set_policy", "give settings to queues and exchanges by their names", "clear_policy", "remove a policy");
+  policy_verbs("set_operator_policy", "bound what queues may have, whatever users want", "clear_operator_policy",
+               "remove an operators' policy");
 
   CLI::App* close =
       verb("close_connection", "close a client's connection", ask([&options] {

@@ -271,6 +271,11 @@ void Engine::apply_one(const AddQueue& change) {
   if (record.home == self_) record.local = new Queue(record, home_);
 }
 
+void Engine::apply_one(const ChangeQueue& change) {
+  const QueueRecord& record = replica_.apply(change);
+  if (record.local) record.local->on_settings_changed();
+}
+
 void Engine::apply_one(const RemoveQueue& change) {
   QueueRecord* record = find_queue(change.id);
   CHECK(record);

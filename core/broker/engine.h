@@ -205,6 +205,7 @@ class Engine {
   void removed_while_moving();
 
   void apply_one(const AddQueue& change);
+  void apply_one(const ChangeQueue& change);
   void apply_one(const RemoveQueue& change);
   void apply_one(const MoveQueue& change);
   void apply_one(const PermissionsChanged&) {}

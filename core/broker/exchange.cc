@@ -31,6 +31,11 @@ Exchange::Exchange(const AddExchange& what, Vhost& vhost)
   }
 }
 
+void Exchange::set_alternate(const std::string& name) {
+  CHECK(!is_default());
+  alternate_ = name;
+}
+
 Exchange::~Exchange() {
   known_.for_each([](StoredBinding* binding) { delete binding; });
 }

@@ -40,6 +40,7 @@ class Exchange {
   bool internal() const { return internal_; }
   bool is_default() const { return name_.empty(); }
   const std::string& alternate() const { return alternate_; }
+  void set_alternate(const std::string& name);  // cold
   Vhost& vhost() const { return vhost_; }
   size_t bindings() const { return known_.size(); }
   uint32_t bindings_to() const { return bindings_to_; }  // of other exchanges, leading here

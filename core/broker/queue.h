@@ -90,10 +90,11 @@ enum class Enqueued : uint8_t {
 
 // The part of a queue that most queues do not have: those with settings, and those that got a message that expires.
 struct QueueExtras {
-  // The number that this queue's timers carry: even, and one more for the queue's own. A queue that is purged takes a
-  // new one: what it leaves behind may fire, and is nobody's.
+  // The number that this queue's timers carry: even, and one more for the queue's own two. A queue that is purged takes
+  // a new one: what it leaves behind may fire, and is nobody's.
   uint32_t timers = 0;
   base::TimerNode lease;  // of a queue that expires, while nobody consumes from it
+  base::TimerNode trim;   // while there is more than a new limit allows
   base::Time last_used{};
   std::unique_ptr<PriorityBands> bands;  // set: `Queue::fresh_` and `returned_` are not used
 };
@@ -135,6 +136,9 @@ class alignas(base::cache_line) Queue {
     if (extras_) [[unlikely]]
       renew_lease();
   }
+  // Its record has other settings. What is in the queue keeps the time it was given; of what is over a new limit the
+  // oldest go, a bounded number a turn.
+  void on_settings_changed();
   // Hands at most `most` messages to consumers, says how many. Stays active or not, accordingly.
   uint32_t deliver(uint32_t most);
   // The queue is removed: every consumer is told Cancelled, everything left goes to `remains`.
@@ -198,6 +202,8 @@ class alignas(base::cache_line) Queue {
   void renew_lease();
   void arm_lease();
   void on_lease_end();
+  void on_own_timer(const base::TimerNode& timer);
+  void trim();
   Enqueued enqueue_apart(Message* message);
   bool would_overflow(const Message& message) const;
   bool over_limit() const;

@@ -19,7 +19,7 @@ uint64_t hash_of(uint32_t timers) {
 
 base::Duration milliseconds(uint64_t count) { return std::chrono::milliseconds(count); }
 
-// While a queue moves its timers wait.
+// While a queue moves its timers wait; and so does what is left to do of something long.
 constexpr base::Duration look_again = std::chrono::milliseconds(1);
 
 }  // namespace
@@ -35,7 +35,7 @@ void QueueHome::on_timer(base::TimerNode& timer) {
   if (queue.moving())
     timers.arm(timer, now + look_again, now);
   else if (timer.owner != number)
-    queue.on_lease_end();
+    queue.on_own_timer(timer);
   else
     queue.expire(entry_of(&timer));
 }
@@ -59,6 +59,7 @@ void Queue::take_timers() {
 
 void Queue::give_up_timers() {
   home_.timers.disarm(extras_->lease);
+  home_.timers.disarm(extras_->trim);
   home_.timed_queues.erase(hash_of(extras_->timers), [this](const Queue* queue) { return queue == this; });
 }
 
@@ -78,10 +79,36 @@ void Queue::arm_lease() {
 
 void Queue::on_lease_end() {
   // The last consumer to leave begins it anew.
-  if (!subscriptions_.empty()) return;
+  if (!subscriptions_.empty() || !record_.settings || !record_.settings->expires_ms) return;
   if (extras_->last_used + milliseconds(*record_.settings->expires_ms) > home_.now) return arm_lease();
   home_.outbox.unused_queues.push_back(record_.id);
   renew_lease();
+}
+
+// ---- other settings
+// --------------------------------------------------------------------------------------------------
+
+void Queue::on_settings_changed() {
+  CHECK(passage_ == Passage::none);
+  if (!extras_ && !record_.settings) return;
+  if (!extras_) make_extras();
+  home_.timers.disarm(extras_->lease);
+  renew_lease();
+  trim();
+}
+
+void Queue::on_own_timer(const base::TimerNode& timer) {
+  if (&timer == &extras_->trim)
+    trim();
+  else
+    on_lease_end();
+}
+
+void Queue::trim() {
+  drop_surplus();
+  if (!over_limit()) return;
+  extras_->trim.owner = extras_->timers | 1;
+  home_.timers.arm(extras_->trim, home_.now + look_again, home_.now);
 }
 
 // ---- messages that expire -------------------------------------------------------------------------------------------

@@ -166,6 +166,7 @@ void Queue::has_arrived() {
   CHECK(passage_ == Passage::arriving);
   passage_ = Passage::none;
   note_use();
+  if (extras_) trim();  // it may have left before it was done
   for (Subscription* subscription : subscriptions_) refresh(*subscription);
   activate();
 }

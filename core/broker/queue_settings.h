@@ -1,6 +1,6 @@
-// What a queue was declared with beyond its name: limits, lifetimes, and where its dead messages go. Typed and checked
-// by the control plane, which makes one for a queue that asks for anything at all; immutable, shared by the workers'
-// replicas and by dead messages on their way.
+// What a queue was declared with, or a policy gives it, beyond its name: limits, lifetimes, and where its dead messages
+// go. Typed and checked by the control plane, which makes one for a queue that asks for anything at all, and another
+// one when that changes; immutable, shared by the workers' replicas and by dead messages on their way.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,8 @@ enum class Overflow : uint8_t {
 struct DeadLettering {
   std::string exchange;
   std::optional<std::string> routing_key = {};  // instead of the message's own
+
+  bool operator==(const DeadLettering&) const = default;
 };
 
 struct QueueSettings {
@@ -34,6 +36,8 @@ struct QueueSettings {
   std::optional<uint8_t> max_priority = {};          // messages of higher priority go first
   bool single_active_consumer = false;               // only one gets messages, until it leaves
   std::optional<uint32_t> delivery_limit = {};       // a message that comes back once more often dies
+
+  bool operator==(const QueueSettings&) const = default;
 };
 
 // Of what a message died in its queue.

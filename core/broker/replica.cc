@@ -35,6 +35,12 @@ void Replica::apply(const AddExchange& change) {
   vhost->exchanges_.insert(Vhost::hash_of(change.name), &exchange);
 }
 
+void Replica::apply(const ChangeExchange& change) {
+  Exchange* exchange = find_exchange(change.id);
+  CHECK(exchange);
+  exchange->set_alternate(change.alternate);
+}
+
 void Replica::apply(const RemoveExchange& change) {
   Exchange* exchange = find_exchange(change.id);
   CHECK(exchange && exchange->bindings() == 0 && exchange->bindings_to() == 0);
@@ -60,6 +66,13 @@ QueueRecord& Replica::apply(const AddQueue& change) {
   queue.settings = change.settings;
   vhost->queues_.insert(queue.name_hash, &queue);
   return queue;
+}
+
+QueueRecord& Replica::apply(const ChangeQueue& change) {
+  QueueRecord* queue = find_queue(change.id);
+  CHECK(queue);
+  queue->settings = change.settings;
+  return *queue;
 }
 
 void Replica::apply(const RemoveQueue& change) {

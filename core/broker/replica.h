@@ -32,8 +32,10 @@ class Replica {
   void apply(const AddVhost& change);
   void apply(const RemoveVhost& change);
   void apply(const AddExchange& change);
+  void apply(const ChangeExchange& change);
   void apply(const RemoveExchange& change);
   QueueRecord& apply(const AddQueue& change);
+  QueueRecord& apply(const ChangeQueue& change);
   void apply(const RemoveQueue& change);
   void apply(const AddBinding& change);
   void apply(const RemoveBinding& change);

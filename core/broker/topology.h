@@ -51,6 +51,10 @@ struct AddExchange {
   bool internal = false;
   std::string alternate;  // name of the alternate exchange, "" for none; looked up when it is needed (it may not exist)
 };
+struct ChangeExchange {
+  ExchangeId id;
+  std::string alternate;
+};
 struct RemoveExchange {
   VhostId vhost;
   ExchangeId id;
@@ -66,6 +70,11 @@ struct AddQueue {
   WorkerIndex home = 0;
   QueueCounters* counters = nullptr;
   std::shared_ptr<const QueueSettings> settings = {};  // nullptr: it asks for nothing
+};
+// Its settings are others now. Never sent of a queue that moves.
+struct ChangeQueue {
+  QueueId id;
+  std::shared_ptr<const QueueSettings> settings = {};
 };
 struct RemoveQueue {
   VhostId vhost;
@@ -97,7 +106,7 @@ struct RemoveBinding {
 // What sessions have learnt about permissions is void: ask again.
 struct PermissionsChanged {};
 
-using TopologyChange = std::variant<AddVhost, RemoveVhost, AddExchange, RemoveExchange, AddQueue, RemoveQueue,
-                                    MoveQueue, AddBinding, RemoveBinding, PermissionsChanged>;
+using TopologyChange = std::variant<AddVhost, RemoveVhost, AddExchange, ChangeExchange, RemoveExchange, AddQueue,
+                                    ChangeQueue, RemoveQueue, MoveQueue, AddBinding, RemoveBinding, PermissionsChanged>;
 
 }  // namespace talaria::broker

@@ -91,6 +91,43 @@ TEST_F(MessageExpiry, AfterTheQueuesTimeAndNotBefore) {
   EXPECT_EQ(expired(), 1u);
 }
 
+TEST_F(MessageExpiry, OfWhatComesAfterTheQueueWasGivenATime) {
+  worker.engine->apply(topology.add_queue("q"), now);
+  id = topology.queues["q"];
+  counters = topology.counters_of["q"];
+  publish("before");
+  worker.engine->apply(topology.change_queue("q", QueueSettings{.message_ttl_ms = 10}), now);
+  publish("after");
+  worker.engine->apply(topology.change_queue("q", QueueSettings{.message_ttl_ms = 30}), now);
+  publish("later");
+  pass(10ms);
+  EXPECT_EQ(counters->ready.value(), 2u) << "each keeps the time it was given";
+  worker.engine->apply(topology.change_queue("q", std::nullopt), now);
+  publish("at last");
+  pass(20ms);
+  EXPECT_EQ(get(), "before");
+  EXPECT_EQ(get(), "at last");
+  EXPECT_EQ(expired(), 2u);
+}
+
+TEST_F(QueueExpiry, MayBeginAndEndWhileTheQueueLives) {
+  worker.engine->apply(topology.add_queue("q"), now);
+  pass(1000ms);
+  worker.engine->apply(topology.change_queue("q", QueueSettings{.expires_ms = 100}), now);
+  pass(99ms);
+  EXPECT_TRUE(worker.outbox.unused_queues.empty());
+  pass(1ms);
+  EXPECT_EQ(worker.outbox.unused_queues.size(), 1u);
+  worker.outbox.unused_queues.clear();
+  worker.engine->apply(topology.change_queue("q", QueueSettings{.expires_ms = 1000}), now);
+  pass(500ms);
+  EXPECT_TRUE(worker.outbox.unused_queues.empty());
+  worker.engine->apply(topology.change_queue("q", QueueSettings{.max_length = 7}), now);
+  pass(5000ms);
+  EXPECT_TRUE(worker.outbox.unused_queues.empty());
+  EXPECT_EQ(worker.engine->next_deadline(), base::never);
+}
+
 TEST_F(MessageExpiry, InTheMiddleOfAPlainQueue) {
   declare({});
   publish("a");

@@ -110,6 +110,11 @@ struct TestTopology {
     add.counters = counters_of[name] = &counters.emplace_back();
     return add;
   }
+  TopologyChange change_queue(const std::string& name, std::optional<QueueSettings> settings) {
+    if (!settings) return ChangeQueue{queues[name]};
+    settings->queue = name;
+    return ChangeQueue{queues[name], std::make_shared<const QueueSettings>(*std::move(settings))};
+  }
   TopologyChange remove_queue(const std::string& name) { return RemoveQueue{vhost, queues[name]}; }
   Binding to_queue(const std::string& source, const std::string& queue, const std::string& key,
                    const base::FieldTable& arguments = {}) {

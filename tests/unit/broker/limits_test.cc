@@ -173,6 +173,45 @@ TEST_F(LengthLimit, DropsABoundedNumberAtOnce) {
   EXPECT_LE(counters->bytes_ready.value(), 4000u);
 }
 
+TEST_F(LengthLimit, ThatIsNewIsKeptOverSeveralTurns) {
+  worker.apply(topology.add_queue("q"));
+  id = topology.queues["q"];
+  counters = topology.counters_of["q"];
+  for (int i = 0; i < 3000; i++) publish("x");
+  worker.apply(topology.change_queue("q", QueueSettings{.max_length = 5}));
+  EXPECT_EQ(counters->ready.value(), 3000u - 1024u);
+  base::Time now{};
+  for (uint64_t ready : {3000u - 2 * 1024u, 5u, 5u}) {
+    worker.engine->on_time(now += std::chrono::milliseconds(2));
+    EXPECT_EQ(counters->ready.value(), ready);
+    worker.engine->check_invariants();
+  }
+  EXPECT_EQ(worker.engine->next_deadline(), base::never);
+  worker.apply(topology.change_queue("q", QueueSettings{.max_length = 5, .overflow = Overflow::reject_publish}));
+  EXPECT_FALSE(publish("refused"));
+  worker.apply(topology.change_queue("q", std::nullopt));
+  EXPECT_TRUE(publish("taken"));
+  EXPECT_EQ(counters->ready.value(), 6u);
+}
+
+TEST_F(Death, IsWhatTheQueuesSettingsOfThatMomentSay) {
+  worker.apply(topology.add_queue("q"));
+  id = topology.queues["q"];
+  subscribe(1);
+  publish("a");
+  publish("b");
+  publish("c");
+  const auto held = dispatch();
+  const auto reject = [&](size_t which) { worker.engine->settle({id, held[which].entry, Outcome::rejected}); };
+  reject(0);
+  worker.apply(topology.change_queue("q", QueueSettings{.dead_lettering = DeadLettering{"dlx"}}));
+  reject(1);
+  EXPECT_EQ(take_dead(), (Bodies{"b"}));
+  worker.apply(topology.change_queue("q", std::nullopt));
+  reject(2);
+  EXPECT_EQ(take_dead(), (Bodies{}));
+}
+
 // ---- the dead -------------------------------------------------------------------------------------------------------
 
 TEST_F(Death, ByRejectionAndNotByAcknowledgement) {

@@ -217,14 +217,45 @@ TEST_F(ControlSocketTest, ConnectionsChannelsAndConsumersAreListedAndClosed) {
 
 TEST_F(ControlSocketTest, DefinitionsGoThroughTheSocket) {
   result_of_verb({{"command", "import_definitions"},
-                  {"definitions", {{"vhosts", {{{"name", "v"}}}}, {"policies", {{{"name", "p"}}}}}}});
+                  {"definitions", {{"vhosts", {{{"name", "v"}}}}, {"parameters", {{{"component", "shovel"}}}}}}});
   json exported = result_of_verb({{"command", "export_definitions"}});
   EXPECT_EQ(exported["vhosts"].size(), 2u);
   EXPECT_EQ(exported["product_version"], "1.2.3");
-  json report = result_of_verb({{"command", "import_definitions"}, {"definitions", {{"policies", {{{"name", "p"}}}}}}});
-  EXPECT_EQ(report["report"][0], "policies: 1 entry is not supported: left out");
+  json report = result_of_verb(
+      {{"command", "import_definitions"}, {"definitions", {{"parameters", {{{"component", "shovel"}}}}}}});
+  EXPECT_EQ(report["report"][0], "parameters: component 'shovel' is not supported: left out");
   EXPECT_EQ(error_of_verb({{"command", "import_definitions"}, {"definitions", {{"users", 1}}}}), "bad_argument");
   EXPECT_EQ(error_of_verb({{"command", "import_definitions"}}), "bad_argument");
+}
+
+TEST_F(ControlSocketTest, PoliciesAreSetListedAndCleared) {
+  const json given = {{"name", "p"}, {"pattern", "^a"}, {"definition", {{"max-length", 5}}}, {"priority", 2}};
+  for (const std::string kind : {"policy", "operator_policy"}) {
+    json request = given;
+    request["command"] = "set_" + kind;
+    result_of_verb(request);
+    const json rows = result_of_verb({{"command", kind == "policy" ? "list_policies" : "list_operator_policies"}});
+    json wanted = given;
+    wanted["vhost"] = "/";
+    wanted["apply-to"] = "all";
+    EXPECT_EQ(rows, json::array({wanted}));
+    EXPECT_EQ(error_of_verb({{"command", "clear_" + kind}, {"name", "q"}}), "not_found");
+  }
+  const auto session = open(0);
+  ask(session, queue("a"));
+  const json row = result_of_verb({{"command", "list_queues"}})[0];
+  EXPECT_EQ(row["policy"], "p");
+  EXPECT_EQ(row["operator_policy"], "p");
+  EXPECT_EQ(row["effective_policy_definition"], (json{{"max-length", 5}}));
+  for (const char* wrong : {R"({"name":"p","pattern":"a","definition":5})", R"({"name":"p","pattern":"a"})",
+                            R"({"name":"p","pattern":"a","definition":{"max-length":5},"priority":"high"})",
+                            R"({"name":"p","pattern":"a","definition":{"colour":5}})"}) {
+    json request = json::parse(wrong);
+    request["command"] = "set_policy";
+    EXPECT_EQ(error_of_verb(request), "bad_argument") << wrong;
+  }
+  result_of_verb({{"command", "clear_policy"}, {"name", "p"}});
+  EXPECT_EQ(result_of_verb({{"command", "list_policies"}}), json::array());
 }
 
 TEST_F(ControlSocketTest, StatisticsAreRead) {

@@ -64,7 +64,7 @@ class FakeWorker final : public WorkerLink {
   bool replicates = true;  // false: only counts changes (the replica is slow when there are very many)
   bool drains = false, stopped = false;
   net::FrameWatcher* watcher = nullptr;
-  uint64_t changes = 0, permission_changes = 0;
+  uint64_t changes = 0, permission_changes = 0, setting_changes = 0;
 
   std::map<broker::VhostId, std::string> vhosts;
   std::map<broker::ExchangeId, broker::AddExchange> exchanges;
@@ -136,6 +136,15 @@ class FakeWorker final : public WorkerLink {
     EXPECT_TRUE(vhosts.contains(change.vhost));
     EXPECT_TRUE(slots.emplace('e', change.id.slot).second);
     EXPECT_TRUE(exchanges.emplace(change.id, change).second);
+  }
+  void apply(const broker::ChangeExchange& change) {
+    ASSERT_TRUE(exchanges.contains(change.id));
+    exchanges[change.id].alternate = change.alternate;
+  }
+  void apply(const broker::ChangeQueue& change) {
+    ASSERT_TRUE(queues.contains(change.id));
+    queues[change.id].settings = change.settings;
+    setting_changes++;
   }
   void apply(const broker::RemoveExchange& change) {
     for (auto& binding : bindings) {

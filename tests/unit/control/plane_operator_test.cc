@@ -229,7 +229,10 @@ constexpr char rabbitmq_definitions[] = R"({
     {"component": "vhost-limits", "name": "limits", "vhost": "shop", "value": {"max-connections": 7, "max-queues": 5}},
     {"component": "shovel", "name": "s", "vhost": "shop", "value": {}}],
   "global_parameters": [{"name": "internal_cluster_id", "value": "x"}],
-  "policies": [{"vhost": "/", "name": "ha", "pattern": ".*", "definition": {}}, {"vhost": "/", "name": "p"}],
+  "policies": [
+    {"vhost": "/", "name": "ha", "pattern": ".*", "apply-to": "all", "definition": {"ha-mode": "all"}, "priority": 0},
+    {"vhost": "shop", "name": "p", "pattern": "^orders$", "apply-to": "queues",
+     "definition": {"max-length": 10}, "priority": 3}],
   "queues": [
     {"name": "orders", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-queue-type": "classic"}},
     {"name": "late", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-consumer-timeout": 10}},
@@ -255,10 +258,11 @@ TEST_F(PlaneOperator, RabbitmqsDefinitionsAreImportedAndWhatIsLeftOutIsSaid) {
   std::vector<std::string> report = import(nlohmann::json::parse(rabbitmq_definitions));
   const std::vector<std::string> wanted = {
       "parameters: component 'shovel' is not supported: left out",
-      "policies: 2 entries are not supported: left out",
       "global_parameters: 1 entry is not supported: left out",
       "user 'old': hashing algorithm 'rabbit_password_hashing_md5' is not supported: left out",
       "permissions of user 'old' in vhost 'shop': there is no such user: left out",
+      "policy 'ha' in vhost '/': setting 'ha-mode' is not supported: left out",
+      "policy 'ha' in vhost '/': no policy provided: left out",
       "exchange 'odd' in vhost 'shop': exchange type 'x-delayed-message' is not supported: left out",
       "argument 'x-consumer-timeout' for queue 'late' in vhost 'shop' is not supported yet: left out",
       "invalid arg 'x-queue-type' for queue 'safe' in vhost 'shop': \"unsupported queue type 'quorum'\": left out",
@@ -272,7 +276,9 @@ TEST_F(PlaneOperator, RabbitmqsDefinitionsAreImportedAndWhatIsLeftOutIsSaid) {
   EXPECT_EQ(plane->catalog().user("app")->limits, (OperatorLimits{{"max-channels", 5}}));
   EXPECT_EQ(plane->catalog().vhost("shop")->limits, (OperatorLimits{{"max-connections", 7}, {"max-queues", 5}}));
   open(1, "app", "shop");
-  EXPECT_EQ(workers[2]->queues.size(), 2u);
+  ASSERT_EQ(workers[2]->queues.size(), 2u);
+  ASSERT_TRUE(workers[2]->queue("orders")->settings);
+  EXPECT_EQ(workers[2]->queue("orders")->settings->max_length, 10u);
   EXPECT_EQ(workers[2]->bindings.size(), 3u);
   StoreContents stored = memory.load();
   EXPECT_EQ(stored.queues.size(), 1u);

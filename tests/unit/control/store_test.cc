@@ -39,6 +39,8 @@ std::vector<Edit> some_of_everything() {
       Put<BindingRow>{{"v", "x", "q", true, "key.#", arguments}},
       Put<BindingRow>{{"v", "x", "q", true, "key.#", {}}},
       Put<BindingRow>{{"v", "x", "y", false, "", {}}},
+      Put<PolicyRow>{{"v", "p", false, "^a", "queues", -3, arguments}},
+      Put<PolicyRow>{{"v", "p", true, "", "all", 0, arguments}},
   };
 }
 
@@ -67,6 +69,10 @@ std::string picture(Store& store) {
   for (auto& row : contents.bindings)
     lines.push_back("binding " + join({row.vhost, row.source, row.destination, row.key}) +
                     (row.destination_is_queue ? "Q" : "E") + to_exact_json(row.arguments).dump());
+  for (auto& row : contents.policies)
+    lines.push_back("policy " + join({row.vhost, row.name, row.pattern, row.apply_to}) +
+                    (row.of_operators ? "O" : "U") + std::to_string(row.priority) +
+                    to_exact_json(row.definition).dump());
   std::sort(lines.begin(), lines.end());
   return join(lines);
 }
@@ -103,10 +109,11 @@ TEST(SqliteStore, PutReplacesAndEraseRemovesByKey) {
     EXPECT_EQ(contents.users[0].password_hash, "other");
     EXPECT_EQ(contents.bindings.size(), 2u);
     EXPECT_TRUE(contents.exchanges.empty());
-    store->save(std::vector<Edit>{Erase<UserRow>{{"u", "", "", {}}}, Erase<VhostRow>{{"v", "", {}}},
-                                  Erase<PermissionRow>{{"u", "v", "", "", ""}}, Erase<QueueRow>{{"v", "q", false, {}}},
-                                  Erase<BindingRow>{{"v", "x", "q", true, "key.#", {}}},
-                                  Erase<BindingRow>{{"v", "x", "y", false, "", {}}}});
+    store->save(std::vector<Edit>{
+        Erase<UserRow>{{"u", "", "", {}}}, Erase<VhostRow>{{"v", "", {}}}, Erase<PermissionRow>{{"u", "v", "", "", ""}},
+        Erase<QueueRow>{{"v", "q", false, {}}}, Erase<BindingRow>{{"v", "x", "q", true, "key.#", {}}},
+        Erase<BindingRow>{{"v", "x", "y", false, "", {}}}, Erase<PolicyRow>{{"v", "p", false, "", "", 0, {}}},
+        Erase<PolicyRow>{{"v", "p", true, "", "", 0, {}}}});
     EXPECT_EQ(picture(*store), "");
   }
 }
@@ -122,6 +129,7 @@ TEST(SqliteStore, AnOlderDatabaseIsBroughtUpToDate) {
   ASSERT_EQ(sqlite3_open(directory.file().c_str(), &database), SQLITE_OK);
   ASSERT_EQ(sqlite3_exec(database,
                          "ALTER TABLE users DROP COLUMN limits; ALTER TABLE vhosts DROP COLUMN limits;"
+                         "DROP TABLE policies;"
                          "PRAGMA user_version = 1",
                          nullptr, nullptr, nullptr),
             SQLITE_OK);
