@@ -166,8 +166,7 @@ void Stack::answer_unacceptable(Connection& connection, const Segment& segment) 
   if (segment.payload.empty() && !segment.has(flag_fin) && !probe) return challenge(connection);
   if (connection.receive.sack && !segment.payload.empty() &&
       at_or_before(segment.sequence + static_cast<Sequence>(segment.payload.size()), connection.receive.next)) {
-    counters_.duplicate_segments.add();
-    connection.duplicate = {segment.sequence, segment.sequence + static_cast<Sequence>(segment.payload.size())};
+    note_duplicate(connection, {segment.sequence, segment.sequence + static_cast<Sequence>(segment.payload.size())});
   }
   connection.receive.ack_now = true;
   mark_output(connection);

@@ -27,7 +27,9 @@ struct Rack {
   bool round_counts = false;
   uint32_t overtaken = 0;  // segments that arrived after others that were sent later
 
-  static constexpr base::Duration window_min = std::chrono::milliseconds(1);  // the timers' tick
+  // Of the window: as much as ports and hosts that work in batches may move without a network between them. More, such
+  // as the timers' tick of a millisecond, is ten round trips in a rack.
+  static constexpr base::Duration window_min = std::chrono::microseconds(50);
   static constexpr uint8_t keep_recoveries = 16;
   static constexpr base::Duration round_trip_min_lifetime = std::chrono::minutes(5);
 

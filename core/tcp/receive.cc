@@ -29,10 +29,7 @@ void Stack::on_payload(Connection& connection, const Segment& segment, net::Pack
 
   if (before(at, receive.next)) {
     size_t known = std::min<size_t>(receive.next - at, payload.size());
-    if (known > 0) {
-      counters_.duplicate_segments.add();
-      connection.duplicate = {at, at + static_cast<Sequence>(known)};
-    }
+    if (known > 0) note_duplicate(connection, {at, at + static_cast<Sequence>(known)});
     receive.ack_now = true;
     mark_output(connection);
     payload = payload.subspan(known);
@@ -59,6 +56,16 @@ void Stack::on_payload(Connection& connection, const Segment& segment, net::Pack
     mark_output(connection);
   }
   if (connection.pending_finish && receive.next == connection.finish_sequence) on_finish(connection);
+}
+
+// The next ACK reports it (RFC 2883). A run of such segments in one turn is one block: whoever sent them again should
+// hear of all of them, or he takes some for lost.
+void Stack::note_duplicate(Connection& connection, const Range& range) {
+  counters_.duplicate_segments.add();
+  if (connection.duplicate.size() > 0 && connection.duplicate.end == range.start)
+    connection.duplicate.end = range.end;
+  else
+    connection.duplicate = range;
 }
 
 // False if there is no memory: as if the segment were lost.
@@ -109,9 +116,7 @@ void Stack::take_out_of_order(Connection& connection, Sequence at, base::Bytes p
     const Range& known = connection.reassembly.ranges[i];
     if (at_or_before(known.start, range.start) && at_or_before(range.end, known.end)) {
       // Known already, and told to the peer: these bytes stay as they are.
-      counters_.duplicate_segments.add();
-      connection.duplicate = range;
-      return;
+      return note_duplicate(connection, range);
     }
   }
   // Held bytes lie before this gap; once there is one, everything is in the reassembly.
