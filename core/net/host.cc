@@ -151,6 +151,8 @@ bool Host::admit(Packet& packet, const EthernetHeader& ethernet, const Ipv4Heade
   if (ip.source.is_multicast() || ip.source.is_broadcast() || ip.source.is_loopback() || ip.source.is_unspecified() ||
       routing_.is_ours(ip.source) || routing_.is_subnet_broadcast(ip.source))
     return refuse(counters_.drop_bad_source);
+  if (refreshing_) [[unlikely]]
+    hear(ip.source, ethernet.source, now);
   return true;
 }
 

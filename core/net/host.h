@@ -254,6 +254,7 @@ class Host {
   // host_arp.cc: who is where.
   void ask(Neighbor& neighbor, base::Time now);
   void confirm(Neighbor& neighbor, const MacAddress& mac, base::Time now);
+  void hear(const IpAddress& source, const MacAddress& mac, base::Time now);
   void forget(Neighbor& neighbor);
   void on_neighbor_due(Neighbor& neighbor, base::Time now);
   void announce(Ipv4Address address);
@@ -287,6 +288,7 @@ class Host {
   // Where the last packet went, and by way of whom: bursts go to few.
   IpAddress last_destination_;
   Neighbor* last_used_ = nullptr;
+  bool refreshing_ = false;             // a neighbour that is known and in use is asked again
   base::Time next_look_ = base::never;  // the earliest of all neighbours' due times and of announce_due_
   base::Time announce_due_{};
   uint8_t announcements_left_ = 0;

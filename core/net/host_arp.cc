@@ -81,6 +81,10 @@ void Host::ask(Neighbor& neighbor, base::Time now) {
   neighbor.due = now + config_.resolve_interval;
   look_again_at(neighbor.due);
   bool refresh = neighbor.state == NeighborState::known;
+  if (refresh) {
+    refreshing_ = true;
+    admitted_ = none_admitted;  // the next packet is looked at closely: it may be from that neighbour
+  }
   const IpAddress source = routing_.source_for(neighbor.address);
   if (source.is_unspecified()) return;  // our address of that network is gone
   if (!neighbor.address.is_v4())
@@ -92,6 +96,15 @@ void Host::ask(Neighbor& neighbor, base::Time now) {
             .target_mac = {},
             .target_address = neighbor.address.v4()},
            refresh ? neighbor.mac : broadcast_mac);
+}
+
+// Cold. What comes from a neighbour that is being asked whether it is still there says that it is: the answer may be
+// what the line loses. An address that nobody asks for is not confirmed so, and none is moved.
+void Host::hear(const IpAddress& source, const MacAddress& mac, base::Time now) {
+  const auto hop = routing_.next_hop(source);
+  Neighbor* neighbor = hop ? neighbors_.find(*hop) : nullptr;
+  if (neighbor && neighbor->state == NeighborState::known && neighbor->requests > 0 && neighbor->mac == mac)
+    confirm(*neighbor, mac, now);
 }
 
 void Host::forget(Neighbor& neighbor) {
@@ -106,12 +119,12 @@ void Host::on_neighbor_due(Neighbor& neighbor, base::Time now) {
     counters_.neighbor_unresolved.add();
     return forget(neighbor);
   }
-  // Known for half its lifetime. One that is in use is asked for again, and used on meanwhile; one that is not, or that
-  // does not answer, is forgotten when its time is over.
+  // Known for half its lifetime. One that is in use is asked for again until it answers, and used on meanwhile: on a
+  // line that loses, a few questions may all get lost. One that is not, or never answers, is forgotten when its time is
+  // over.
   base::Time end = neighbor.confirmed + config_.neighbor_lifetime;
   if (now >= end) return forget(neighbor);
-  bool in_use = neighbor.used > neighbor.confirmed;
-  if (in_use && neighbor.requests < config_.resolve_attempts) {
+  if (neighbor.used > neighbor.confirmed) {
     ask(neighbor, now);
     neighbor.due = std::min(neighbor.due, end);
   } else {
@@ -169,12 +182,14 @@ void Host::on_time(base::Time now) {
     }
     if (announcements_left_ > 0) look_again_at(announce_due_);
   }
+  refreshing_ = false;
   for (Neighbor& neighbor : neighbors_.all()) {
     if (neighbor.state == NeighborState::unused) continue;
     if (neighbor.due <= now)
       on_neighbor_due(neighbor, now);
     else
       look_again_at(neighbor.due);
+    refreshing_ |= neighbor.state == NeighborState::known && neighbor.requests > 0;
   }
 }
 

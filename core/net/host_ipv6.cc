@@ -19,6 +19,8 @@ void Host::on_ipv6(Packet& packet, const EthernetHeader& ethernet, base::Time no
   const bool nobody = ip->source == IpAddress();
   if (ip->source.is_v4() || (!nobody && !ip->source.is_unicast()) || routing_.is_ours(ip->source))
     return drop(packet, counters_.drop_bad_source);
+  if (refreshing_ && !nobody) [[unlikely]]
+    hear(ip->source, ethernet.source, now);
 
   auto payload = skip_extensions(*ip, bytes.first(ipv6_header_bytes + ip->payload_bytes));
   if (!payload) return drop(packet, counters_.drop_ip_extension);

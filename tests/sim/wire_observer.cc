@@ -24,26 +24,26 @@ void WireObserver::on_frame(base::Bytes frame) {
          segment->destination_port, what, a, b);
   };
 
-  if (segment->syn && segment->ack && flow.chosen && flow.initial != segment->sequence) return;  // too late
-  if (segment->syn && (!flow.started || flow.initial != segment->sequence)) {
-    std::vector<uint32_t> offered = std::move(flow.offered);
+  if (segment->syn && segment->ack && flow.chosen && flow.offer.initial != segment->sequence) return;  // too late
+  if (segment->syn && (!flow.started || flow.offer.initial != segment->sequence)) {
+    std::vector<Offer> offered = std::move(flow.offered);
     flow = {};
     flow.started = true;
-    flow.initial = segment->sequence;
+    flow.offer = {.initial = segment->sequence,
+                  .has_shift = segment->window_scale.has_value(),
+                  .shift = std::min<uint8_t>(segment->window_scale.value_or(0), 14)};
     if (segment->ack) flow.offered = std::move(offered);
-    flow.offered.push_back(segment->sequence);
-    flow.offered_shift = segment->window_scale.has_value();
-    flow.shift = std::min<uint8_t>(segment->window_scale.value_or(0), 14);
+    flow.offered.push_back(flow.offer);
     if (!segment->ack) other = {};  // a new connection: the other side's old flow is history
   }
   if (segment->ack && !segment->syn && other.started && !other.chosen) {
     other.chosen = true;
-    if (std::ranges::find(other.offered, segment->acknowledgement - 1) != other.offered.end())
-      other.initial = segment->acknowledgement - 1;
+    const auto offer = std::ranges::find(other.offered, segment->acknowledgement - 1, &Offer::initial);
+    if (offer != other.offered.end()) other.offer = *offer;
   }
   if (!flow.started) return;  // an answer to a stranger
 
-  const uint64_t position = unwrap(segment->sequence, flow.initial, flow.sent_end);
+  const uint64_t position = unwrap(segment->sequence, flow.offer.initial, flow.sent_end);
   if (segment->length() > 0) {
     const uint64_t end = position + segment->length();
     if (other.acknowledges && !segment->syn && !segment->payload.empty() && end - segment->fin > other.edge + 1)
@@ -63,7 +63,7 @@ void WireObserver::on_frame(base::Bytes frame) {
   }
 
   if (!segment->ack || !other.started) return;
-  const uint64_t acknowledged = unwrap(segment->acknowledgement, other.initial, flow.acknowledged);
+  const uint64_t acknowledged = unwrap(segment->acknowledgement, other.offer.initial, flow.acknowledged);
   const uint8_t shift = segment->syn ? 0 : flow.effective_shift(other);
   const uint64_t edge = acknowledged + (uint64_t{segment->window} << shift);
   if (acknowledged > other.sent_end) complain("acknowledges what was never sent", acknowledged, other.sent_end);

@@ -25,22 +25,28 @@ class WireObserver {
   uint64_t segments() const { return segments_; }
 
  private:
+  // What a SYN says of its side.
+  struct Offer {
+    uint32_t initial = 0;
+    bool has_shift = false;
+    uint8_t shift = 0;  // of the windows this side offers
+  };
   // One direction of one connection. Positions count from the initial sequence number, so that they do not wrap.
   struct Flow {
-    uint32_t initial = 0;
+    Offer offer;
     bool started = false;
-    // SYNs that were answered more than once, with a cookie and without, have answers with different numbers; which one
-    // counts the other side says.
-    std::vector<uint32_t> offered;
+    // SYNs that were answered more than once, with a cookie and without, have answers with different numbers and
+    // options; which one counts the other side says.
+    std::vector<Offer> offered;
     bool chosen = false;
-    uint8_t shift = 0;  // of the windows this side offers
-    bool offered_shift = false;
     std::vector<uint8_t> bytes;
     uint64_t sent_end = 0;      // position behind everything sent, SYN and FIN included
     uint64_t acknowledged = 0;  // of the other flow's positions
     uint64_t edge = 0;          // right edge offered, in the other flow's positions
     bool acknowledges = false;
-    uint8_t effective_shift(const Flow& other) const { return offered_shift && other.offered_shift ? shift : 0; }
+    uint8_t effective_shift(const Flow& other) const {
+      return offer.has_shift && other.offer.has_shift ? offer.shift : 0;
+    }
   };
   using Key = std::tuple<uint32_t, uint16_t, uint32_t, uint16_t>;
 

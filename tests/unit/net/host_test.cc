@@ -159,6 +159,43 @@ TEST_F(HostTest, AsksAgainThenGivesUp) {
   EXPECT_EQ(host->next_deadline(), base::never);
 }
 
+// A line that loses every answer: what the neighbour sends otherwise tells as well that it is there.
+TEST_F(HostTest, NeighborThatIsHeardOfStaysKnown) {
+  start({.announce = false});
+  receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));
+  take();
+  for (int second = 1; second < 300; second++) {
+    at(second * 1s);
+    if (second % 10 == 5) receive(ip(IpProtocol::tcp, Frame(20, 7)));
+    take();
+    send(peer_address);
+    for (const Frame& frame : take()) EXPECT_EQ(parse_ethernet(frame)->destination, peer_mac) << second;
+    host->receive(now);  // what was received is given back
+  }
+  EXPECT_EQ(host->counters().neighbor_unresolved.value(), 0u);
+  EXPECT_EQ(host->counters().drop_unresolved_overflow.value(), 0u);
+}
+
+// From another MAC address it is no sign.
+TEST_F(HostTest, NeighborIsNotHeardOfFromElsewhere) {
+  start({.announce = false});
+  receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));
+  for (int second = 1; second <= 61; second++) {
+    at(second * 1s);
+    Frame frame = ip(IpProtocol::tcp, Frame(20, 7));
+    frame[11]++;
+    receive(frame);
+    host->receive(now);
+    take();
+    if (second < 60) send(peer_address);
+  }
+  take();
+  send(peer_address);
+  const auto frames = take();
+  ASSERT_EQ(frames.size(), 1u);
+  EXPECT_EQ(parse_ethernet(frames[0])->type, ethertype_arp) << "forgotten: asked for anew";
+}
+
 TEST_F(HostTest, NeighborInUseIsRefreshedAndAnIdleOneForgotten) {
   start({.announce = false});
   receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));
