@@ -206,7 +206,9 @@ void PeerStream::on_time(Time now) {
 
 void PeerStream::push(Time now) {
   if (phase_ != Phase::established) return;
-  const uint32_t limit = acknowledged_ + std::min(window_, host_.config_.in_flight_max);
+  // Several such peers on a slow line would fill it with repeats for ever.
+  const uint32_t in_flight_max = timeouts_ < timeouts_before_patience ? host_.config_.in_flight_max : mss_;
+  const uint32_t limit = acknowledged_ + std::min(window_, in_flight_max);
   while (before(next_, end_of_queue()) && before(next_, limit)) {
     const uint32_t count = std::min({uint32_t{mss_}, end_of_queue() - next_, limit - next_});
     emit(next_, count, false, now);

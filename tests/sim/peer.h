@@ -1,9 +1,10 @@
 // The independent peer: a small TCP written from RFC 9293 and nothing else, so that a bug of the stack meets no twin.
 //
 // Deliberately simple: a fixed retransmission timeout, go-back-N from the first unacknowledged byte, a fixed number of
-// bytes in flight instead of congestion control, out-of-order segments are thrown away, every segment is acknowledged
-// at once. It offers timestamps, window scaling and selective acknowledgements when told to (and then ignores the
-// SACK blocks it is sent), and can be as awkward as small devices are: tiny windows, tiny segments.
+// bytes in flight instead of congestion control (one segment after several timeouts in a row), out-of-order segments
+// are thrown away, every segment is acknowledged at once. It offers timestamps, window scaling and selective
+// acknowledgements when told to (and then ignores the SACK blocks it is sent), and can be as awkward as small devices
+// are: tiny windows, tiny segments.
 #pragma once
 
 #include <cstdint>
@@ -105,6 +106,7 @@ class PeerStream final : public ByteStream {
   bool use_timestamps_ = false, use_scale_ = false;
   uint32_t their_timestamp_ = 0;
   Time timer_ = base::never;  // retransmission, probe, or the end of TIME_WAIT
+  static constexpr uint32_t timeouts_before_patience = 3;
   uint32_t timeouts_ = 0;
 };
 
