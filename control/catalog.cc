@@ -236,6 +236,10 @@ UserRow row_of(const User& user) {
 PolicyRow row_of(const Vhost& vhost, const std::string& name, const Policy& policy, bool of_operators) {
   return {vhost.name, name, of_operators, policy.pattern.text(), policy.apply_to, policy.priority, policy.definition};
 }
+TopicPermissionRow row_of(const User& user, const std::pair<std::string, std::string>& of,
+                          const TopicPermission& permission) {
+  return {user.name, of.first, of.second, permission.write.text(), permission.read.text()};
+}
 PermissionRow row_of(const User& user, const std::string& vhost, const Permission& permission) {
   return {user.name, vhost, permission.configure.text(), permission.write.text(), permission.read.text()};
 }

@@ -136,7 +136,8 @@ struct User {
   std::vector<std::string> tags;
   OperatorLimits limits;
   bool stored = true;  // false: the demo account, gone with the process unless an operator changes it
-  std::map<std::string, Permission, std::less<>> permissions;  // by vhost
+  std::map<std::string, Permission, std::less<>> permissions;                        // by vhost
+  std::map<std::pair<std::string, std::string>, TopicPermission> topic_permissions;  // by vhost and exchange
 };
 
 struct Consumer {
@@ -257,6 +258,9 @@ BindingRow row_of(const Binding& binding);
 VhostRow row_of(const Vhost& vhost);
 UserRow row_of(const User& user);
 PolicyRow row_of(const Vhost& vhost, const std::string& name, const Policy& policy, bool of_operators);
+// Of one of its topic permissions.
+TopicPermissionRow row_of(const User& user, const std::pair<std::string, std::string>& of,
+                          const TopicPermission& permission);
 PermissionRow row_of(const User& user, const std::string& vhost, const Permission& permission);
 
 std::string_view type_name(broker::ExchangeType type);

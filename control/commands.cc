@@ -217,6 +217,13 @@ json Commands::list(const std::string& verb, const Arguments& arguments) const {
     if (!name.empty() && !catalog.user(name)) throw Failure{"no_such_user", "user '" + name + "' does not exist"};
     return list_user_limits(catalog, name);
   }
+  if (verb == "list_topic_permissions") return list_topic_permissions(catalog, vhost(arguments).name);
+  if (verb == "list_user_topic_permissions") {
+    const std::string name = text(arguments, "user");
+    const User* user = catalog.user(name);
+    if (!user) throw Failure{"no_such_user", "user '" + name + "' does not exist"};
+    return list_user_topic_permissions(*user);
+  }
   if (verb == "list_policies" || verb == "list_operator_policies")
     return list_policies(vhost(arguments), verb == "list_operator_policies");
   if (verb == "list_permissions") return list_permissions(catalog, vhost(arguments).name);
@@ -247,6 +254,13 @@ bool Commands::change(const std::string& verb, const Arguments& arguments, Pendi
         plane_.set_permissions({given("user"), vhost_name(), given("configure"), given("write"), given("read")});
   } else if (verb == "clear_permissions") {
     pending.ticket = plane_.clear_permissions(given("user"), vhost_name());
+  } else if (verb == "set_topic_permissions") {
+    pending.ticket =
+        plane_.set_topic_permissions({given("user"), vhost_name(), given("exchange"), given("write"), given("read")});
+  } else if (verb == "clear_topic_permissions") {
+    const bool all = !arguments.contains("exchange");
+    pending.ticket = plane_.clear_topic_permissions(given("user"), vhost_name(),
+                                                    all ? std::optional<std::string>() : given("exchange"));
   } else if (verb == "set_vhost_limits") {
     pending.ticket = plane_.set_vhost_limits(vhost_name(), limits(arguments));
   } else if (verb == "clear_vhost_limits") {

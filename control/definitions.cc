@@ -1,5 +1,7 @@
 #include "control/definitions.h"
 
+#include <algorithm>
+
 #include "control/field_json.h"
 #include "control/password.h"
 
@@ -118,6 +120,34 @@ void take_parameter(const json& entry, StoreContents& contents, std::vector<std:
                                      limits_of(LimitsOf::vhost, entry, "value", "parameters"));
 }
 
+// Newer versions tell of a vhost in its metadata, and there and beside it of its default queue type.
+VhostRow vhost_of(const json& entry, std::vector<std::string>& report) {
+  VhostRow row{required(entry, "name", "vhosts"), member<std::string>(entry, "description", {}, "vhosts"),
+               tags_of(entry, "vhosts")};
+  auto queue_type = member<std::string>(entry, "default_queue_type", "undefined", "vhosts");
+  if (const auto metadata = entry.find("metadata"); metadata != entry.end() && metadata->is_object()) {
+    if (row.description.empty()) row.description = member<std::string>(*metadata, "description", {}, "vhosts");
+    if (row.tags.empty()) row.tags = tags_of(*metadata, "vhosts");
+    queue_type = member<std::string>(*metadata, "default_queue_type", queue_type, "vhosts");
+  }
+  if (queue_type != "undefined" && queue_type != "classic")
+    report.push_back("vhost '" + row.name + "': default queue type '" + queue_type + "' is not supported: left out");
+  return row;
+}
+
+// What else the file holds.
+void report_unknown_sections(const json& definitions, std::vector<std::string>& report) {
+  constexpr std::string_view known[] = {"users", "vhosts", "permissions", "topic_permissions", "parameters",
+                                        "global_parameters", "policies", "queues", "exchanges", "bindings",
+                                        // About the file itself.
+                                        "rabbit_version", "rabbitmq_version", "product_name", "product_version",
+                                        "rabbitmq_definition_format", "original_cluster_name", "original_vhost_name",
+                                        "explanation"};
+  for (const auto& [name, value] : definitions.items())
+    if (std::find(std::begin(known), std::end(known), name) == std::end(known))
+      report.push_back("section '" + name + "' is not known: left out");
+}
+
 }  // namespace
 
 json export_definitions(const Catalog& catalog, const std::string& version) {
@@ -139,11 +169,22 @@ json export_definitions(const Catalog& catalog, const std::string& version) {
                                     {"write", permission.write.text()},
                                     {"read", permission.read.text()}});
   }
+  for (const auto& [name, user] : catalog.users()) {
+    if (!user->stored) continue;
+    for (const auto& [of, permission] : user->topic_permissions)
+      out["topic_permissions"].push_back({{"user", name},
+                                          {"vhost", of.first},
+                                          {"exchange", of.second},
+                                          {"write", permission.write.text()},
+                                          {"read", permission.read.text()}});
+  }
   for (const auto& [vhost_name, vhost] : catalog.vhosts()) {
-    out["vhosts"].push_back({{"name", vhost_name},
-                             {"description", vhost->description},
-                             {"tags", vhost->tags},
-                             {"metadata", {{"description", vhost->description}, {"tags", vhost->tags}}}});
+    out["vhosts"].push_back(
+        {{"name", vhost_name},
+         {"description", vhost->description},
+         {"tags", vhost->tags},
+         {"metadata",
+          {{"description", vhost->description}, {"tags", vhost->tags}, {"default_queue_type", "classic"}}}});
     if (!vhost->limits.empty())
       out["parameters"].push_back(
           {{"component", "vhost-limits"}, {"name", "limits"}, {"vhost", vhost_name}, {"value", vhost->limits}});
@@ -187,10 +228,7 @@ json export_definitions(const Catalog& catalog, const std::string& version) {
 StoreContents parse_definitions(const json& definitions, std::vector<std::string>& report) {
   if (!definitions.is_object()) throw DefinitionsError("definitions are a JSON object");
   StoreContents contents;
-  each(definitions, "vhosts", [&](const json& entry) {
-    contents.vhosts.push_back({required(entry, "name", "vhosts"),
-                               member<std::string>(entry, "description", {}, "vhosts"), tags_of(entry, "vhosts")});
-  });
+  each(definitions, "vhosts", [&](const json& entry) { contents.vhosts.push_back(vhost_of(entry, report)); });
   each(definitions, "users", [&](const json& entry) {
     UserRow row;
     row.name = required(entry, "name", "users");
@@ -206,6 +244,12 @@ StoreContents parse_definitions(const json& definitions, std::vector<std::string
     contents.permissions.push_back({required(entry, "user", "permissions"), required(entry, "vhost", "permissions"),
                                     required(entry, "configure", "permissions"),
                                     required(entry, "write", "permissions"), required(entry, "read", "permissions")});
+  });
+  each(definitions, "topic_permissions", [&](const json& entry) {
+    contents.topic_permissions.push_back(
+        {required(entry, "user", "topic_permissions"), required(entry, "vhost", "topic_permissions"),
+         required(entry, "exchange", "topic_permissions"), required(entry, "write", "topic_permissions"),
+         required(entry, "read", "topic_permissions")});
   });
   each(definitions, "exchanges", [&](const json& entry) {
     ExchangeRow row;
@@ -247,12 +291,11 @@ StoreContents parse_definitions(const json& definitions, std::vector<std::string
   each(definitions, "parameters", [&](const json& entry) { take_parameter(entry, contents, report); });
   each(definitions, "policies",
        [&](const json& entry) { contents.policies.push_back(policy_of(entry, entry, false, "policies")); });
-  for (const char* section : {"global_parameters", "topic_permissions"}) {
-    auto found = definitions.find(section);
-    if (found != definitions.end() && !found->empty())
-      report.push_back(std::string(section) + ": " + std::to_string(found->size()) +
-                       (found->size() == 1 ? " entry is" : " entries are") + " not supported: left out");
-  }
+  each(definitions, "global_parameters", [&](const json& entry) {
+    report.push_back("global parameter '" + required(entry, "name", "global_parameters") +
+                     "' is not supported: left out");
+  });
+  report_unknown_sections(definitions, report);
   return contents;
 }
 

@@ -1,6 +1,6 @@
 // RabbitMQ's definitions: the JSON its management plugin and rabbitmqctl export and import, with users (their hashes,
-// not their passwords), vhosts with their limits, permissions, policies, exchanges, queues and bindings. What we have
-// no place for (parameters of plug-ins, topic permissions) is left out and said so.
+// not their passwords), vhosts with their limits, permissions, topic permissions, policies, exchanges, queues and
+// bindings. What we have no place for (parameters of plug-ins, default queue types, ...) is left out and said so.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -153,6 +153,8 @@ std::span<const std::string_view> columns_of(std::string_view verb) {
       {"list_vhost_limits", {"vhost", "limits"}},
       {"list_user_limits", {"user", "limits"}},
       {"list_permissions", {"user", "configure", "write", "read"}},
+      {"list_topic_permissions", {"user", "exchange", "write", "read"}},
+      {"list_user_topic_permissions", {"vhost", "exchange", "write", "read"}},
       {"list_policies", {"vhost", "name", "pattern", "apply-to", "definition", "priority"}},
       {"list_operator_policies", {"vhost", "name", "pattern", "apply-to", "definition", "priority"}},
       {"workers", {"worker",           "core",
@@ -323,6 +325,28 @@ json list_user_limits(const Catalog& catalog, const std::string& user) {
   for (const auto& [name, each] : catalog.users())
     if (!each->limits.empty() && (user.empty() || user == name))
       rows.push_back({{"user", name}, {"limits", each->limits}});
+  return rows;
+}
+
+json list_topic_permissions(const Catalog& catalog, const std::string& vhost) {
+  json rows = json::array();
+  for (const auto& [name, user] : catalog.users())
+    for (const auto& [of, permission] : user->topic_permissions)
+      if (of.first == vhost)
+        rows.push_back({{"user", name},
+                        {"exchange", of.second},
+                        {"write", permission.write.text()},
+                        {"read", permission.read.text()}});
+  return rows;
+}
+
+json list_user_topic_permissions(const User& user) {
+  json rows = json::array();
+  for (const auto& [of, permission] : user.topic_permissions)
+    rows.push_back({{"vhost", of.first},
+                    {"exchange", of.second},
+                    {"write", permission.write.text()},
+                    {"read", permission.read.text()}});
   return rows;
 }
 

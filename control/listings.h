@@ -29,6 +29,9 @@ nlohmann::json list_vhosts(const Catalog& catalog);
 // Those that have limits; of one vhost or user if it is named.
 nlohmann::json list_vhost_limits(const Catalog& catalog, const std::string& vhost);
 nlohmann::json list_user_limits(const Catalog& catalog, const std::string& user);
+// Of one vhost, or of one user.
+nlohmann::json list_topic_permissions(const Catalog& catalog, const std::string& vhost);
+nlohmann::json list_user_topic_permissions(const User& user);
 // In the order of their priorities.
 nlohmann::json list_policies(const Vhost& vhost, bool of_operators);
 nlohmann::json list_permissions(const Catalog& catalog, const std::string& vhost);

@@ -16,6 +16,7 @@ std::string joined(std::initializer_list<std::string_view> parts) {
 std::string key_of(const UserRow& row) { return row.name; }
 std::string key_of(const VhostRow& row) { return row.name; }
 std::string key_of(const PermissionRow& row) { return joined({row.user, row.vhost}); }
+std::string key_of(const TopicPermissionRow& row) { return joined({row.user, row.vhost, row.exchange}); }
 std::string key_of(const ExchangeRow& row) { return joined({row.vhost, row.name}); }
 std::string key_of(const QueueRow& row) { return joined({row.vhost, row.name}); }
 std::string key_of(const BindingRow& row) {
@@ -45,7 +46,7 @@ void apply_to(std::map<std::string, Row>& table, const Erase<Row>& erase) {
 
 StoreContents MemoryStore::load() {
   return {rows(users_),  rows(vhosts_),   rows(permissions_), rows(exchanges_),
-          rows(queues_), rows(bindings_), rows(policies_)};
+          rows(queues_), rows(bindings_), rows(policies_),    rows(topic_permissions_)};
 }
 
 void MemoryStore::save(std::span<const Edit> edits) {
@@ -73,8 +74,10 @@ void MemoryStore::apply(const Edit& edit) {
           apply_to(queues_, step);
         else if constexpr (std::is_same_v<Row, BindingRow>)
           apply_to(bindings_, step);
-        else
+        else if constexpr (std::is_same_v<Row, PolicyRow>)
           apply_to(policies_, step);
+        else
+          apply_to(topic_permissions_, step);
       },
       edit);
 }

@@ -27,6 +27,7 @@ class MemoryStore final : public Store {
   std::map<std::string, QueueRow> queues_;
   std::map<std::string, BindingRow> bindings_;
   std::map<std::string, PolicyRow> policies_;
+  std::map<std::string, TopicPermissionRow> topic_permissions_;
   unsigned failures_ = 0;
   size_t saves_ = 0;
 };

@@ -33,9 +33,12 @@ struct Pattern::Code {
 };
 
 std::expected<Pattern, std::string> Pattern::compile(std::string text, Empty empty) {
+  const std::string effective = text.empty() && empty == Empty::matches_nothing ? "^$" : text;
+  return compile_as(std::move(text), effective);
+}
+
+std::expected<Pattern, std::string> Pattern::compile_as(std::string text, std::string_view effective) {
   if (text.size() > pattern_size_max) return std::unexpected("a pattern is longer than 4096 bytes");
-  std::string_view effective =
-      text.empty() && empty == Empty::matches_nothing ? std::string_view{"^$"} : std::string_view{text};
   int error = 0;
   PCRE2_SIZE where = 0;
   auto code = std::make_shared<Code>();
@@ -74,6 +77,54 @@ bool Permission::allows(broker::Access access, std::string_view name) const {
     case broker::Access::read: return read.matches(name);
   }
   return false;
+}
+
+namespace {
+
+// What is neither a letter nor a digit means itself behind a backslash.
+std::string quoted(std::string_view name) {
+  std::string out;
+  for (const char c : name) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80) != 0;
+    if (!plain) out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+// One pass, so that what stands in a name is not taken for a variable.
+std::string expanded(const std::string& pattern, const std::string& user, const std::string& vhost) {
+  constexpr std::string_view user_variable = "{username}", vhost_variable = "{vhost}";
+  std::string out;
+  for (size_t at = 0; at < pattern.size();) {
+    const std::string_view rest = std::string_view(pattern).substr(at);
+    if (rest.starts_with(user_variable)) {
+      out += quoted(user);
+      at += user_variable.size();
+    } else if (rest.starts_with(vhost_variable)) {
+      out += quoted(vhost);
+      at += vhost_variable.size();
+    } else {
+      out += pattern[at++];
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::expected<TopicPermission, std::string> TopicPermission::compile(const std::string& user, const std::string& vhost,
+                                                                     std::string write, std::string read) {
+  const auto compiled = [&](std::string& text) {
+    std::string effective = text.empty() ? "^$" : expanded(text, user, vhost);
+    if (text.find("{client_id}") != std::string::npos) effective = "(?!)";
+    return Pattern::compile_as(std::move(text), effective);
+  };
+  auto compiled_write = compiled(write);
+  if (!compiled_write) return std::unexpected(compiled_write.error());
+  auto compiled_read = compiled(read);
+  if (!compiled_read) return std::unexpected(compiled_read.error());
+  return TopicPermission{*std::move(compiled_write), *std::move(compiled_read)};
 }
 
 std::string_view access_name(broker::Access access) {

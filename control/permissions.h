@@ -29,6 +29,8 @@ class Pattern {
 
  private:
   struct Code;
+  friend struct TopicPermission;
+  static std::expected<Pattern, std::string> compile_as(std::string text, std::string_view effective);
   Pattern(std::string text, std::shared_ptr<const Code> code) : text_(std::move(text)), code_(std::move(code)) {}
 
   std::string text_;
@@ -40,6 +42,16 @@ struct Permission {
 
   static std::expected<Permission, std::string> compile(std::string configure, std::string write, std::string read);
   bool allows(broker::Access access, std::string_view name) const;
+};
+
+// Which routing keys a user may publish to a topic exchange with (write), and bind to it with (read). `{username}` and
+// `{vhost}` in a pattern stand for these names, taken literally; `{client_id}` for what clients of AMQP 0-9-1 do not
+// have: a pattern with it matches nothing.
+struct TopicPermission {
+  Pattern write, read;
+
+  static std::expected<TopicPermission, std::string> compile(const std::string& user, const std::string& vhost,
+                                                             std::string write, std::string read);
 };
 
 std::string_view access_name(broker::Access access);

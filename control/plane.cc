@@ -265,6 +265,15 @@ void Plane::load(const StoreContents& contents) {
       throw std::runtime_error("the store's permission of user '" + row.user + "': " + permission.error());
     user->permissions.insert_or_assign(row.vhost, *std::move(permission));
   }
+  for (const TopicPermissionRow& row : contents.topic_permissions) {
+    vhost_of(row.vhost);
+    User* user = catalog_.user(row.user);
+    demand(user, "topic permission in vhost '" + row.vhost + "'", "has no user");
+    auto permission = TopicPermission::compile(row.user, row.vhost, row.write, row.read);
+    if (!permission)
+      throw std::runtime_error("the store's topic permission of user '" + row.user + "': " + permission.error());
+    user->topic_permissions.insert_or_assign({row.vhost, row.exchange}, *std::move(permission));
+  }
   for (const PolicyRow& row : contents.policies) {
     Vhost& vhost = *vhost_of(row.vhost);
     auto policy = compile_policy(row);

@@ -143,6 +143,10 @@ class Plane {
   Ticket delete_vhost(const std::string& name);
   Ticket set_permissions(const PermissionRow& row);
   Ticket clear_permissions(const std::string& name, const std::string& vhost);
+  Ticket set_topic_permissions(const TopicPermissionRow& row);
+  // Of one exchange, or, where none is named, of all in the vhost.
+  Ticket clear_topic_permissions(const std::string& name, const std::string& vhost,
+                                 const std::optional<std::string>& exchange);
   // All of the vhost's limits; of the user's those that are given, the others stay. `clear`: one of them, or all
   // ("all").
   Ticket set_vhost_limits(const std::string& name, const OperatorLimits& limits);
@@ -260,6 +264,9 @@ class Plane {
   std::optional<broker::Refusal> over_limit(const Vhost& vhost, const User& user) const;
   std::optional<broker::Refusal> refused(const Connection& connection, broker::Access access, bool exchange,
                                          std::string_view name) const;
+  // A topic exchange's routing key: to bind with (read), or to publish with (write).
+  std::optional<broker::Refusal> key_refused(const Connection& connection, broker::Access access,
+                                             const std::string& exchange, std::string_view key) const;
   std::optional<broker::Refusal> refused_any(const Connection& connection, bool exchange, std::string_view name) const;
 
   // plane_topology.cc: declare, bind, delete

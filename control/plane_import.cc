@@ -29,7 +29,9 @@ struct Plane::Import {
   std::vector<Edit> edits;
   std::vector<std::unique_ptr<User>> users;
   std::vector<VhostRow> vhosts;
+  std::map<std::string, VhostRow> changed_vhosts;
   std::vector<std::pair<PermissionRow, Permission>> permissions;
+  std::vector<std::pair<TopicPermissionRow, TopicPermission>> topic_permissions;
   std::vector<ExchangeRow> exchanges;
   std::vector<QueueRow> queues;
   std::vector<BindingRow> bindings;
@@ -52,6 +54,16 @@ struct Plane::Import {
   void judge_vhosts() {
     for (const VhostRow& row : wanted.vhosts) {
       if (!is_name(row.name)) wrong("a virtual host's name is not valid");
+      if (const Vhost* existing = plane.catalog_.vhost(row.name)) {
+        // What the definitions say nothing of stays.
+        VhostRow changed = row_of(*existing);
+        if (!row.description.empty()) changed.description = row.description;
+        if (!row.tags.empty()) changed.tags = row.tags;
+        if (changed.description == existing->description && changed.tags == existing->tags) continue;
+        edits.push_back(Put<VhostRow>{changed});
+        changed_vhosts.insert_or_assign(row.name, std::move(changed));
+        continue;
+      }
       if (vhost_known(row.name)) continue;
       vhosts.push_back(row);
       edits.push_back(Put<VhostRow>{row});
@@ -65,7 +77,8 @@ struct Plane::Import {
       const Vhost* existing = plane.catalog_.vhost(name);
       const auto made =
           std::find_if(vhosts.begin(), vhosts.end(), [&](const VhostRow& row) { return row.name == name; });
-      VhostRow row = existing ? row_of(*existing) : *made;
+      const auto changed = changed_vhosts.find(name);
+      VhostRow row = changed != changed_vhosts.end() ? changed->second : existing ? row_of(*existing) : *made;
       row.limits = limits;
       edits.push_back(Put<VhostRow>{row});
     }
@@ -89,6 +102,7 @@ struct Plane::Import {
       user->limits = row.limits;
       if (const User* existing = plane.catalog_.user(row.name)) {
         user->permissions = existing->permissions;
+        user->topic_permissions = existing->topic_permissions;
         user->stored = existing->stored;
       }
       for (Edit& edit : plane.keep(*user)) edits.push_back(std::move(edit));
@@ -98,21 +112,38 @@ struct Plane::Import {
     if (plane.catalog_.users().size() + users.size() > plane.options_.limits.users) wrong("too many users");
   }
 
+  // False, and said: there is no such user.
+  bool user_known(const std::string& name, const std::string& vhost, const std::string& kind) {
+    demand_vhost(vhost, kind + " of user '" + name + "'");
+    if (plane.catalog_.user(name) ||
+        std::any_of(users.begin(), users.end(), [&](const auto& user) { return user->name == name; }))
+      return true;
+    report.push_back(kind + " of user '" + name + "' in vhost '" + vhost + "': there is no such user: left out");
+    return false;
+  }
+  // A demo account that is given permissions becomes an account like any other.
+  void keep_account(const std::string& name) {
+    if (const User* existing = plane.catalog_.user(name); existing && !existing->stored)
+      for (Edit& edit : plane.keep(*existing)) edits.push_back(std::move(edit));
+  }
+
+  void judge_topic_permissions() {
+    for (const TopicPermissionRow& row : wanted.topic_permissions) {
+      if (!user_known(row.user, row.vhost, "topic permissions")) continue;
+      auto permission = TopicPermission::compile(row.user, row.vhost, row.write, row.read);
+      if (!permission) wrong("topic permissions of user '" + row.user + "': " + permission.error());
+      keep_account(row.user);
+      topic_permissions.emplace_back(row, *std::move(permission));
+      edits.push_back(Put<TopicPermissionRow>{row});
+    }
+  }
+
   void judge_permissions() {
     for (const PermissionRow& row : wanted.permissions) {
-      demand_vhost(row.vhost, "permissions of user '" + row.user + "'");
-      bool known = plane.catalog_.user(row.user) ||
-                   std::any_of(users.begin(), users.end(), [&](const auto& user) { return user->name == row.user; });
-      if (!known) {
-        report.push_back("permissions of user '" + row.user + "' in vhost '" + row.vhost +
-                         "': there is no such user: left out");
-        continue;
-      }
+      if (!user_known(row.user, row.vhost, "permissions")) continue;
       auto permission = Permission::compile(row.configure, row.write, row.read);
       if (!permission) wrong("permissions of user '" + row.user + "': " + permission.error());
-      // A demo account that is given permissions becomes an account like any other.
-      if (const User* existing = plane.catalog_.user(row.user); existing && !existing->stored)
-        for (Edit& edit : plane.keep(*existing)) edits.push_back(std::move(edit));
+      keep_account(row.user);
       permissions.emplace_back(row, *std::move(permission));
       edits.push_back(Put<PermissionRow>{row});
     }
@@ -231,6 +262,11 @@ struct Plane::Import {
   void make_all() {
     Catalog& catalog = plane.catalog_;
     for (const VhostRow& row : vhosts) plane.enter(row);
+    for (const auto& [name, row] : changed_vhosts) {
+      Vhost& vhost = *catalog.vhost(name);
+      vhost.description = row.description;
+      vhost.tags = row.tags;
+    }
     for (const auto& [name, limits] : wanted.vhost_limits) catalog.vhost(name)->limits = limits;
     for (auto& user : users) {
       if (User* existing = catalog.user(user->name))
@@ -241,6 +277,11 @@ struct Plane::Import {
     for (auto& [row, permission] : permissions) {
       User& user = *catalog.user(row.user);
       user.permissions.insert_or_assign(row.vhost, std::move(permission));
+      user.stored = true;
+    }
+    for (auto& [row, permission] : topic_permissions) {
+      User& user = *catalog.user(row.user);
+      user.topic_permissions.insert_or_assign({row.vhost, row.exchange}, std::move(permission));
       user.stored = true;
     }
     std::set<std::string> governed;
@@ -257,7 +298,8 @@ struct Plane::Import {
       if (!Catalog::binding(*binding->source, binding->queue, binding->exchange, binding->key, binding->arguments))
         plane.enter(std::move(binding));
     }
-    if (!users.empty() || !permissions.empty()) plane.broadcast(broker::PermissionsChanged{});
+    if (!users.empty() || !permissions.empty() || !topic_permissions.empty())
+      plane.broadcast(broker::PermissionsChanged{});
   }
 
   std::unique_ptr<Exchange> made_of(const ExchangeRow& row) const {
@@ -294,12 +336,13 @@ struct Plane::Import {
 };
 
 Ticket Plane::import(const StoreContents& definitions, std::vector<std::string>& report) {
-  Import work{*this, definitions, report, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+  Import work{*this, definitions, report, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
   try {
     work.judge_vhosts();
     work.judge_vhost_limits();
     work.judge_users();
     work.judge_permissions();
+    work.judge_topic_permissions();
     work.judge_policies();
     work.judge_exchanges();
     work.judge_queues();

@@ -71,6 +71,9 @@ std::vector<Edit> Plane::keep(const User& user) {
   if (!user.stored)
     for (const auto& [vhost, permission] : user.permissions)
       edits.push_back(Put<PermissionRow>{row_of(user, vhost, permission)});
+  if (!user.stored)
+    for (const auto& [of, permission] : user.topic_permissions)
+      edits.push_back(Put<TopicPermissionRow>{row_of(user, of, permission)});
   return edits;
 }
 
@@ -95,6 +98,8 @@ Ticket Plane::delete_user(const std::string& name) {
   std::vector<Edit> edits{Erase<UserRow>{row_of(*user)}};
   for (const auto& [vhost, permission] : user->permissions)
     edits.push_back(Erase<PermissionRow>{row_of(*user, vhost, permission)});
+  for (const auto& [of, permission] : user->topic_permissions)
+    edits.push_back(Erase<TopicPermissionRow>{row_of(*user, of, permission)});
   if (auto saved = save(edits); !saved) return failed(Fault::store_failed, saved.error().text);
   catalog_.remove(*user);
   broadcast(broker::PermissionsChanged{});
@@ -189,12 +194,17 @@ Ticket Plane::delete_vhost(const std::string& name) {
   for (const auto& [user_name, user] : catalog_.users())
     if (auto permission = user->permissions.find(name); permission != user->permissions.end())
       edits.push_back(Erase<PermissionRow>{row_of(*user, name, permission->second)});
+  for (const auto& [user_name, user] : catalog_.users())
+    for (const auto& [of, permission] : user->topic_permissions)
+      if (of.first == name) edits.push_back(Erase<TopicPermissionRow>{row_of(*user, of, permission)});
   std::string text = name;  // the caller's may be the vhost's own
   if (auto removed = carry_out(removal, std::move(edits)); !removed)
     return failed(Fault::store_failed, removed.error().text);
   for (const auto& [user_name, user] : catalog_.users())
     if (auto permission = user->permissions.find(text); permission != user->permissions.end())
       user->permissions.erase(permission);
+  for (const auto& [user_name, user] : catalog_.users())
+    std::erase_if(user->topic_permissions, [&](const auto& each) { return each.first.first == text; });
   auto in_it = [&](const Connection& connection) { return connection.vhost && connection.opened.vhost == text; };
   uint32_t closed = close_sessions("vhost '" + text + "' is deleted", in_it);
   for (const auto& [address, connection] : catalog_.connections())
@@ -231,6 +241,41 @@ Ticket Plane::clear_permissions(const std::string& name, const std::string& vhos
   if (user->stored) edits.push_back(Erase<PermissionRow>{row_of(*user, vhost, permission->second)});
   if (auto saved = save(edits); !saved) return failed(Fault::store_failed, saved.error().text);
   user->permissions.erase(permission);
+  broadcast(broker::PermissionsChanged{});
+  return done();
+}
+
+Ticket Plane::set_topic_permissions(const TopicPermissionRow& row) {
+  User* user = catalog_.user(row.user);
+  if (!user) return failed(Fault::no_such_user, no_user(row.user));
+  if (!catalog_.vhost(row.vhost)) return failed(Fault::no_such_vhost, no_vhost(row.vhost));
+  if (row.exchange.size() > UINT8_MAX) return failed(Fault::bad_argument, "an exchange's name is not valid");
+  auto permission = TopicPermission::compile(row.user, row.vhost, row.write, row.read);
+  if (!permission) return failed(Fault::bad_argument, permission.error());
+  User changed = *user;
+  changed.topic_permissions.insert_or_assign({row.vhost, row.exchange}, *std::move(permission));
+  std::vector<Edit> edits = keep(changed);
+  edits.push_back(Put<TopicPermissionRow>{row});
+  if (auto saved = save(edits); !saved) return failed(Fault::store_failed, saved.error().text);
+  *user = std::move(changed);
+  user->stored = true;
+  broadcast(broker::PermissionsChanged{});
+  return done();
+}
+
+Ticket Plane::clear_topic_permissions(const std::string& name, const std::string& vhost,
+                                      const std::optional<std::string>& exchange) {
+  User* user = catalog_.user(name);
+  if (!user) return failed(Fault::no_such_user, no_user(name));
+  if (!catalog_.vhost(vhost)) return failed(Fault::no_such_vhost, no_vhost(vhost));
+  const auto meant = [&](const std::pair<std::string, std::string>& of) {
+    return of.first == vhost && (!exchange || of.second == *exchange);
+  };
+  std::vector<Edit> edits;
+  for (const auto& [of, permission] : user->topic_permissions)
+    if (user->stored && meant(of)) edits.push_back(Erase<TopicPermissionRow>{row_of(*user, of, permission)});
+  if (auto saved = save(edits); !saved) return failed(Fault::store_failed, saved.error().text);
+  std::erase_if(user->topic_permissions, [&](const auto& each) { return meant(each.first); });
   broadcast(broker::PermissionsChanged{});
   return done();
 }

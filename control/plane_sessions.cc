@@ -106,7 +106,30 @@ std::optional<broker::Refusal> Plane::refused_any(const Connection& connection, 
 
 Plane::Body Plane::on(Connection& connection, broker::Authorize& request) {
   if (auto refusal = refused(connection, request.access, request.exchange, request.name)) return *std::move(refusal);
+  if (!request.exchange || request.access != broker::Access::write) return broker::Done{};
+  if (request.routing_key) {
+    if (auto refusal = key_refused(connection, request.access, request.name, *request.routing_key))
+      return *std::move(refusal);
+    return broker::Done{};
+  }
+  // Whether it is a topic exchange the session looks up: this is remembered by the name, whatever has it later.
+  const User* user = catalog_.user(connection.opened.user);
+  if (user && user->topic_permissions.contains({connection.vhost->name, request.name})) return broker::KeysDecide{};
   return broker::Done{};
+}
+
+std::optional<broker::Refusal> Plane::key_refused(const Connection& connection, broker::Access access,
+                                                  const std::string& exchange, std::string_view key) const {
+  const User* user = catalog_.user(connection.opened.user);
+  const std::string& vhost = connection.vhost->name;
+  if (user) {
+    const auto found = user->topic_permissions.find({vhost, exchange});
+    if (found == user->topic_permissions.end()) return std::nullopt;
+    if ((access == broker::Access::write ? found->second.write : found->second.read).matches(key)) return std::nullopt;
+  }
+  return access_refused(access_text(
+      std::string(access_name(access)) + " ",
+      "topic '" + std::string(key) + "' in exchange " + resource("topic", exchange, vhost), connection.opened.user));
 }
 
 Plane::Body Plane::close_connection_of(const broker::SessionAddress& session) {

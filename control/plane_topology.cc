@@ -192,6 +192,9 @@ Plane::Body Plane::on(Connection& connection, broker::Bind& request) {
   if (auto refusal = refused(connection, broker::Access::read, true, request.source)) return *std::move(refusal);
 
   Exchange* source = Catalog::exchange(vhost, request.source);
+  if (source && source->type == broker::ExchangeType::topic)
+    if (auto refusal = key_refused(connection, broker::Access::read, request.source, request.key))
+      return *std::move(refusal);
   Queue* queue = to_queue ? Catalog::queue(vhost, request.destination) : nullptr;
   Exchange* exchange = to_queue ? nullptr : Catalog::exchange(vhost, request.destination);
   if (!source || (!queue && !exchange)) {

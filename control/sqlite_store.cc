@@ -54,8 +54,15 @@ CREATE TABLE policies (
   PRIMARY KEY (vhost, name, of_operators)
 ) WITHOUT ROWID;
 )sql";
+constexpr char fourth_schema[] = R"sql(
+CREATE TABLE topic_permissions (
+  user TEXT NOT NULL, vhost TEXT NOT NULL, exchange TEXT NOT NULL,
+  write TEXT NOT NULL, read TEXT NOT NULL,
+  PRIMARY KEY (user, vhost, exchange)
+) WITHOUT ROWID;
+)sql";
 // Each takes a database from one version to the next; the first, an empty one to version 1.
-constexpr const char* steps[] = {first_schema, second_schema, third_schema};
+constexpr const char* steps[] = {first_schema, second_schema, third_schema, fourth_schema};
 static_assert(std::size(steps) == SqliteStore::schema_version);
 
 std::string flag(bool value) { return value ? "1" : "0"; }
@@ -174,6 +181,14 @@ StoreContents SqliteStore::load() {
       row.write = rows.text();
       row.read = rows.text();
     }
+    for (Rows rows(*this, "SELECT user, vhost, exchange, write, read FROM topic_permissions"); rows.next();) {
+      TopicPermissionRow& row = contents.topic_permissions.emplace_back();
+      row.user = rows.text();
+      row.vhost = rows.text();
+      row.exchange = rows.text();
+      row.write = rows.text();
+      row.read = rows.text();
+    }
     for (Rows rows(*this, "SELECT vhost, name, type, auto_delete, internal, arguments FROM exchanges"); rows.next();) {
       ExchangeRow& row = contents.exchanges.emplace_back();
       row.vhost = rows.text();
@@ -267,6 +282,15 @@ void SqliteStore::apply(const Edit& edit) {
     }
     void operator()(const Erase<PermissionRow>& erase) const {
       store.run("DELETE FROM permissions WHERE user=? AND vhost=?", {erase.row.user, erase.row.vhost});
+    }
+    void operator()(const Put<TopicPermissionRow>& put) const {
+      const TopicPermissionRow& row = put.row;
+      store.run("REPLACE INTO topic_permissions VALUES (?,?,?,?,?)",
+                {row.user, row.vhost, row.exchange, row.write, row.read});
+    }
+    void operator()(const Erase<TopicPermissionRow>& erase) const {
+      store.run("DELETE FROM topic_permissions WHERE user=? AND vhost=? AND exchange=?",
+                {erase.row.user, erase.row.vhost, erase.row.exchange});
     }
     void operator()(const Put<ExchangeRow>& put) const {
       const ExchangeRow& row = put.row;

@@ -18,7 +18,7 @@ namespace talaria::control {
 
 class SqliteStore final : public Store {
  public:
-  static constexpr int schema_version = 3;
+  static constexpr int schema_version = 4;
 
   // Makes the file (mode 0600: password hashes are in it) if it is not there; its directory must exist. Throws
   // StoreError.

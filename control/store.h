@@ -33,6 +33,10 @@ struct PermissionRow {
   std::string user, vhost;
   std::string configure, write, read;  // regular expressions, see permissions.h
 };
+struct TopicPermissionRow {
+  std::string user, vhost, exchange;
+  std::string write, read;  // regular expressions over routing keys, see permissions.h
+};
 struct ExchangeRow {
   std::string vhost, name;
   std::string type;
@@ -71,12 +75,14 @@ struct StoreContents {
   std::vector<QueueRow> queues;
   std::vector<BindingRow> bindings;
   std::vector<PolicyRow> policies{};
+  std::vector<TopicPermissionRow> topic_permissions{};
   // Only in definitions, where a vhost's limits stand apart from it: they replace what the row says.
   std::vector<std::pair<std::string, OperatorLimits>> vhost_limits{};
 };
 
 // A row that is there from now on (in place of the one that had its key), or is there no longer. Of a row to be erased
-// only the key counts: name; user and vhost; vhost and name; a policy's whose it is, too; a binding's every field.
+// only the key counts: name; user and vhost (and exchange); vhost and name; a policy's whose it is, too; a binding's
+// every field.
 template <class Row>
 struct Put {
   Row row;
@@ -87,7 +93,8 @@ struct Erase {
 };
 using Edit = std::variant<Put<UserRow>, Erase<UserRow>, Put<VhostRow>, Erase<VhostRow>, Put<PermissionRow>,
                           Erase<PermissionRow>, Put<ExchangeRow>, Erase<ExchangeRow>, Put<QueueRow>, Erase<QueueRow>,
-                          Put<BindingRow>, Erase<BindingRow>, Put<PolicyRow>, Erase<PolicyRow>>;
+                          Put<BindingRow>, Erase<BindingRow>, Put<PolicyRow>, Erase<PolicyRow>, Put<TopicPermissionRow>,
+                          Erase<TopicPermissionRow>>;
 
 class StoreError : public std::runtime_error {
  public:

@@ -209,6 +209,8 @@ constexpr Listing listings[] = {
     {"list_vhost_limits", "limits of a vhost", true, "vhost limits"},
     {"list_user_limits", "limits of users", false, "user limits"},
     {"list_permissions", "who may do what in a vhost", true, "user configure write read"},
+    {"list_topic_permissions", "who may use which routing keys in a vhost", true, "user exchange write read"},
+    {"list_user_topic_permissions", "which routing keys an account may use", false, "vhost exchange write read"},
     {"list_policies", "policies of a vhost", true, "vhost name pattern apply-to definition priority"},
     {"list_operator_policies", "operators' policies of a vhost", true,
      "vhost name pattern apply-to definition priority"},
@@ -411,6 +413,8 @@ void describe(CLI::App& app, Options& options, Action& action) {
     CLI::App* command =
         verb(listing.verb, listing.help, [&options, &listing](Broker& broker) { list(broker, options, listing); });
     if (listing.in_vhost) in_vhost(command);
+    if (std::string_view(listing.verb) == "list_user_topic_permissions")
+      command->add_option("user", options.user, "the account's name")->required();
     command->add_option("columns", options.columns, std::string("default: ") + listing.columns);
     command->add_flag("--no-table-headers", options.no_headers, "rows only");
     const std::string name = listing.verb;
@@ -481,6 +485,25 @@ void describe(CLI::App& app, Options& options, Action& action) {
       in_vhost(verb("clear_permissions", "keep an account out of a vhost", ask([&options] {
                       return json{{"command", "clear_permissions"}, {"user", options.user}, {"vhost", options.vhost}};
                     }))));
+
+  CLI::App* set_topic = user_argument(in_vhost(
+      verb("set_topic_permissions", "limit the routing keys an account may use", ask([&options] {
+             return json{{"command", "set_topic_permissions"}, {"user", options.user},   {"vhost", options.vhost},
+                         {"exchange", options.name},           {"write", options.write}, {"read", options.read}};
+           }))));
+  set_topic->add_option("exchange", options.name, "a topic exchange's name")->required();
+  set_topic->add_option("write", options.write, "regular expression: keys to publish with")->required();
+  set_topic->add_option("read", options.read, "regular expression: keys to bind with")->required();
+  CLI::App* clear_topic = user_argument(
+      in_vhost(verb("clear_topic_permissions", "no longer limit the routing keys an account may use", nullptr)));
+  clear_topic->add_option("exchange", options.name, "of this exchange alone");
+  clear_topic->callback([&action, &options, clear_topic] {
+    action = [&options, clear_topic](Broker& broker) {
+      json request = {{"command", "clear_topic_permissions"}, {"user", options.user}, {"vhost", options.vhost}};
+      if (clear_topic->count("exchange") != 0) request["exchange"] = options.name;
+      change(broker, options, request);
+    };
+  });
 
   auto limits = [&options] {
     const json given = json::parse(options.definition, nullptr, false);

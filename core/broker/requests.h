@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -79,6 +80,8 @@ struct Authorize {
   Access access = Access::read;
   bool exchange = false;
   std::string name;
+  // Of a publish to a topic exchange whose KeysDecide: may it have this one?
+  std::optional<std::string> routing_key = {};
 };
 // update-secret: authenticate again and keep the connection.
 struct Reauthenticate {
@@ -161,6 +164,8 @@ struct Refusal {
   std::string text;
 };
 struct Done {};
+// He may publish to the exchange; if that is a topic exchange, each routing key has to be asked for.
+struct KeysDecide {};
 // The default exchange included, every worker knows it now.
 struct ConnectionOpened {
   VhostId vhost;
@@ -178,7 +183,7 @@ struct QueueDeleted {
 struct Answer {
   SessionAddress to;
   uint64_t token = 0;
-  std::variant<Done, Refusal, ConnectionOpened, QueueDeclared, QueueDeleted> body;
+  std::variant<Done, Refusal, ConnectionOpened, QueueDeclared, QueueDeleted, KeysDecide> body;
 };
 
 }  // namespace talaria::broker

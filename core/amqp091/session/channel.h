@@ -73,6 +73,7 @@ struct Consumer {
 struct KnownExchange {
   uint64_t epoch = 0;  // of the engine's topology, which rises with permissions too; 0: never valid
   broker::Exchange* exchange = nullptr;
+  bool keys_decide = false;  // being allowed to publish there says nothing of another routing key
 };
 
 struct Channel {

@@ -47,6 +47,7 @@ struct Config {
   uint32_t confirms_outstanding = 1u << 17;  // per channel; a publisher that is further ahead is not read
   uint32_t notices_waiting = 64;             // per connection, for the control plane; one with more is not read
   uint32_t permissions_remembered = 256;     // per connection
+  uint32_t keys_remembered = 1024;           // per connection, where topic permissions decide
 
   // ---- one turn -----------------------------------------------------------------------------------------------------
   size_t input_bytes_per_turn = 256 * 1024;  // of one connection

@@ -24,6 +24,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "core/amqp091/session/channel.h"
@@ -69,6 +70,7 @@ enum class Awaited : uint8_t {
   open_connection,
   close_connection,
   authorize,
+  authorize_key,
   reauthenticate,
   done,  // Done answers with `method`
   queue_declared,
@@ -91,7 +93,7 @@ struct Pending {
   bool no_ack = false;
   uint32_t consumer = 0;
   broker::QueueId queue;
-  std::string name;  // of what was asked about: a queue, an exchange, a consumer tag
+  std::string name;  // of what was asked about: a queue, an exchange, a consumer tag, an exchange with a routing key
 };
 
 // A request on its way: the control plane takes one of a connection at a time.
@@ -105,9 +107,13 @@ struct Permission {
   broker::Access access = broker::Access::read;
   bool exchange = false;
   bool allowed = false;
+  bool keys_decide = false;  // a topic exchange's: see KeyPermissions
   std::string name;
   std::string refusal;  // the text, when it is not allowed
 };
+
+// Likewise of routing keys, by exchange and key; the text when it is not allowed.
+using KeyPermissions = std::unordered_map<std::string, std::optional<std::string>>;
 
 // What a publisher that is not read waits for.
 struct Stall {
@@ -197,6 +203,7 @@ struct Connection {
   uint64_t asked_token = 0;
   uint32_t notices = 0;  // not yet on their way
   std::vector<Permission> permissions;
+  std::unique_ptr<KeyPermissions> key_permissions;  // once there is need for them
   uint64_t permissions_epoch = 0;
   BulkSettlement bulk;
   std::string user, vhost_name, peer, mechanism;

@@ -385,6 +385,7 @@ Allowed authorized(Channel& channel, broker::Access access, bool exchange, std::
   Shared& shared = *connection.shared;
   if (connection.permissions_epoch != shared.permissions_epoch) {
     connection.permissions.clear();
+    connection.key_permissions.reset();
     connection.permissions_epoch = shared.permissions_epoch;
   }
   for (const Permission& permission : connection.permissions) {
@@ -395,25 +396,61 @@ Allowed authorized(Channel& channel, broker::Access access, bool exchange, std::
   }
   Pending pending = awaiting(Awaited::authorize, channel, method);
   pending.name = name;
-  ask(connection, std::move(pending), broker::Authorize{access, exchange, std::string(name)});
+  ask(connection, std::move(pending), broker::Authorize{access, exchange, std::string(name), {}});
   return Allowed::asked;
+}
+
+bool keys_decide(const Connection& connection, std::string_view exchange) {
+  return std::any_of(connection.permissions.begin(), connection.permissions.end(), [&](const Permission& permission) {
+    return permission.keys_decide && permission.name == exchange;
+  });
+}
+
+Allowed authorized_key(Channel& channel, std::string_view exchange, std::string_view key, uint32_t method) {
+  Connection& connection = channel.connection;
+  // Lengths stand before texts, so that no two pairs are the same text.
+  const std::string name = std::to_string(exchange.size()) + ":" + std::string(exchange) + std::string(key);
+  if (!connection.key_permissions) connection.key_permissions = std::make_unique<KeyPermissions>();
+  const auto found = connection.key_permissions->find(name);
+  if (found != connection.key_permissions->end()) {
+    if (!found->second) return Allowed::yes;
+    fail_channel(channel, ReplyCode::access_refused, *found->second, method);
+    return Allowed::no;
+  }
+  Pending pending = awaiting(Awaited::authorize_key, channel, method);
+  pending.name = name;
+  ask(connection, std::move(pending),
+      broker::Authorize{broker::Access::write, true, std::string(exchange), std::string(key)});
+  return Allowed::asked;
+}
+
+// Asked again and again, keys that are never the same again must not pile up.
+void on_key_authorized(Connection& connection, const broker::Refusal* refusal) {
+  if (!connection.key_permissions) return;  // they have changed meanwhile
+  KeyPermissions& known = *connection.key_permissions;
+  if (known.size() >= connection.shared->config.keys_remembered) known.clear();
+  known.insert_or_assign(std::move(connection.pending.name),
+                         refusal ? std::optional(refusal->text) : std::optional<std::string>());
 }
 
 void on_authorized(Connection& connection, const broker::Answer& answer) {
   const Config& config = connection.shared->config;
+  const auto* refusal = std::get_if<broker::Refusal>(&answer.body);
+  if (connection.pending.what == Awaited::authorize_key) return on_key_authorized(connection, refusal);
   if (connection.permissions.size() >= config.permissions_remembered) connection.permissions.clear();
   Permission permission;
   permission.name = connection.pending.name;
   permission.exchange = connection.pending.method == wire::basic::Publish::id;
   permission.access = permission.exchange ? broker::Access::write : broker::Access::read;
-  const auto* refusal = std::get_if<broker::Refusal>(&answer.body);
   permission.allowed = refusal == nullptr;
+  permission.keys_decide = std::holds_alternative<broker::KeysDecide>(answer.body);
   if (refusal != nullptr) permission.refusal = refusal->text;
   connection.permissions.push_back(std::move(permission));
 }
 
 void forget_permissions(Connection& connection) {
   connection.permissions.clear();
+  connection.key_permissions.reset();
   for (const ChannelSlot& slot : connection.channels) {
     if (!slot.channel) continue;
     slot.channel->known_exchanges = {};

@@ -35,6 +35,9 @@ std::optional<std::string> queue_name(Channel& channel, std::string_view name, u
 // May the user? Asks the control plane when it is not known: then the frame waits. `no`: the channel failed with 403.
 enum class Allowed : uint8_t { yes, no, asked };
 Allowed authorized(Channel& channel, broker::Access access, bool exchange, std::string_view name, uint32_t method);
+// Whether the routing keys that the user may publish to that exchange with are limited; he may publish to it.
+bool keys_decide(const Connection& connection, std::string_view exchange);
+Allowed authorized_key(Channel& channel, std::string_view exchange, std::string_view key, uint32_t method);
 void on_authorized(Connection& connection, const broker::Answer& answer);
 // Whatever the user may was asked before and is asked again.
 void forget_permissions(Connection& connection);

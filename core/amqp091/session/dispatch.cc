@@ -294,7 +294,7 @@ void on_control_answer(Connection& connection, broker::Answer&& answer) {
     connection.output.method(0, wire::connection::UpdateSecretOk{});
     return;
   }
-  if (pending.what == Awaited::authorize) {
+  if (pending.what == Awaited::authorize || pending.what == Awaited::authorize_key) {
     connection.pending = std::move(pending);
     on_authorized(connection, answer);
     connection.pending = {};

@@ -61,9 +61,9 @@ bool recall_exchange(Channel& channel, std::string_view name) {
   return false;
 }
 
-// Cold: an exchange that the channel did not publish to lately, or topology changed. False with `step` `taken`: the
-// channel has failed.
-bool look_up_exchange(Channel& channel, std::string_view name, Step& step) {
+// Cold: an exchange that the channel did not publish to lately, or a key of a topic exchange where keys decide, or
+// topology changed. False with `step` `taken`: the channel has failed.
+bool look_up_exchange(Channel& channel, std::string_view name, std::string_view key, Step& step) {
   Connection& connection = channel.connection;
   constexpr uint32_t method = wire::basic::Publish::id;
   switch (authorized(channel, broker::Access::write, true, name, method)) {
@@ -83,9 +83,17 @@ bool look_up_exchange(Channel& channel, std::string_view name, Step& step) {
     fail_channel(channel, ReplyCode::access_refused, text, method);
     return false;
   }
+  const bool by_key = exchange->type() == broker::ExchangeType::topic && keys_decide(connection, name);
+  if (by_key) {
+    switch (authorized_key(channel, name, key, method)) {
+      case Allowed::yes: break;
+      case Allowed::no: return false;
+      case Allowed::asked: step = Step::wait; return false;
+    }
+  }
   channel.last_known = channel.next_known;
   channel.next_known = static_cast<uint8_t>((channel.next_known + 1) % channel.known_exchanges.size());
-  channel.known_exchanges[channel.last_known] = {connection.shared->engine.topology_epoch(), exchange};
+  channel.known_exchanges[channel.last_known] = {connection.shared->engine.topology_epoch(), exchange, by_key};
   return true;
 }
 
@@ -301,7 +309,8 @@ bool take_expiration(Channel& channel, const wire::ContentScan& scan, uint64_t& 
 
 [[gnu::noinline]] bool learn_method(Channel& channel, Bytes payload) {
   auto method = wire::parse<wire::basic::Publish>(payload);
-  if (!method || method->immediate || !recall_exchange(channel, method->exchange)) [[unlikely]]
+  if (!method || method->immediate || !recall_exchange(channel, method->exchange) ||
+      channel.known_exchanges[channel.last_known].keys_decide) [[unlikely]]
     return false;
   channel.publishing.keep_method(payload, *method);
   return true;
@@ -344,7 +353,7 @@ bool find_out_method(Channel& channel, Bytes payload, Step& step) {
     fail_connection(channel.connection, ReplyCode::not_implemented, "immediate=true", method->id);
     return false;
   }
-  if (!look_up_exchange(channel, method->exchange, step)) return false;
+  if (!look_up_exchange(channel, method->exchange, method->routing_key, step)) return false;
   channel.publishing.keep_method(payload, *method);
   return true;
 }

@@ -75,5 +75,24 @@ TEST(Permissions, APatternThatRunsWildIsRefusedAndSoon) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(1));
 }
 
+TEST(TopicPermission, NamesStandInPatternsLiterally) {
+  const auto writes = [](const char* user, const char* vhost, const char* pattern, const char* key) {
+    return TopicPermission::compile(user, vhost, pattern, "")->write.matches(key);
+  };
+  EXPECT_TRUE(writes("ann", "v", "^{username}\\.{vhost}$", "ann.v"));
+  EXPECT_FALSE(writes("ann", "v", "^{username}\\.{vhost}$", "ann.w"));
+  EXPECT_TRUE(writes("a.*b", "v", "^{username}$", "a.*b"));
+  EXPECT_FALSE(writes("a.*b", "v", "^{username}$", "a.xb"));
+  EXPECT_FALSE(writes(".*|x", "v", "^{username}$", "anything"));
+  EXPECT_FALSE(writes("\\E.*", "v", "^{username}$", "anything"));
+  EXPECT_TRUE(writes("{vhost}", "v", "^{username}$", "{vhost}")) << "a name is no pattern";
+  EXPECT_TRUE(writes("ann", "v", "", "")) << "as of other permissions";
+  EXPECT_FALSE(writes("ann", "v", "", "a"));
+  EXPECT_FALSE(writes("ann", "v", "^{client_id}", "")) << "nobody has one";
+  EXPECT_FALSE(writes("ann", "v", ".*|{client_id}", "{client_id}"));
+  EXPECT_EQ(TopicPermission::compile("ann", "v", "^{username}", "r")->write.text(), "^{username}");
+  EXPECT_FALSE(TopicPermission::compile("ann", "v", "a", "(").has_value());
+}
+
 }  // namespace
 }  // namespace talaria::control

@@ -215,16 +215,20 @@ TEST_F(PlaneOperator, AResultComesWhenEveryWorkerHasAppliedTheChange) {
 
 constexpr char rabbitmq_definitions[] = R"({
   "rabbit_version": "3.12.1", "rabbitmq_version": "3.12.1", "product_name": "RabbitMQ",
+  "rabbitmq_definition_format": "cluster", "original_cluster_name": "rabbit@host", "shards": [],
   "users": [
     {"name": "app", "password_hash": "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR",
      "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": ["monitoring"], "limits": {"max-channels": 5}},
     {"name": "old", "password_hash": "AAAA", "hashing_algorithm": "rabbit_password_hashing_md5", "tags": "a,b"},
     {"name": "blank", "password_hash": "", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": "a, b"}],
-  "vhosts": [{"name": "/"}, {"name": "shop", "description": "orders", "tags": ["x"]}],
+  "vhosts": [{"name": "/"}, {"name": "shop", "description": "orders", "tags": ["x"]},
+             {"name": "new", "metadata": {"description": "of 4.0", "tags": ["y"], "default_queue_type": "quorum"}}],
   "permissions": [
     {"user": "app", "vhost": "shop", "configure": "^orders", "write": ".*", "read": ".*"},
     {"user": "old", "vhost": "shop", "configure": "", "write": "", "read": ""}],
-  "topic_permissions": [],
+  "topic_permissions": [
+    {"user": "app", "vhost": "shop", "exchange": "events", "write": "^order\\.", "read": ".*"},
+    {"user": "old", "vhost": "shop", "exchange": "events", "write": "", "read": ""}],
   "parameters": [
     {"component": "vhost-limits", "name": "limits", "vhost": "shop", "value": {"max-connections": 7, "max-queues": 5}},
     {"component": "shovel", "name": "s", "vhost": "shop", "value": {}}],
@@ -257,10 +261,13 @@ constexpr char rabbitmq_definitions[] = R"({
 TEST_F(PlaneOperator, RabbitmqsDefinitionsAreImportedAndWhatIsLeftOutIsSaid) {
   std::vector<std::string> report = import(nlohmann::json::parse(rabbitmq_definitions));
   const std::vector<std::string> wanted = {
+      "vhost 'new': default queue type 'quorum' is not supported: left out",
       "parameters: component 'shovel' is not supported: left out",
-      "global_parameters: 1 entry is not supported: left out",
+      "global parameter 'internal_cluster_id' is not supported: left out",
+      "section 'shards' is not known: left out",
       "user 'old': hashing algorithm 'rabbit_password_hashing_md5' is not supported: left out",
       "permissions of user 'old' in vhost 'shop': there is no such user: left out",
+      "topic permissions of user 'old' in vhost 'shop': there is no such user: left out",
       "policy 'ha' in vhost '/': setting 'ha-mode' is not supported: left out",
       "policy 'ha' in vhost '/': no policy provided: left out",
       "exchange 'odd' in vhost 'shop': exchange type 'x-delayed-message' is not supported: left out",
@@ -275,6 +282,8 @@ TEST_F(PlaneOperator, RabbitmqsDefinitionsAreImportedAndWhatIsLeftOutIsSaid) {
   EXPECT_EQ(plane->catalog().user("blank")->tags, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(plane->catalog().user("app")->limits, (OperatorLimits{{"max-channels", 5}}));
   EXPECT_EQ(plane->catalog().vhost("shop")->limits, (OperatorLimits{{"max-connections", 7}, {"max-queues", 5}}));
+  EXPECT_EQ(plane->catalog().vhost("new")->description, "of 4.0");
+  EXPECT_EQ(plane->catalog().user("app")->topic_permissions.at({"shop", "events"}).write.text(), "^order\\.");
   open(1, "app", "shop");
   ASSERT_EQ(workers[2]->queues.size(), 2u);
   ASSERT_TRUE(workers[2]->queue("orders")->settings);
@@ -292,6 +301,39 @@ TEST_F(PlaneOperator, ImportingTwiceChangesNothing) {
   import(nlohmann::json::parse(rabbitmq_definitions));
   EXPECT_EQ(export_definitions(plane->catalog(), "1"), once);
   EXPECT_EQ(workers[0]->changes, changes + 1) << "permissions changed, nothing else";
+}
+
+TEST_F(PlaneOperator, AVhostThatIsThereTakesOverWhatIsSaidOfIt) {
+  import(nlohmann::json::parse(R"({"vhosts": [{"name": "/", "description": "home", "tags": ["a"]}],
+      "parameters": [{"component": "vhost-limits", "name": "limits", "vhost": "/", "value": {"max-queues": 5}}]})"));
+  import(nlohmann::json::parse(R"({"vhosts": [{"name": "/"}]})"));
+  start(memory);
+  EXPECT_EQ(plane->catalog().vhost("/")->description, "home");
+  EXPECT_EQ(plane->catalog().vhost("/")->tags, (std::vector<std::string>{"a"}));
+  EXPECT_EQ(plane->catalog().vhost("/")->limits, (OperatorLimits{{"max-queues", 5}}));
+}
+
+TEST_F(PlaneOperator, TopicPermissionsOutliveARestartAndGoWithUserAndVhost) {
+  const auto set = [&](const char* user, const char* vhost, const char* exchange) {
+    return result_of(plane->set_topic_permissions({user, vhost, exchange, "^w", "^r"}));
+  };
+  EXPECT_TRUE(result_of(plane->add_user("u", "p")).has_value());
+  EXPECT_TRUE(result_of(plane->add_vhost({"v", "", {}})).has_value());
+  EXPECT_EQ(set("nobody", "/", "x").error().fault, Fault::no_such_user);
+  EXPECT_EQ(set("u", "nowhere", "x").error().fault, Fault::no_such_vhost);
+  EXPECT_EQ(fault_of(plane->set_topic_permissions({"u", "/", "x", "(", ""})), Fault::bad_argument);
+  for (const char* exchange : {"x", "y", "z"}) EXPECT_TRUE(set("u", "/", exchange).has_value());
+  EXPECT_TRUE(set("u", "v", "x").has_value());
+  EXPECT_TRUE(set("guest", "/", "x").has_value()) << "who is an account like any other now";
+  EXPECT_TRUE(result_of(plane->clear_topic_permissions("u", "/", "y")).has_value());
+  start(memory);
+  EXPECT_EQ(plane->catalog().user("u")->topic_permissions.size(), 3u);
+  EXPECT_EQ(plane->catalog().user("guest")->topic_permissions.size(), 1u);
+  EXPECT_TRUE(result_of(plane->delete_vhost("v")).has_value());
+  EXPECT_TRUE(result_of(plane->clear_topic_permissions("u", "/", std::nullopt)).has_value());
+  EXPECT_EQ(memory.load().topic_permissions.size(), 1u);
+  EXPECT_TRUE(result_of(plane->delete_user("guest")).has_value());
+  EXPECT_TRUE(memory.load().topic_permissions.empty());
 }
 
 TEST_F(PlaneOperator, WhatIsThereAndDiffersIsKept) {

@@ -620,5 +620,29 @@ TEST_F(PlaneTopology, PermissionsAreAskedBeforeAnythingElseIsTold) {
   EXPECT_TRUE(is_refused(ask(u, with_alternate), access_refused, "write access to exchange 'x3'" + tail));
 }
 
+TEST_F(PlaneTopology, TopicPermissionsAreForTopicExchangesAlone) {
+  EXPECT_TRUE(
+      result_of(plane->set_topic_permissions({"guest", "/", "amq.topic", "^{username}\\.", "^r\\."})).has_value());
+  EXPECT_TRUE(result_of(plane->set_topic_permissions({"guest", "/", "amq.direct", "^w$", "^r$"})).has_value());
+  const auto session = open(0);
+  EXPECT_TRUE(is_done(ask(session, queue("q"))));
+  EXPECT_TRUE(is_done(ask(session, bind("amq.topic", "q", "r.a"))));
+  EXPECT_TRUE(
+      is_refused(ask(session, bind("amq.topic", "q", "a")), broker::RefusalReason::access_refused,
+                 "read access to topic 'a' in exchange topic 'amq.topic' in vhost '/' refused for user 'guest'"));
+  EXPECT_TRUE(is_done(ask(session, bind("amq.direct", "q", "a"))));
+  const auto authorize = [&](const char* name, std::optional<std::string> key) {
+    return ask(session, broker::Authorize{broker::Access::write, true, name, std::move(key)});
+  };
+  EXPECT_TRUE(std::holds_alternative<broker::KeysDecide>(authorize("amq.topic", std::nullopt)));
+  EXPECT_TRUE(std::holds_alternative<broker::Done>(authorize("amq.fanout", std::nullopt)));
+  EXPECT_TRUE(is_done(authorize("amq.topic", "guest.a")));
+  EXPECT_TRUE(is_refused(authorize("amq.topic", "guesta"), broker::RefusalReason::access_refused,
+                         "write access to topic 'guesta' in exchange topic 'amq.topic' in vhost '/' refused for user "
+                         "'guest'"));
+  EXPECT_TRUE(result_of(plane->clear_topic_permissions("guest", "/", std::nullopt)).has_value());
+  EXPECT_TRUE(std::holds_alternative<broker::Done>(authorize("amq.topic", std::nullopt)));
+}
+
 }  // namespace
 }  // namespace talaria::control

@@ -41,6 +41,8 @@ std::vector<Edit> some_of_everything() {
       Put<BindingRow>{{"v", "x", "y", false, "", {}}},
       Put<PolicyRow>{{"v", "p", false, "^a", "queues", -3, arguments}},
       Put<PolicyRow>{{"v", "p", true, "", "all", 0, arguments}},
+      Put<TopicPermissionRow>{{"u", "v", "x", "^w", "r$"}},
+      Put<TopicPermissionRow>{{"u", "v", "", "", ""}},
   };
 }
 
@@ -69,6 +71,8 @@ std::string picture(Store& store) {
   for (auto& row : contents.bindings)
     lines.push_back("binding " + join({row.vhost, row.source, row.destination, row.key}) +
                     (row.destination_is_queue ? "Q" : "E") + to_exact_json(row.arguments).dump());
+  for (auto& row : contents.topic_permissions)
+    lines.push_back("topics " + join({row.user, row.vhost, row.exchange, row.write, row.read}));
   for (auto& row : contents.policies)
     lines.push_back("policy " + join({row.vhost, row.name, row.pattern, row.apply_to}) +
                     (row.of_operators ? "O" : "U") + std::to_string(row.priority) +
@@ -113,7 +117,8 @@ TEST(SqliteStore, PutReplacesAndEraseRemovesByKey) {
         Erase<UserRow>{{"u", "", "", {}}}, Erase<VhostRow>{{"v", "", {}}}, Erase<PermissionRow>{{"u", "v", "", "", ""}},
         Erase<QueueRow>{{"v", "q", false, {}}}, Erase<BindingRow>{{"v", "x", "q", true, "key.#", {}}},
         Erase<BindingRow>{{"v", "x", "y", false, "", {}}}, Erase<PolicyRow>{{"v", "p", false, "", "", 0, {}}},
-        Erase<PolicyRow>{{"v", "p", true, "", "", 0, {}}}});
+        Erase<PolicyRow>{{"v", "p", true, "", "", 0, {}}}, Erase<TopicPermissionRow>{{"u", "v", "x", "", ""}},
+        Erase<TopicPermissionRow>{{"u", "v", "", "", ""}}});
     EXPECT_EQ(picture(*store), "");
   }
 }
@@ -129,7 +134,7 @@ TEST(SqliteStore, AnOlderDatabaseIsBroughtUpToDate) {
   ASSERT_EQ(sqlite3_open(directory.file().c_str(), &database), SQLITE_OK);
   ASSERT_EQ(sqlite3_exec(database,
                          "ALTER TABLE users DROP COLUMN limits; ALTER TABLE vhosts DROP COLUMN limits;"
-                         "DROP TABLE policies;"
+                         "DROP TABLE policies; DROP TABLE topic_permissions;"
                          "PRAGMA user_version = 1",
                          nullptr, nullptr, nullptr),
             SQLITE_OK);

@@ -238,6 +238,50 @@ TEST_F(SessionChannel, PermissionsAreAskedOnceAndAgainWhenTheyChange) {
   client.expect_channel_close(1, ReplyCode::access_refused, "ACCESS_REFUSED - access to 'secret.exchange' refused");
 }
 
+TEST_F(SessionChannel, RoutingKeysAreAskedForOnceEachWhereTopicPermissionsDecide) {
+  world.control.add_exchange("topics", broker::ExchangeType::topic);
+  world.control.add_exchange("no topics", broker::ExchangeType::fanout);
+  world.control.bind("topics", "q", "#", {});
+  world.control.limited = {"topics", "no topics"};
+  const auto asked = [&] {
+    world.settle();
+    return world.control.count_asked<broker::Authorize>();
+  };
+  for (const char* key : {"mine.a", "mine.a", "mine.b", "mine.a", "mine.b"}) client.publish(1, "topics", key, "x");
+  EXPECT_EQ(asked(), 3u) << "once for the exchange, and for each key";
+  EXPECT_EQ(world.control.counters("q").ready.value(), 5u);
+  client.publish(1, "no topics", "anything", "x");
+  client.publish(1, "no topics", "else", "x");
+  EXPECT_EQ(asked(), 4u);
+  client.open_channel(2);
+  client.publish(2, "topics", "mine.b", "x");
+  EXPECT_EQ(asked(), 4u) << "a connection's channels share what it knows";
+  client.publish(2, "topics", "yours", "x");
+  client.expect_channel_close(2, ReplyCode::access_refused, "ACCESS_REFUSED - access to topic 'yours' refused");
+  client.publish(1, "topics", "yours", "x");
+  client.expect_channel_close(1, ReplyCode::access_refused, "access to topic 'yours' refused");
+  EXPECT_EQ(asked(), 5u);
+  EXPECT_EQ(world.control.counters("q").ready.value(), 6u);
+}
+
+TEST_F(SessionChannel, KeysThatAreNeverTheSameDoNotPileUp) {
+  world.control.add_exchange("topics", broker::ExchangeType::topic);
+  world.control.bind("topics", "q", "#", {});
+  world.control.limited = {"topics"};
+  for (unsigned i = 0; i < 3000; i++) {
+    client.publish(1, "topics", "mine." + std::to_string(i), "x");
+    if (i % 100 == 99) world.settle();
+  }
+  EXPECT_EQ(world.control.counters("q").ready.value(), 3000u);
+  // Permissions that change are asked for again.
+  world.control.limited = {};
+  world.control.apply(broker::PermissionsChanged{});
+  world.sessions.on_permissions_changed();
+  client.publish(1, "topics", "yours", "x");
+  world.settle();
+  EXPECT_EQ(world.control.counters("q").ready.value(), 3001u);
+}
+
 TEST_F(SessionChannel, RefusedQueueIsRefusedForAllThatRead) {
   client.declare(1, "secret");
   client.open_channel(2);

@@ -111,6 +111,7 @@ class Script {
   Time now{};
   std::vector<broker::Request> asked;                     // everything, in order
   std::map<std::string, broker::QueueSettings> settings;  // of queues that are declared by that name
+  std::set<std::string> limited;                          // exchanges: to routing keys that begin with "mine."
   std::set<std::string> forbidden;                        // to everybody, from the next time somebody asks
 
  private:
@@ -180,7 +181,12 @@ class Script {
   }
   void on(const broker::Authorize& body, const broker::Request&, broker::Answer& answer) {
     if (body.name.starts_with("secret") || forbidden.contains(body.name))
-      refuse(answer, broker::RefusalReason::access_refused, "access to '" + body.name + "' refused");
+      return refuse(answer, broker::RefusalReason::access_refused, "access to '" + body.name + "' refused");
+    if (!limited.contains(body.name)) return;
+    if (!body.routing_key)
+      answer.body = broker::KeysDecide{};
+    else if (!body.routing_key->starts_with("mine."))
+      refuse(answer, broker::RefusalReason::access_refused, "access to topic '" + *body.routing_key + "' refused");
   }
   void on(const broker::Reauthenticate& body, const broker::Request&, broker::Answer& answer) {
     if (body.password != "new secret") refuse(answer, broker::RefusalReason::not_allowed, "New secret was refused");
