@@ -96,6 +96,28 @@ void Engine::publish(std::span<QueueRecord* const> targets, Message* message, co
   }
 }
 
+// ---- past all queues ------------------------------------------------------------------------------------------------
+
+Room Engine::room_for(WorkerIndex worker) const {
+  if (outbox_.events_to[worker].size() < limits_.operations_backlog_max) return {};
+  return {Shortage::operations, worker};
+}
+
+void Engine::hand_over(const ConsumerAddress& consumer, Message* message) {
+  const WorkerIndex worker = consumer.channel.worker;
+  const Deliver delivery{consumer, {}, {}, message, false, false, 0};
+  counters_.published.add();
+  if (worker == self_) return outbox_.deliveries.push_back(delivery);
+  message->mark_shared();
+  outbox_.events_to[worker].push_back(delivery);
+}
+
+void Engine::tell(const Probe& probe) {
+  home_.tell(probe.step == Probe::Step::question ? probe.consumer.channel.worker : probe.asker.worker, probe);
+}
+
+// ---- into a queue ---------------------------------------------------------------------------------------------------
+
 void Engine::store(Queue& queue, Message* message, const ChannelAddress& publisher, uint64_t sequence) {
   const Enqueued how = queue.enqueue(message);
   if (how == Enqueued::stored) [[likely]] {

@@ -137,6 +137,16 @@ class Engine {
   void count(const Count& wish);          // -> Counted
   void purge(const Purge& wish);          // -> Purged
 
+  // ---- past all queues, from session to session, here or on another worker ----
+
+  WorkerIndex workers() const { return workers_; }
+  // Whether something for a session on that worker can be handed over now.
+  Room room_for(WorkerIndex worker) const;
+  // To a consumer that need not acknowledge. Takes over one reference.
+  void hand_over(const ConsumerAddress& consumer, Message* message);
+  // To the asker's worker, once it is an answer, else to the consumer's.
+  void tell(const Probe& probe);
+
   // ---- what peers ask of queues homed here, and tell of those that move ----
 
   void perform(const Operation& operation);

@@ -70,6 +70,29 @@ void Exchange::route(Vhost& vhost, Exchange& exchange, std::string_view routing_
   }
 }
 
+void route(Vhost& vhost, Exchange& exchange, std::span<const std::string_view> keys,
+           std::span<const base::HeaderView> headers, RouteTargets& out) {
+  Exchange::route(vhost, exchange, keys, headers, out);
+}
+
+void Exchange::route(Vhost& vhost, Exchange& exchange, std::span<const std::string_view> keys,
+                     std::span<const base::HeaderView> headers, RouteTargets& out) {
+  out.begin(vhost.next_mark());
+  if (exchange.is_default()) {
+    for (const std::string_view key : keys)
+      if (QueueRecord* queue = vhost.find_queue(key)) out.add(queue);
+    return;
+  }
+  out.add(&exchange);
+  for (size_t at = 0; at < out.exchanges_.size(); at++) {
+    Exchange& here = *out.exchanges_[at];
+    bool matched = false;
+    for (const std::string_view key : keys) matched |= here.match(key, headers, out);
+    if (matched || here.alternate_.empty()) continue;
+    if (Exchange* alternate = vhost.find_exchange(here.alternate_)) out.add(alternate);
+  }
+}
+
 bool Exchange::match(std::string_view routing_key, std::span<const base::HeaderView> headers, RouteTargets& out) {
   switch (type_) {
     case ExchangeType::direct: return std::get_if<DirectBindings>(&table_)->match(routing_key, out);

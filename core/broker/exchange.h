@@ -52,8 +52,12 @@ class Exchange {
  private:
   friend class RouteTargets;
   friend void route(Vhost&, Exchange&, std::string_view, std::span<const base::HeaderView>, RouteTargets&);
+  friend void route(Vhost&, Exchange&, std::span<const std::string_view>, std::span<const base::HeaderView>,
+                    RouteTargets&);
 
   static void route(Vhost& vhost, Exchange& exchange, std::string_view routing_key,
+                    std::span<const base::HeaderView> headers, RouteTargets& out);
+  static void route(Vhost& vhost, Exchange& exchange, std::span<const std::string_view> keys,
                     std::span<const base::HeaderView> headers, RouteTargets& out);
   bool match(std::string_view routing_key, std::span<const base::HeaderView> headers, RouteTargets& out);
   StoredBinding* find(uint64_t hash, const Destination& destination, const std::string& key,
@@ -75,5 +79,8 @@ class Exchange {
 // vhost.needs_headers(). Allocation-free once `out` has grown to the widest fan-out.
 void route(Vhost& vhost, Exchange& exchange, std::string_view routing_key, std::span<const base::HeaderView> headers,
            RouteTargets& out);
+// The same for a message with several keys: wherever one of them leads, one copy a queue.
+void route(Vhost& vhost, Exchange& exchange, std::span<const std::string_view> keys,
+           std::span<const base::HeaderView> headers, RouteTargets& out);
 
 }  // namespace talaria::broker

@@ -197,6 +197,14 @@ struct Purged {
   uint32_t count = 0;
 };
 
+// Between sessions, about a consumer that no queue knows: is it there?
+struct Probe {
+  enum class Step : uint8_t { question, there, gone };
+  ConsumerAddress consumer;
+  ChannelAddress asker;
+  Step step = Step::question;
+};
+
 // What became of a queue's move.
 enum class MoveOutcome : uint8_t {
   moved,
@@ -212,7 +220,8 @@ struct QueueLeft {
   MoveOutcome outcome = MoveOutcome::moved;
 };
 
-using Event = std::variant<Deliver, Stored, Subscribed, Unsubscribed, Cancelled, Got, Counted, Purged, QueueLeft>;
+using Event =
+    std::variant<Deliver, Stored, Subscribed, Unsubscribed, Cancelled, Got, Counted, Purged, Probe, QueueLeft>;
 
 static_assert(std::is_trivially_copyable_v<Operation> && sizeof(Operation) <= 64);
 static_assert(std::is_trivially_copyable_v<Event> && sizeof(Event) <= 64);

@@ -98,8 +98,8 @@ bool Worker::poll(base::Time now) {
 
 base::Time Worker::next_deadline() const {
   const bool connections_wait = stack_.has_events() || stack_.has_released();
-  if (left_over_ || !outbox_.dead.empty() || sessions_.has_work() || stack_.has_output() || connections_wait ||
-      !engine_.idle())
+  if (left_over_ || !outbox_.dead.empty() || !outbox_.deliveries.empty() || sessions_.has_work() ||
+      stack_.has_output() || connections_wait || !engine_.idle())
     return base::Time{};
   const base::Time next =
       std::min({stack_.next_deadline(), host_.next_deadline(), sessions_.next_deadline(), engine_.next_deadline()});

@@ -34,6 +34,7 @@ struct Received {
   uint32_t method = 0;
   std::vector<uint8_t> payload;
   uint64_t body_size = 0;
+  std::vector<uint8_t> properties;  // flags and list
   std::string body;
 
   // Views into this.
@@ -101,13 +102,13 @@ class AmqpClient {
   size_t send_room() const { return pending_.empty() ? stack_.send_room(id_) : 0; }
   bool wrote_all() const { return pending_.empty(); }
 
+  static constexpr std::array<uint8_t, 3> transient = {0x10, 0x00, 1};  // delivery-mode 1
   static std::vector<uint8_t> publish_frames(uint16_t channel, std::string_view exchange, std::string_view key,
-                                             base::Bytes body) {
+                                             base::Bytes body, base::Bytes properties = transient) {
     std::vector<uint8_t> space(body.size() + 1024);
     base::Writer out(space);
     wire::emit_method_frame(out, channel, wire::basic::Publish{.exchange = exchange, .routing_key = key});
-    std::array<uint8_t, 3> persistent_or_not = {0x10, 0x00, 1};  // delivery-mode 1
-    wire::emit_content_header_frame(out, channel, body.size(), persistent_or_not);
+    wire::emit_content_header_frame(out, channel, body.size(), properties);
     if (!body.empty()) {
       uint8_t* frame = wire::begin_frame(out, wire::FrameType::body, channel);
       out.bytes(body);
@@ -173,7 +174,11 @@ class AmqpClient {
       case wire::FrameType::method: return on_method(frame.channel, frame.payload);
       case wire::FrameType::header:
         body_missing_ = base::load_be64(frame.payload.data() + 4);
-        if (content_) content_->body_size = body_missing_;
+        if (content_) {
+          content_->body_size = body_missing_;
+          const base::Bytes properties = frame.payload.subspan(wire::content_header_fixed_size);
+          content_->properties.assign(properties.begin(), properties.end());
+        }
         if (body_missing_ == 0) on_content_end();
         return;
       case wire::FrameType::body:
@@ -201,7 +206,7 @@ class AmqpClient {
     } else if (channel == 0 && on_connection_method(method)) {
       return;
     }
-    Received one{channel, method, {payload.begin(), payload.end()}, 0, {}};
+    Received one{channel, method, {payload.begin(), payload.end()}, 0, {}, {}};
     const bool has_content =
         method == wire::basic::Deliver::id || method == wire::basic::GetOk::id || method == wire::basic::Return::id;
     if (has_content)

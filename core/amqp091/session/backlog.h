@@ -42,6 +42,7 @@ class Backlog {
  public:
   Backlog() { items_.reserve(items_at_start); }
   bool empty() const { return front_ == items_.size(); }
+  size_t size() const { return items_.size() - front_; }
   BacklogItem& back() { return items_.back(); }
   void push_back(BacklogItem&& item) { items_.push_back(std::move(item)); }
   BacklogItem pop_front() {

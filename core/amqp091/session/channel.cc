@@ -42,6 +42,7 @@ Consumer& Channel::add_consumer(std::string_view tag) {
 }
 
 void Channel::remove_consumer(Consumer& consumer) {
+  if (reply_consumer && reply_consumer->number == consumer.number) reply_consumer.reset();
   Shared& shared = *connection.shared;
   shared.passed.drop(consumer, consumer.passed_listed);
   shared.counters.consumers.subtract();

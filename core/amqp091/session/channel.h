@@ -12,6 +12,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -106,6 +107,12 @@ struct Channel {
   std::vector<uint16_t> consumer_generations;        // the high 16 bits
   std::vector<uint16_t> vacant_consumers;
   std::map<std::string_view, Consumer*, std::less<>> by_tag;
+  // That of direct replies, and the address it has (reply_to.h).
+  struct ReplyConsumer {
+    uint32_t number;
+    std::string address;
+  };
+  std::optional<ReplyConsumer> reply_consumer;
 
   // ---- declaring ----
   std::string last_queue;  // "the last declared queue" of an empty name

@@ -10,4 +10,6 @@ void Confirms::grow() {
   for (uint64_t sequence = low_; sequence != next_; sequence++) slot(sequence) = old[sequence & (old.size() - 1)];
 }
 
+void Confirms::settle_early(uint64_t sequence) { early_.push_back(sequence); }
+
 }  // namespace talaria::amqp091::session

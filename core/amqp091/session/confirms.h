@@ -89,13 +89,12 @@ class Confirms {
 
   Slot& slot(uint64_t sequence) { return slots_[sequence & (slots_.size() - 1)]; }
   void settle(uint64_t sequence) {
-    if (sequence != done_) {
-      early_.push_back(sequence);
-      return;
-    }
+    if (sequence != done_) [[unlikely]]
+      return settle_early(sequence);
     do done_++;
     while (done_ != next_ && slot(done_).left == 0);
   }
+  void settle_early(uint64_t sequence);
   void grow();
 
   std::vector<Slot> slots_;      // a power of two of them, or none yet

@@ -82,6 +82,7 @@ enum class Awaited : uint8_t {
   unsubscribed,
   got,
   purged,
+  probed,  // of a session on another worker
 };
 
 struct Pending {

@@ -6,6 +6,7 @@
 
 #include "core/amqp091/session/closing.h"
 #include "core/amqp091/session/deliver.h"
+#include "core/amqp091/session/reply_to.h"
 #include "core/amqp091/wire/methods.h"
 #include "core/amqp091/wire/table.h"
 #include "core/base/field.h"
@@ -42,22 +43,6 @@ broker::QueueRecord* readable_queue(Channel& channel, const std::string& name, u
 }
 
 // ---- consumers ------------------------------------------------------------------------------------------------------
-
-// Never repeated, and nobody guesses the next one.
-std::string make_consumer_tag(Shared& shared) {
-  static constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  std::string tag = "amq.ctag-";
-  uint64_t number = ++shared.tags_made;
-  for (uint8_t half = 0; half < 2; half++) {
-    std::array<uint8_t, 11> seed;
-    base::store_be64(seed.data(), number);
-    base::store_be16(seed.data() + 8, shared.self);
-    seed[10] = half;
-    uint64_t bits = base::siphash24(shared.key, seed);
-    for (unsigned i = 0; i < 11; i++) tag += letters[(bits >> (i * 6)) & 63];
-  }
-  return tag;
-}
 
 uint32_t credit_of(const Channel& channel, const Consumer& consumer) {
   if (consumer.prefetch == 0) return channel.prefetch_limit;
@@ -96,11 +81,13 @@ void end_consumer(Consumer& consumer) {
     return true;
   });
   // A channel that ends took its consumers along.
-  if (!channel.ending) notify(channel.connection, broker::ConsumerRemoved{channel.number, std::string(consumer.tag())});
+  if (!channel.ending && consumer.queue)
+    notify(channel.connection, broker::ConsumerRemoved{channel.number, std::string(consumer.tag())});
   channel.remove_consumer(consumer);
 }
 
-// What asked is answered, and by this channel's queue.
+}  // namespace
+
 bool take_pending(Connection& connection, Awaited what, const broker::ChannelAddress& channel, Pending& out) {
   if (connection.pending.what != what || connection.pending.incarnation != channel.incarnation) return false;
   out = std::exchange(connection.pending, {});
@@ -108,13 +95,42 @@ bool take_pending(Connection& connection, Awaited what, const broker::ChannelAdd
   return true;
 }
 
-// As a method on the way sees it: nobody may be asked any more when the channel ends.
 Channel* find_open_channel(Shared& shared, const broker::ChannelAddress& address) {
   Channel* channel = find_channel(shared, address);
   return channel != nullptr && !channel->ending ? channel : nullptr;
 }
 
-}  // namespace
+bool may_add_consumer(Channel& channel, const wire::basic::Consume& method) {
+  const Config& config = channel.connection.shared->config;
+  if (channel.find_consumer(method.consumer_tag) != nullptr) {
+    fail_connection(channel.connection, ReplyCode::not_allowed,
+                    "attempt to reuse consumer tag '" + std::string(method.consumer_tag) + "'", method.id);
+    return false;
+  }
+  if (channel.by_tag.size() >= std::min<size_t>(config.consumers_per_channel, 65535)) {
+    fail_connection(channel.connection, ReplyCode::not_allowed,
+                    "reached maximum (" + std::to_string(config.consumers_per_channel) + ") of consumers per channel",
+                    method.id);
+    return false;
+  }
+  return true;
+}
+
+// Never repeated, and nobody guesses the next one.
+std::string make_consumer_tag(Shared& shared) {
+  static constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string tag = "amq.ctag-";
+  uint64_t number = ++shared.tags_made;
+  for (uint8_t half = 0; half < 2; half++) {
+    std::array<uint8_t, 11> seed;
+    base::store_be64(seed.data(), number);
+    base::store_be16(seed.data() + 8, shared.self);
+    seed[10] = half;
+    uint64_t bits = base::siphash24(shared.key, seed);
+    for (unsigned i = 0; i < 11; i++) tag += letters[(bits >> (i * 6)) & 63];
+  }
+  return tag;
+}
 
 // ---- qos ------------------------------------------------------------------------------------------------------------
 
@@ -143,6 +159,7 @@ Step on_qos(Channel& channel, const wire::basic::Qos& method) {
 Step on_consume(Channel& channel, const wire::basic::Consume& method) {
   Connection& connection = channel.connection;
   Shared& shared = *connection.shared;
+  if (method.queue == reply_to_name) return on_consume_replies(channel, method);
   std::optional<std::string> name = queue_name(channel, method.queue, method.id);
   if (!name) return Step::taken;
   auto arguments = wire::decode_table(method.arguments);
@@ -153,18 +170,7 @@ Step on_consume(Channel& channel, const wire::basic::Consume& method) {
   Step step = Step::taken;
   broker::QueueRecord* queue = readable_queue(channel, *name, method.id, step);
   if (queue == nullptr) return step;
-  if (channel.find_consumer(method.consumer_tag) != nullptr) {
-    fail_connection(connection, ReplyCode::not_allowed,
-                    "attempt to reuse consumer tag '" + std::string(method.consumer_tag) + "'", method.id);
-    return Step::taken;
-  }
-  if (channel.by_tag.size() >= std::min<size_t>(shared.config.consumers_per_channel, 65535)) {
-    fail_connection(
-        connection, ReplyCode::not_allowed,
-        "reached maximum (" + std::to_string(shared.config.consumers_per_channel) + ") of consumers per channel",
-        method.id);
-    return Step::taken;
-  }
+  if (!may_add_consumer(channel, method)) return Step::taken;
   int32_t priority = 0;
   if (const base::Field* field = base::find(*arguments, "x-priority")) {
     if (!field->is_integer()) {

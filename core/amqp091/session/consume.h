@@ -22,6 +22,16 @@ void on_event(Shared& shared, const broker::Cancelled& event);
 void on_event(Shared& shared, const broker::Got& event);
 void on_event(Shared& shared, const broker::Purged& event);
 void on_event(Shared& shared, const broker::Counted& event);
+
+// ---- of all that consume ----
+
+// False: the tag is in use, or there are too many; the connection has failed.
+bool may_add_consumer(Channel& channel, const wire::basic::Consume& method);
+std::string make_consumer_tag(Shared& shared);
+// As a method on the way sees it: nobody may be asked any more when the channel ends.
+Channel* find_open_channel(Shared& shared, const broker::ChannelAddress& address);
+// What asked is answered, and by whom this channel asked.
+bool take_pending(Connection& connection, Awaited what, const broker::ChannelAddress& channel, Pending& out);
 // An auto-delete queue that its last consumer left is gone (or not any more unused): cancel-ok.
 void on_unused_queue_deleted(Connection& connection);
 

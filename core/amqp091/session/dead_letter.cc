@@ -123,6 +123,10 @@ bool DeadLetters::describe(const Shared& shared) {
     if (const auto* array = std::get_if<FieldArray>(&copies->value))
       for (const Field& key : *array)
         if (key.text()) keys.push_back(key);
+  copies_.clear();
+  if (!where.routing_key)
+    for (size_t i = 1; i < keys.size(); i++)
+      if (keys[i].text()->size() <= wire::shortstr_max) copies_.push_back(*keys[i].text());
   // The new key stands for all of the old ones.
   if (where.routing_key) std::erase_if(headers, [](const auto& entry) { return entry.name == "CC"; });
 
@@ -236,7 +240,9 @@ DeadLetters::Progress DeadLetters::hand_over(Shared& shared) {
     CHECK(parsed);
     views = parsed->entries;
   }
-  broker::route(*vhost, *exchange, made_->routing_key(), views, shared.targets);
+  std::vector<std::string_view> all_keys{made_->routing_key()};
+  all_keys.insert(all_keys.end(), copies_.begin(), copies_.end());
+  broker::route(*vhost, *exchange, all_keys, views, shared.targets);
   std::vector<broker::QueueRecord*> targets(shared.targets.queues().begin(), shared.targets.queues().end());
   const size_t found = targets.size();
   if (dead.reason != broker::DeathReason::rejected)

@@ -69,6 +69,7 @@ class DeadLetters {
   std::vector<uint8_t> properties_;
   base::FieldArray deaths_;
   std::string routing_key_;
+  std::vector<std::string> copies_;  // and those of its CC
 };
 
 }  // namespace talaria::amqp091::session

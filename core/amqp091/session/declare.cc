@@ -6,6 +6,7 @@
 
 #include "core/amqp091/session/closing.h"
 #include "core/amqp091/session/consume.h"
+#include "core/amqp091/session/reply_to.h"
 #include "core/amqp091/wire/table.h"
 #include "core/base/check.h"
 
@@ -87,6 +88,8 @@ void on_declare(Channel& channel, const wire::queue::Declare& method) {
     if (!last) return;
     name = std::move(*last);
   }
+  if (name == reply_to_name || is_reply_address(name))
+    return on_declare_reply_address(channel, name, method.id, method.no_wait);
   ask(channel.connection, awaiting(Awaited::queue_declared, channel, method.id, method.no_wait),
       broker::DeclareQueue{std::move(name), method.passive, method.durable, method.exclusive, method.auto_delete,
                            std::move(*arguments)});
@@ -104,7 +107,11 @@ void on_delete(Channel& channel, const wire::queue::Delete& method) {
 
 void on_bind(Channel& channel, const wire::queue::Bind& method) {
   std::optional<broker::Bind> wish = queue_binding(channel, method);
-  if (wish) ask_bind(channel, std::move(*wish), method.id, method.no_wait, method.arguments);
+  if (!wish) return;
+  if (wish->destination == reply_to_name || is_reply_address(wish->destination))
+    return fail_channel(channel, ReplyCode::access_refused, "operation not permitted on the queue of direct replies",
+                        method.id);
+  ask_bind(channel, std::move(*wish), method.id, method.no_wait, method.arguments);
 }
 
 void on_unbind(Channel& channel, const wire::queue::Unbind& method) {

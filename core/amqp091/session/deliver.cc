@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/amqp091/session/connection.h"
+#include "core/amqp091/session/reply_to.h"
 #include "core/amqp091/session/rewriting.h"
 #include "core/amqp091/wire/deliver.h"
 #include "core/amqp091/wire/methods.h"
@@ -195,12 +196,27 @@ void count_handed_on(Connection& connection, uint64_t messages, uint64_t frames)
 
 }  // namespace
 
+// There is no queue where direct replies could wait for who does not read.
+static bool too_many_replies(const Connection& connection) {
+  const Output& output = connection.output;
+  if (output.flowing()) return false;
+  const broker::MessagePool& pool = connection.shared->pool;
+  const broker::MessagePool::Marks& marks = pool.marks();
+  // They alone must not make publishers wait.
+  return output.held() >= replies_kept_max || pool.room() + 2 * marks.reserve < marks.high + marks.low;
+}
+
 void deliver(Shared& shared, Channel* channel, std::span<const broker::Deliver> run) {
   const uint32_t number = run.front().consumer.consumer;
   Consumer* consumer = channel != nullptr && !channel->ending ? channel->consumer(number) : nullptr;
   if (consumer == nullptr || channel->connection.output.stopped()) [[unlikely]] {
     shared.counters.events_stale.add(run.size());
     for (const broker::Deliver& delivery : run) give_back(shared, delivery);
+    return;
+  }
+  if (!consumer->queue && too_many_replies(channel->connection)) [[unlikely]] {
+    shared.counters.replies_dropped.add(run.size());
+    for (const broker::Deliver& delivery : run) shared.pool.release(delivery.message);
     return;
   }
   uint64_t messages = 0, frames = 0;
@@ -244,7 +260,7 @@ void give_back(Shared& shared, const broker::Deliver& delivery) {
 void update_pause(Consumer& consumer) {
   Connection& connection = consumer.channel.connection;
   const bool paused = connection.paused;
-  if (paused == consumer.paused || consumer.state == Consumer::State::cancelling) return;
+  if (paused == consumer.paused || consumer.state == Consumer::State::cancelling || !consumer.queue) return;
   consumer.paused = paused;
   connection.shared->engine.pause({.queue = consumer.queue, .consumer = consumer.address(), .paused = paused});
 }

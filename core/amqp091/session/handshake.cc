@@ -19,9 +19,9 @@ namespace {
 // Only what works. A client decides by these names, and by the product's, how to speak to us.
 base::FieldTable server_properties(const Config& config) {
   base::FieldTable capabilities;
-  for (const char* name :
-       {"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
-        "connection.blocked", "consumer_priorities", "authentication_failure_close", "per_consumer_qos"})
+  for (const char* name : {"publisher_confirms", "exchange_exchange_bindings", "basic.nack", "consumer_cancel_notify",
+                           "connection.blocked", "consumer_priorities", "authentication_failure_close",
+                           "per_consumer_qos", "direct_reply_to"})
     capabilities.push_back({name, {true}});
   base::FieldTable properties;
   properties.push_back({"capabilities", {std::move(capabilities)}});

@@ -51,6 +51,8 @@ class Output {
   bool stopped() const { return !id_; }
 
   bool full() const { return full_; }
+  // How much waits here.
+  size_t held() const { return backlog_ ? backlog_->size() : 0; }
   // Nothing waits here: what is written now goes straight into TCP.
   bool flowing() const { return backlog_ == nullptr; }
   // Octets until TCP's queue is as long as it may be. (Asks TCP; may not be 0 while `full` still stands.)

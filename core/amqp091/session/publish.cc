@@ -8,6 +8,8 @@
 #include "core/amqp091/session/closing.h"
 #include "core/amqp091/session/consume.h"
 #include "core/amqp091/session/deliver.h"
+#include "core/amqp091/session/header_requests.h"
+#include "core/amqp091/session/reply_to.h"
 #include "core/amqp091/wire/deliver.h"
 #include "core/amqp091/wire/methods.h"
 #include "core/amqp091/wire/properties.h"
@@ -132,16 +134,20 @@ bool find_headers(Connection& connection, const broker::Message& message, std::s
   }
 }
 
+// No queue is to answer.
+void confirm_at_once(Channel& channel) {
+  if (!channel.confirms.selected()) return;
+  channel.confirms.begin(0);
+  channel.counters->unconfirmed.add();
+  channel.connection.shared->confirming.add(channel, channel.confirming_listed);
+}
+
 void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory) {
   Shared& shared = *channel.connection.shared;
   shared.counters.messages_unroutable.add();
   // The return goes before the confirm.
   if (mandatory) write_return(channel, *message, ReplyCode::no_route);
-  if (channel.confirms.selected()) {
-    channel.confirms.begin(0);
-    channel.counters->unconfirmed.add();
-    shared.confirming.add(channel, channel.confirming_listed);
-  }
+  confirm_at_once(channel);
   shared.pool.release(message);
 }
 
@@ -179,7 +185,8 @@ bool route_known(Channel& channel, std::span<broker::QueueRecord* const>& queues
 
 // Where the message goes. False: nowhere, the channel or the connection has failed.
 bool route(Channel& channel, const broker::Message& message, std::span<broker::QueueRecord* const>& queues) {
-  if (route_known(channel, queues)) [[likely]]
+  const bool has_copies = !channel.publishing.copies.empty();
+  if (!has_copies && route_known(channel, queues)) [[likely]]
     return true;
   Connection& connection = channel.connection;
   Shared& shared = *connection.shared;
@@ -197,7 +204,13 @@ bool route(Channel& channel, const broker::Message& message, std::span<broker::Q
   broker::Vhost& vhost = exchange->vhost();
   std::span<const base::HeaderView> headers;
   if (vhost.needs_headers() && !find_headers(connection, message, headers)) return false;
-  broker::route(vhost, *exchange, message.routing_key(), headers, shared.targets);
+  if (has_copies) {
+    std::vector<std::string_view> keys{message.routing_key()};
+    keys.insert(keys.end(), channel.publishing.copies.begin(), channel.publishing.copies.end());
+    broker::route(vhost, *exchange, keys, headers, shared.targets);
+  } else {
+    broker::route(vhost, *exchange, message.routing_key(), headers, shared.targets);
+  }
   queues = shared.targets.queues();
   return true;
 }
@@ -218,6 +231,27 @@ void count_published(Connection& connection) {
   connection.info->messages_in.add();
 }
 
+// The message, which no queue wants, is a direct reply ...
+enum class Reply : uint8_t {
+  none,  // or it is not, or nobody awaits it any more
+  waits,
+  handed_over,
+};
+Reply hand_over_reply(Channel& channel, broker::Message* message, Stall& why) {
+  Shared& shared = *channel.connection.shared;
+  if (!message->exchange().empty() || !is_reply_address(message->routing_key())) return Reply::none;
+  const auto consumer = find_reply_consumer(shared, message->routing_key());
+  if (!consumer) return Reply::none;
+  if (const broker::Room room = shared.engine.room_for(consumer->channel.worker); !room) {
+    why = {Stall::For::broker, 0, room};
+    return Reply::waits;
+  }
+  shared.engine.hand_over(*consumer, message);
+  confirm_at_once(channel);
+  count_published(channel.connection);
+  return Reply::handed_over;
+}
+
 // Routes the message and hands it to its queues. False: it has to wait, and `why` says for what.
 bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
   Connection& connection = channel.connection;
@@ -228,6 +262,11 @@ bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
     return true;
   }
   if (queues.empty()) [[unlikely]] {
+    switch (hand_over_reply(channel, message, why)) {
+      case Reply::none: break;
+      case Reply::waits: return false;
+      case Reply::handed_over: return true;
+    }
     const bool mandatory = channel.publishing.front.mandatory();
     if (mandatory && connection.output.full()) {
       why = {Stall::For::own_reading, 0, {}};
@@ -327,6 +366,7 @@ inline bool knows_method(Channel& channel, Bytes payload) {
   auto scan = wire::scan_content_header(payload);
   if (!scan || scan->has(wire::Property::user_id)) [[unlikely]]
     return false;
+  if (may_ask_for_more(*scan)) return false;
   uint64_t expiration_ms = broker::Message::never_expires;
   if (scan->has(wire::Property::expiration)) {
     const auto parsed = parse_expiration(scan->expiration);
@@ -425,7 +465,22 @@ Step on_content_header(Channel& channel, Bytes payload) {
   if (!take_expiration(channel, *scan, expiration_ms)) [[unlikely]]
     return Step::taken;
   publishing.front.keep_header(*scan, expiration_ms);
-  const broker::MessageHead head = head_of(publishing.front, scan->raw, scan->body_size, shared.latency.moment());
+  publishing.copies.clear();
+  Bytes raw = scan->raw;
+  if (may_ask_for_more(*scan)) [[unlikely]] {
+    const std::optional<Bytes> changed = take_requests(channel, *scan);
+    if (!changed) return Step::taken;
+    raw = *changed;
+    publishing.front.forget_header();
+    if (channel.known_exchanges[channel.last_known].keys_decide) {
+      switch (authorized_copies(channel)) {
+        case Allowed::yes: break;
+        case Allowed::no: return Step::taken;
+        case Allowed::asked: return Step::wait;
+      }
+    }
+  }
+  const broker::MessageHead head = head_of(publishing.front, raw, scan->body_size, shared.latency.moment());
   publishing.builder = shared.pool.begin(head);
   if (!publishing.builder) [[unlikely]]
     return wait_for_room(connection, for_memory_here(shared));
@@ -482,6 +537,7 @@ size_t publish_at_once(Connection& connection, Bytes in) {
     return in.size() - left.size() + wire::frame_overhead + body.size();
   }
   // Its body comes later, or in pieces.
+  publishing.copies.clear();
   publishing.builder = shared.pool.begin(head);
   if (!publishing.builder) [[unlikely]]
     return 0;

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -58,6 +59,8 @@ class Front {
     base::copy_short(properties_.data(), scan.raw.data(), scan.raw.size());
     properties_size_ = static_cast<uint16_t>(scan.raw.size());
   }
+  // It will not be known again.
+  void forget_header() { properties_size_ = 0; }
   wire::Bytes properties() const { return {properties_.data(), properties_size_}; }
   bool persistent() const { return persistent_; }
   uint8_t priority() const { return priority_; }
@@ -95,6 +98,9 @@ struct Publishing {
   // Where `front`'s message goes, as found when topology had that epoch. 0: not known, or it depends on more than that.
   uint64_t routed_epoch = 0;
   std::vector<broker::QueueRecord*> queues;
+
+  // More routing keys of this message: its headers CC and BCC.
+  std::vector<std::string> copies;
 
   void keep_method(wire::Bytes payload, const wire::basic::Publish& method) {
     front.keep_method(payload, method);

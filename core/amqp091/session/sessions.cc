@@ -11,6 +11,7 @@
 #include "core/amqp091/session/dispatch.h"
 #include "core/amqp091/session/heartbeat.h"
 #include "core/amqp091/session/publish.h"
+#include "core/amqp091/session/reply_to.h"
 #include "core/base/check.h"
 
 namespace talaria::amqp091::session {

@@ -78,6 +78,7 @@ struct ContentScan {
   uint16_t flags = 0;         // absent is not empty: ask `has`
   uint8_t delivery_mode = 0;  // 2 is persistent
   uint8_t priority = 0;
+  std::string_view reply_to{};
   std::string_view expiration{};  // text, still to be read as a number
   Table headers{};
 
@@ -117,7 +118,7 @@ inline std::expected<ContentScan, Error> scan_content_header(Bytes payload) {
   // The rest are rare in fast traffic: one question for all of them.
   if (scan.flags & (flag(Property::priority) - 1)) {
     skip_text(Property::correlation_id);
-    skip_text(Property::reply_to);
+    if (scan.has(Property::reply_to)) scan.reply_to = base::as_text(in.bytes(in.u8()));
     if (scan.has(Property::expiration)) scan.expiration = base::as_text(in.bytes(in.u8()));
     skip_text(Property::message_id);
     if (scan.has(Property::timestamp)) in.be64();

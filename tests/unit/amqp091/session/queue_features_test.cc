@@ -330,5 +330,96 @@ TEST_F(SessionDeadLetters, CarryTheNumberOfTheirReturns) {
   EXPECT_EQ(letter.header("x-delivery-count"), "(none)");
 }
 
+// ---- CC and BCC -----------------------------------------------------------------------------------------------------
+
+using SessionCopies = SessionDeadLetters;
+
+base::Field texts(std::initializer_list<const char*> values) {
+  base::FieldArray array;
+  for (const char* value : values) array.push_back({std::string(value)});
+  return {array};
+}
+
+TEST_F(SessionCopies, GoToAllKeysOnceAndBccIsNotTold) {
+  for (const char* name : {"q", "r", "far", "temp"}) client.declare(1, name);
+  for (int round = 0; round < 2; round++) {
+    client.publish(
+        1, "", "q", "body", false,
+        with_headers({{"CC", texts({"r", "q", "nowhere"})}, {"BCC", texts({"far"})}, {"mine", {int32_t{7}}}}));
+    for (const char* name : {"q", "r", "far"}) {
+      const Letter letter = get(name);
+      EXPECT_EQ(letter.content.body, "body");
+      EXPECT_EQ(key, "q");
+      EXPECT_EQ(letter.header("mine"), "7");
+      EXPECT_NE(base::find(letter.headers, "CC"), nullptr);
+      EXPECT_EQ(base::find(letter.headers, "BCC"), nullptr);
+      EXPECT_EQ(letter.properties.content_type, "text/plain");
+    }
+    client.publish(1, "", "temp", "alone");
+    EXPECT_EQ(get("temp").content.body, "alone");
+  }
+  for (const char* name : {"q", "r", "far", "temp"}) EXPECT_EQ(ready(name), 0u) << name;
+}
+
+TEST_F(SessionCopies, CountAsRouted) {
+  client.declare(1, "r");
+  client.send(1, wire::confirm::Select{});
+  client.expect<wire::confirm::SelectOk>(1);
+  client.publish(1, "", "nowhere", "body", true, with_headers({{"CC", texts({"r"})}}));
+  EXPECT_EQ(client.expect<wire::basic::Ack>(1).delivery_tag, 1u) << "nothing is returned";
+  EXPECT_EQ(ready("r"), 1u);
+}
+
+TEST_F(SessionCopies, ThroughAnExchangeAndOverFrames) {
+  client.declare(1, "q");
+  client.declare(1, "r");
+  world.control.bind("amq.direct", "q", "a");
+  world.control.bind("amq.direct", "r", "b");
+  const std::string large(300'000, 'x');
+  client.publish(1, "amq.direct", "z", large, false, with_headers({{"BCC", texts({"a", "b", "a"})}}));
+  EXPECT_TRUE(get("q").content.body == large);
+  EXPECT_TRUE(get("r").content.body == large);
+}
+
+TEST_F(SessionCopies, ThatAreNoArrayCloseTheChannel) {
+  client.publish(1, "", "q", "body", false, with_headers({{"CC", {std::string("r")}}}));
+  client.expect_channel_close(1, ReplyCode::precondition_failed,
+                              "invalid message: {unacceptable_type_in_header,\"CC\",longstr}");
+  client.open_channel(2);
+  client.publish(2, "", "q", "body", false, with_headers({{"BCC", {int32_t{1}}}}));
+  client.expect_channel_close(2, ReplyCode::precondition_failed,
+                              "invalid message: {unacceptable_type_in_header,\"BCC\",signedint}");
+  client.open_channel(3);
+  base::FieldArray many(1025, base::Field{std::string("k")});
+  client.publish(3, "", "q", "body", false, with_headers({{"CC", {many}}}));
+  client.expect_channel_close(3, ReplyCode::precondition_failed, "more than 1024 routing keys");
+}
+
+TEST_F(SessionCopies, WhereTopicPermissionsDecideEachKeyIsAskedFor) {
+  world.control.limited.insert("amq.topic");
+  client.declare(1, "q");
+  world.control.bind("amq.topic", "q", "mine.#");
+  for (int round = 0; round < 2; round++) {
+    client.publish(1, "amq.topic", "mine.a", "body", false,
+                   with_headers({{"CC", texts({"mine.b", "mine.c"})}, {"BCC", texts({"mine.d"})}}));
+    EXPECT_EQ(get("q").content.body, "body");
+  }
+  client.publish(1, "amq.topic", "mine.a", "body", false, with_headers({{"BCC", texts({"mine.b", "other"})}}));
+  client.expect_channel_close(1, ReplyCode::access_refused, "access to topic 'other' refused");
+  client.open_channel(2);
+  base::FieldArray many(513, base::Field{std::string("mine.k")});
+  client.publish(2, "amq.topic", "mine.a", "body", false, with_headers({{"CC", {many}}}));
+  client.expect_channel_close(2, ReplyCode::precondition_failed, "more than 512 routing keys");
+}
+
+TEST_F(SessionCopies, OfTheDeadGoAlongUnlessThereIsANewKey) {
+  declare("q", {.max_length = 0, .dead_lettering = broker::DeadLettering{"amq.direct"}});
+  client.declare(1, "r");
+  world.control.bind("amq.direct", "r", "copy");
+  client.publish(1, "", "q", "body", false, with_headers({{"CC", texts({"copy"})}}));
+  world.settle();
+  EXPECT_EQ(Letter::text(get("r").death(), "reason"), "maxlen");
+}
+
 }  // namespace
 }  // namespace talaria::amqp091::session

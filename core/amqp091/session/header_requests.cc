@@ -1,0 +1,121 @@
+#include "core/amqp091/session/header_requests.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/amqp091/session/closing.h"
+#include "core/amqp091/wire/frame.h"
+#include "core/amqp091/wire/methods.h"
+#include "core/amqp091/wire/table.h"
+#include "core/base/check.h"
+
+namespace talaria::amqp091::session {
+namespace {
+
+constexpr uint32_t method = wire::basic::Publish::id;
+// Routing keys of CC and BCC: each is routed.
+constexpr size_t copies_max = 1024;
+
+// Of both headers. False: they are no arrays, or too many; the channel has failed.
+bool take_copies(Channel& channel, const base::FieldTable& headers) {
+  std::vector<std::string>& copies = channel.publishing.copies;
+  for (const std::string_view name : {"CC", "BCC"}) {
+    const base::Field* keys = base::find(headers, name);
+    if (keys == nullptr) continue;
+    const auto* array = std::get_if<base::FieldArray>(&keys->value);
+    if (array == nullptr) {
+      fail_channel(
+          channel, ReplyCode::precondition_failed,
+          "invalid message: {unacceptable_type_in_header,\"" + std::string(name) + "\"," + keys->type_name() + "}",
+          method);
+      return false;
+    }
+    for (const base::Field& key : *array)
+      if (key.text() != nullptr && key.text()->size() <= wire::shortstr_max) copies.push_back(*key.text());
+  }
+  if (copies.size() <= copies_max) return true;
+  fail_channel(channel, ReplyCode::precondition_failed,
+               "invalid message: more than " + std::to_string(copies_max) + " routing keys", method);
+  return false;
+}
+
+// The encoded table without its length, for `Properties`.
+std::vector<uint8_t> encoded(const base::FieldTable& headers) {
+  std::vector<uint8_t> table(wire::table_size(headers));
+  base::Writer out(table);
+  wire::emit_table(out, headers);
+  CHECK(out.ok());  // it was decoded
+  table.erase(table.begin(), table.begin() + sizeof(uint32_t));
+  return table;
+}
+
+}  // namespace
+
+bool may_name_copies(wire::Table headers) {
+  const std::string_view text = base::as_text(headers.bytes);
+  for (size_t at = text.find("CC"); at != std::string_view::npos; at = text.find("CC", at + 1)) {
+    const std::string_view before = text.substr(0, at);
+    if (before.ends_with('\2') || before.ends_with("\3B")) return true;
+  }
+  return false;
+}
+
+std::optional<Bytes> take_requests(Channel& channel, const wire::ContentScan& scan) {
+  Connection& connection = channel.connection;
+  auto properties = wire::parse_properties(scan.raw);
+  CHECK(properties);  // it was scanned
+  bool changed = false;
+  if (scan.reply_to == reply_to_name) {
+    if (!channel.reply_consumer) {
+      fail_channel(channel, ReplyCode::precondition_failed, "fast reply consumer does not exist", method);
+      return std::nullopt;
+    }
+    properties->reply_to = channel.reply_consumer->address;
+    changed = true;
+  }
+  std::vector<uint8_t> table;
+  if (may_name_copies(scan.headers)) {
+    auto headers = wire::decode_table(scan.headers);
+    if (!headers) {
+      fail(connection, headers.error());
+      return std::nullopt;
+    }
+    if (!take_copies(channel, *headers)) return std::nullopt;
+    if (std::erase_if(*headers, [](const auto& entry) { return entry.name == "BCC"; }) != 0) {
+      table = encoded(*headers);
+      properties->headers.bytes = table;
+      changed = true;
+    }
+  }
+  if (!changed) return scan.raw;
+  std::vector<uint8_t>& whole = connection.shared->whole;
+  whole.resize(scan.raw.size() + wire::shortstr_max);
+  base::Writer out(whole);
+  wire::emit_properties(out, *properties);
+  CHECK(out.ok());
+  whole.resize(out.size());
+  if (out.size() <= connection.frame_max - wire::frame_overhead - wire::content_header_fixed_size) return Bytes(whole);
+  fail_channel(channel, ReplyCode::precondition_failed,
+               "invalid message: its header with the address for replies is longer than a frame", method);
+  return std::nullopt;
+}
+
+Allowed authorized_copies(Channel& channel) {
+  // All answers must be remembered at once.
+  const size_t most = channel.connection.shared->config.keys_remembered / 2;
+  const std::vector<std::string>& copies = channel.publishing.copies;
+  if (copies.size() > most) {
+    fail_channel(channel, ReplyCode::precondition_failed,
+                 "invalid message: more than " + std::to_string(most) + " routing keys", method);
+    return Allowed::no;
+  }
+  for (const std::string& key : copies)
+    if (const Allowed answer = authorized_key(channel, channel.publishing.front.exchange(), key, method);
+        answer != Allowed::yes)
+      return answer;
+  return Allowed::yes;
+}
+
+}  // namespace talaria::amqp091::session
