@@ -49,6 +49,7 @@ struct RateReduction {
   uint32_t flight = 0;     // in flight when it began
   uint32_t delivered = 0;  // since then
   uint32_t sent = 0;       // since then
+  uint32_t granted = 0;    // what `sent` may become, as of the last ACK
 };
 
 // What the last recovery took away, in case it turns out that nothing had been lost.

@@ -107,8 +107,13 @@ bool Stack::choose_tracked(Connection& connection, Pick& pick) const {
   const uint32_t room = send.congestion_window > pipe ? send.congestion_window - pipe : 0;
   if (flight.lost > 0) {
     const Range lost = flight_memory_.first_lost(flight, send.unacknowledged);
-    const uint32_t bytes = std::min(payload_max(connection), distance(lost.start, earlier(lost.end, send.end)));
+    const uint32_t whole = distance(lost.start, earlier(lost.end, send.end));
+    const uint32_t full = payload_max(connection);
+    uint32_t bytes = std::min(full, whole);
     if (room < bytes && !send.retransmit_now) return false;
+    // What left in one piece goes again in one piece: many small ones would be as many chances to be lost once more.
+    if (whole > full && room > full && segmentation_bytes_ > 0)
+      bytes = for_the_port_to_cut(std::min(whole, room), whole, full);
     pick = {lost.start, bytes, lost.end == send.end + 1 && lost.start + bytes == send.end};
     return true;
   }

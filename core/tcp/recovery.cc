@@ -137,7 +137,7 @@ void Stack::enter_recovery(Connection& connection) {
   send.threshold = connection.congestion.threshold_after_loss(connection.in_flight(), send.mss);
   send.recovery = Recovery::fast;
   connection.recover = send.max;
-  connection.reduction = {.flight = connection.in_flight(), .delivered = 0, .sent = 0};
+  connection.reduction = {.flight = connection.in_flight(), .delivered = 0, .sent = 0, .granted = 0};
   connection.tail_probe_due = false;
 }
 
@@ -166,10 +166,13 @@ void Stack::reduce_proportionally(Connection& connection, uint32_t delivered, bo
     if (due > reduction.sent)
       allowance = static_cast<uint32_t>(std::min<uint64_t>(due - reduction.sent, send.threshold));
   } else {
-    const uint32_t limit = std::max(ahead, delivered) + (safe ? send.mss : 0u);
+    // Several ACKs of one turn each grant their own.
+    const uint32_t unused = reduction.granted > reduction.sent ? reduction.granted - reduction.sent : 0;
+    const uint32_t limit = std::max(ahead, delivered + unused) + (safe ? send.mss : 0u);
     allowance = std::min(send.threshold - pipe, limit);
   }
   if (reduction.sent == 0) allowance = std::max<uint32_t>(allowance, send.mss);
+  reduction.granted = reduction.sent + allowance;
   send.congestion_window = std::clamp<uint32_t>(pipe + allowance, send.mss, Congestion::window_max);
 }
 

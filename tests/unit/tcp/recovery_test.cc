@@ -297,6 +297,23 @@ TEST_F(TcpRateReduction, SpreadsTheReductionOverTheRoundTrip) {
   EXPECT_EQ(info().congestion_window, threshold);
 }
 
+// What each ACK lets out doubles a round trip's segments, in however few turns they are looked at.
+TEST_F(TcpRateReduction, EachAckOfATurnGrantsItsOwn) {
+  start();
+  fly(10);
+  now += 40ms;
+  deliver(sacked(first, {block(9, 10)}));
+  after(15ms);
+  ASSERT_EQ(sent_numbers(), Numbers{0});
+  now += 40ms;
+  deliver(sacked(at(1), {block(9, 10)}));
+  ASSERT_EQ(sent_numbers(), (Numbers{1, 2}));
+  now += 40ms;
+  arrive(sacked(at(2), {block(9, 10)}));
+  deliver(sacked(at(3), {block(9, 10)}));
+  EXPECT_EQ(sent_numbers(), (Numbers{3, 4, 5, 6}));
+}
+
 // The ACK echoes the original's timestamp: it came late, behind others.
 TEST_F(TcpUndo, AnOldEchoSaysThatTheOriginalArrived) {
   start();

@@ -278,6 +278,24 @@ TEST_F(TcpSegmentation, ThePortCutsWhatIsLongerThanASegment) {
   EXPECT_EQ(stack->counters().segments_sent.value(), 1u + 10 + 6) << "a SYN-ACK, and what is on the wire";
 }
 
+TEST_F(TcpSegmentation, WhatWasLostInOnePieceGoesAgainInOne) {
+  start();
+  peer_sack = true;
+  accept();
+  const Sequence first = our_next;
+  write(std::string(5 * full, 'y'));
+  now += 1ms;
+  write(std::string(5 * full, 'z'));
+  ASSERT_EQ(sent.size(), 1u);
+  now += 40ms;
+  deliver(sacked(first, {{first + 5 * full, first + 10 * full}}));
+  for (int i = 0; i < 50 && sent.empty(); i++) after(1ms);
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].text(), std::string(5 * full, 'y'));
+  EXPECT_EQ(device.cut_into.back(), full);
+  EXPECT_EQ(info().timeouts, 0u);
+}
+
 TEST_F(TcpSegmentation, OneSegmentGoesAsItIs) {
   write(std::string(full, 'y'));
   ASSERT_EQ(sent.size(), 1u);
