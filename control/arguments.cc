@@ -38,7 +38,6 @@ struct KnownArgument {
   Kind kind = Kind::integer;
   int64_t least = 0;
   int64_t most = INT64_MAX;
-  bool honoured = false;
 };
 
 constexpr int64_t expiry_ms_most = 315'360'000'000;  // ten years, RabbitMQ's cap
@@ -48,17 +47,17 @@ constexpr int64_t delivery_limit_most = 254;
 
 // What a classic queue understands in RabbitMQ, and x-delivery-limit, which there only quorum queues do.
 constexpr KnownArgument known_arguments[] = {
-    {"x-message-ttl", Kind::integer, 0, expiry_ms_most, true},
-    {"x-expires", Kind::integer, 1, expiry_ms_most, true},
-    {"x-max-length", Kind::integer, 0, INT64_MAX, true},
-    {"x-max-length-bytes", Kind::integer, 0, INT64_MAX, true},
-    {"x-max-priority", Kind::integer, 0, 255, true},
-    {"x-consumer-timeout"},
-    {"x-overflow", Kind::text, 0, 0, true},
-    {"x-dead-letter-exchange", Kind::text, 0, 0, true},
-    {"x-dead-letter-routing-key", Kind::text, 0, 0, true},
-    {"x-delivery-limit", Kind::integer, -1, delivery_limit_most, true},
-    {"x-single-active-consumer", Kind::boolean, 0, 0, true},
+    {"x-message-ttl", Kind::integer, 0, expiry_ms_most},
+    {"x-expires", Kind::integer, 1, expiry_ms_most},
+    {"x-max-length", Kind::integer, 0, INT64_MAX},
+    {"x-max-length-bytes", Kind::integer, 0, INT64_MAX},
+    {"x-max-priority", Kind::integer, 0, 255},
+    {"x-consumer-timeout", Kind::integer, 0, expiry_ms_most},
+    {"x-overflow", Kind::text, 0, 0},
+    {"x-dead-letter-exchange", Kind::text, 0, 0},
+    {"x-dead-letter-routing-key", Kind::text, 0, 0},
+    {"x-delivery-limit", Kind::integer, -1, delivery_limit_most},
+    {"x-single-active-consumer", Kind::boolean, 0, 0},
 };
 
 // Arguments of quorum queues and streams: a classic queue refuses them.
@@ -103,6 +102,22 @@ MaybeRefusal check_value(const KnownArgument& known, const Field& value, const s
   return std::nullopt;
 }
 
+// What other brokers do with a queue or an exchange that has one of these is not done here.
+constexpr std::string_view unsupported_arguments[] = {
+    "x-name-prefix", "x-message-deduplication", "x-cache-size", "x-cache-ttl", "x-deduplication-header",
+};
+
+MaybeRefusal check_unsupported(const FieldTable& arguments, const std::string& what) {
+  for (std::string_view name : unsupported_arguments) {
+    const Field* value = base::find(arguments, name);
+    if (!value) continue;
+    // Asking not to have it is no promise.
+    if (const bool* wanted = value->boolean(); wanted && !*wanted) continue;
+    return precondition_failed("argument '" + std::string(name) + "' for " + what + " is not supported");
+  }
+  return std::nullopt;
+}
+
 MaybeRefusal check_queue_type(const FieldTable& arguments, const std::string& what) {
   const Field* type = base::find(arguments, "x-queue-type");
   if (!type) return std::nullopt;
@@ -142,14 +157,7 @@ MaybeRefusal check_queue_arguments(const FieldTable& arguments, const std::strin
   for (std::string_view foreign : foreign_arguments)
     if (base::find(arguments, foreign))
       return precondition_failed("invalid arg '" + std::string(foreign) + "' for " + what + " of queue type classic");
-  for (const KnownArgument& known : known_arguments) {
-    const Field* value = base::find(arguments, known.name);
-    if (!value || known.honoured) continue;
-    // Asking not to have it is no promise.
-    if (const bool* wanted = value->boolean(); wanted && !*wanted) continue;
-    return precondition_failed("argument '" + std::string(known.name) + "' for " + what + " is not supported yet");
-  }
-  return std::nullopt;
+  return check_unsupported(arguments, what);
 }
 
 MaybeRefusal check_dead_letter_exchange(const FieldTable& arguments, const std::string& what) {
@@ -164,7 +172,7 @@ MaybeRefusal check_exchange_arguments(const FieldTable& arguments, const std::st
   if (alternate && !alternate->text())
     return precondition_failed(std::string("invalid type '") + alternate->type_name() +
                                "' for arg 'alternate-exchange' in " + what);
-  return std::nullopt;
+  return check_unsupported(arguments, what);
 }
 
 MaybeRefusal check_binding_arguments(broker::ExchangeType source, const FieldTable& arguments) {
@@ -222,6 +230,7 @@ std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string
   take("x-expires", settings.expires_ms);
   take("x-max-length", settings.max_length);
   take("x-max-length-bytes", settings.max_length_bytes);
+  take("x-consumer-timeout", settings.consumer_timeout_ms);
   if (const Field* overflow = base::find(arguments, "x-overflow")) {
     if (*overflow->text() == "reject-publish") settings.overflow = broker::Overflow::reject_publish;
     if (*overflow->text() == "reject-publish-dlx") settings.overflow = broker::Overflow::reject_publish_dlx;

@@ -35,6 +35,7 @@ struct QueueSettings {
   std::optional<DeadLettering> dead_lettering = {};  // not set: what dies is gone
   std::optional<uint8_t> max_priority = {};          // messages of higher priority go first
   bool single_active_consumer = false;               // only one gets messages, until it leaves
+  std::optional<uint64_t> consumer_timeout_ms = {};  // what is not acknowledged by then closes its channel
   std::optional<uint32_t> delivery_limit = {};       // a message that comes back once more often dies
 
   bool operator==(const QueueSettings&) const = default;

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/amqp091/session/ack_timeouts.h"
 #include "core/amqp091/session/confirms.h"
 #include "core/amqp091/session/publishing.h"
 #include "core/amqp091/session/unacked.h"
@@ -113,6 +114,7 @@ struct Channel {
     std::string address;
   };
   std::optional<ReplyConsumer> reply_consumer;
+  std::unique_ptr<AckTimeouts> ack_timeouts;  // once there is need for them
 
   // ---- declaring ----
   std::string last_queue;  // "the last declared queue" of an empty name

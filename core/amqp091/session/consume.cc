@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "core/amqp091/session/ack_timeouts.h"
 #include "core/amqp091/session/closing.h"
 #include "core/amqp091/session/deliver.h"
 #include "core/amqp091/session/reply_to.h"
@@ -43,6 +44,25 @@ broker::QueueRecord* readable_queue(Channel& channel, const std::string& name, u
 }
 
 // ---- consumers ------------------------------------------------------------------------------------------------------
+
+// Ten years, as the times of queues.
+constexpr int64_t consumer_timeout_ms_max = 315'360'000'000;
+
+// False: it is there and no integer, the channel has failed.
+bool integer_argument(Channel& channel, const base::FieldTable& arguments, const char* name, const std::string& queue,
+                      std::optional<int64_t>& out) {
+  const base::Field* field = base::find(arguments, name);
+  if (field == nullptr) return true;
+  if (field->is_integer()) {
+    out = field->integer();
+    return true;
+  }
+  fail_channel(channel, ReplyCode::precondition_failed,
+               "invalid arg '" + std::string(name) + "' for queue '" + queue + "' in vhost '" +
+                   channel.connection.vhost_name + "': \"unacceptable type\"",
+               wire::basic::Consume::id);
+  return false;
+}
 
 uint32_t credit_of(const Channel& channel, const Consumer& consumer) {
   if (consumer.prefetch == 0) return channel.prefetch_limit;
@@ -171,16 +191,23 @@ Step on_consume(Channel& channel, const wire::basic::Consume& method) {
   broker::QueueRecord* queue = readable_queue(channel, *name, method.id, step);
   if (queue == nullptr) return step;
   if (!may_add_consumer(channel, method)) return Step::taken;
-  int32_t priority = 0;
-  if (const base::Field* field = base::find(*arguments, "x-priority")) {
-    if (!field->is_integer()) {
-      fail_channel(channel, ReplyCode::precondition_failed,
-                   "invalid arg 'x-priority' for queue '" + *name + "' in vhost '" + connection.vhost_name +
-                       "': \"unacceptable type\"",
-                   method.id);
-      return Step::taken;
-    }
-    priority = static_cast<int32_t>(std::clamp<int64_t>(field->integer(), INT32_MIN, INT32_MAX));
+  for (const char* foreign : {"x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"}) {
+    if (base::find(*arguments, foreign) == nullptr) continue;
+    fail_channel(channel, ReplyCode::precondition_failed,
+                 "invalid arg '" + std::string(foreign) + "' for queue '" + *name + "' in vhost '" +
+                     connection.vhost_name + "' of queue type classic",
+                 method.id);
+    return Step::taken;
+  }
+  std::optional<int64_t> priority, timeout_ms;
+  if (!integer_argument(channel, *arguments, "x-priority", *name, priority)) return Step::taken;
+  if (!integer_argument(channel, *arguments, "x-consumer-timeout", *name, timeout_ms)) return Step::taken;
+  if (timeout_ms && (*timeout_ms < 0 || *timeout_ms > consumer_timeout_ms_max)) {
+    fail_channel(channel, ReplyCode::precondition_failed,
+                 "invalid arg 'x-consumer-timeout' for queue '" + *name + "' in vhost '" + connection.vhost_name +
+                     "': " + std::to_string(*timeout_ms),
+                 method.id);
+    return Step::taken;
   }
   Consumer& consumer = channel.add_consumer(method.consumer_tag.empty() ? std::string_view(make_consumer_tag(shared))
                                                                         : method.consumer_tag);
@@ -189,7 +216,11 @@ Step on_consume(Channel& channel, const wire::basic::Consume& method) {
   consumer.no_ack = method.no_ack;
   consumer.exclusive = method.exclusive;
   consumer.prefetch = channel.prefetch;
-  consumer.priority = priority;
+  consumer.priority = static_cast<int32_t>(std::clamp<int64_t>(priority.value_or(0), INT32_MIN, INT32_MAX));
+  if (!consumer.no_ack) {
+    watch_queue(channel, *queue);
+    if (timeout_ms) watch_consumer(channel, queue->id, consumer.number, static_cast<uint64_t>(*timeout_ms));
+  }
   connection.pending = awaiting(Awaited::subscribed, channel, method.id, method.no_wait);
   connection.pending.consumer = consumer.number;
   connection.pending.queue = queue->id;
@@ -304,6 +335,7 @@ Step on_get(Channel& channel, const wire::basic::Get& method) {
   Step step = Step::taken;
   broker::QueueRecord* queue = readable_queue(channel, *name, method.id, step);
   if (queue == nullptr) return step;
+  if (!method.no_ack) watch_queue(channel, *queue);
   connection.pending = awaiting(Awaited::got, channel, method.id);
   connection.pending.no_ack = method.no_ack;
   connection.shared->engine.get({.queue = queue->id, .channel = channel.address(), .no_ack = method.no_ack});

@@ -50,6 +50,7 @@ struct SessionCounters {
   base::Counter messages_rejected;       // by consumers, without requeue
   base::Counter deliveries_unsent;       // given back untouched: the channel was full or gone
   base::Counter deliveries_lost_no_ack;  // under way to a channel that is gone, and nobody would have acknowledged them
+  base::Counter acknowledgements_late;   // x-consumer-timeout: their channel was closed
   base::Counter replies_dropped;         // direct ones, to a consumer that does not read
 
   // Messages that died in queues of this worker.
@@ -95,7 +96,7 @@ struct SessionCounters {
 
 template <class Visitor>
 void SessionCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(SessionCounters) == 47 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
+  static_assert(sizeof(SessionCounters) == 48 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
                 "a counter is missing below");
   visit("frames_in", frames_in.value());
   visit("frames_out", frames_out.value());
@@ -111,6 +112,7 @@ void SessionCounters::for_each(Visitor&& visit) const {
   visit("messages_rejected", messages_rejected.value());
   visit("deliveries_unsent", deliveries_unsent.value());
   visit("deliveries_lost_no_ack", deliveries_lost_no_ack.value());
+  visit("acknowledgements_late", acknowledgements_late.value());
   visit("replies_dropped", replies_dropped.value());
   visit("dead_letters_published", dead_letters_published.value());
   visit("dead_letters_unroutable", dead_letters_unroutable.value());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/amqp091/session/ack_timeouts.h"
 #include "core/amqp091/session/closing.h"
 #include "core/amqp091/wire/frame.h"
 
@@ -91,6 +92,7 @@ void on_timer(Connection& connection) {
   if (!connection.tcp) return;
   if (connection.stage == Stage::open) {
     tick(connection);
+    look_for_late_acknowledgements(connection);
     if (connection.stage == Stage::open)
       shared.timers.arm(connection.timer, shared.now + tick_of(connection), shared.now);
     return;

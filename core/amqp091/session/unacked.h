@@ -55,6 +55,14 @@ class UnackedRing {
     return found != nullptr && found->entry ? found : nullptr;
   }
 
+  // The oldest with a tag up to `tag` that is wanted, nullptr if none is. Looks at each.
+  template <class Wanted>
+  const Unacked* oldest_up_to(uint64_t tag, Wanted&& wanted) const {
+    for (uint64_t position = front_; position != back_ && at(position).tag <= tag; position++)
+      if (at(position).entry && wanted(at(position))) return &at(position);
+    return nullptr;
+  }
+
   // Takes out one delivery that `find` found.
   Unacked take(const Unacked* found) {
     Unacked delivery = *found;

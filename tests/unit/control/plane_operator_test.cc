@@ -239,7 +239,7 @@ constexpr char rabbitmq_definitions[] = R"({
      "definition": {"max-length": 10}, "priority": 3}],
   "queues": [
     {"name": "orders", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-queue-type": "classic"}},
-    {"name": "late", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-consumer-timeout": 10}},
+    {"name": "late", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-cache-size": 10}},
     {"name": "safe", "vhost": "shop", "durable": true, "auto_delete": false, "type": "quorum", "arguments": {}},
     {"name": "passing", "vhost": "shop", "durable": false, "auto_delete": true, "arguments": {}}],
   "exchanges": [
@@ -271,7 +271,7 @@ TEST_F(PlaneOperator, RabbitmqsDefinitionsAreImportedAndWhatIsLeftOutIsSaid) {
       "policy 'ha' in vhost '/': setting 'ha-mode' is not supported: left out",
       "policy 'ha' in vhost '/': no policy provided: left out",
       "exchange 'odd' in vhost 'shop': exchange type 'x-delayed-message' is not supported: left out",
-      "argument 'x-consumer-timeout' for queue 'late' in vhost 'shop' is not supported yet: left out",
+      "argument 'x-cache-size' for queue 'late' in vhost 'shop' is not supported: left out",
       "invalid arg 'x-queue-type' for queue 'safe' in vhost 'shop': \"unsupported queue type 'quorum'\": left out",
       "binding from 'odd' to 'orders' in vhost 'shop': one of its ends is not there: left out",
   };

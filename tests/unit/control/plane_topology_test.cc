@@ -262,11 +262,18 @@ TEST_F(PlaneTopology, ExchangesAreComparedFieldByField) {
   }
 }
 
-TEST_F(PlaneTopology, WhatIsNotHonouredYetIsRefusedAndNeverIgnored) {
-  EXPECT_TRUE(is_refused(declare_with("x-consumer-timeout", {int32_t{1}}), precondition_failed,
-                         "argument 'x-consumer-timeout' for queue 'q' in vhost '/' is not supported yet"));
+TEST_F(PlaneTopology, WhatIsNotHonouredIsRefusedAndNeverIgnored) {
+  for (const char* name :
+       {"x-name-prefix", "x-message-deduplication", "x-cache-size", "x-cache-ttl", "x-deduplication-header"}) {
+    EXPECT_TRUE(is_refused(declare_with(name, {std::string("1")}), precondition_failed,
+                           std::string("argument '") + name + "' for queue 'q' in vhost '/' is not supported"));
+    auto wish = exchange("x");
+    wish.arguments = {{name, {std::string("1")}}};
+    EXPECT_TRUE(is_refused(ask(client, wish), precondition_failed,
+                           std::string("argument '") + name + "' for exchange 'x' in vhost '/' is not supported"));
+  }
   EXPECT_EQ(workers[0]->queue("q"), nullptr);
-  EXPECT_TRUE(is_done(declare_with("x-single-active-consumer", {false})));
+  EXPECT_TRUE(is_done(declare_with("x-message-deduplication", {false})));
 }
 
 TEST_F(PlaneTopology, ArgumentsOfQueuesReachTheWorkers) {
@@ -280,6 +287,7 @@ TEST_F(PlaneTopology, ArgumentsOfQueuesReachTheWorkers) {
                     {"x-dead-letter-routing-key", {std::string("key")}},
                     {"x-max-priority", {uint8_t{10}}},
                     {"x-single-active-consumer", {true}},
+                    {"x-consumer-timeout", {int32_t{1800000}}},
                     {"x-delivery-limit", {int8_t{3}}}};
   ask(client, wish);
   for (const auto& worker : workers) {
@@ -296,6 +304,7 @@ TEST_F(PlaneTopology, ArgumentsOfQueuesReachTheWorkers) {
     EXPECT_EQ(known->settings->delivery_limit, 3u);
     EXPECT_EQ(known->settings->max_priority, 10);
     EXPECT_TRUE(known->settings->single_active_consumer);
+    EXPECT_EQ(known->settings->consumer_timeout_ms, 1800000u);
   }
   ask(client, queue("plain"));
   EXPECT_EQ(workers[0]->queue("plain")->settings, nullptr);
