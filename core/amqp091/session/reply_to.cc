@@ -60,7 +60,7 @@ std::optional<broker::ConsumerAddress> find_reply_consumer(Shared& shared, std::
   for (size_t i = 0; i < 2 * address_size; i++) {
     const size_t digit = digits.find(suffix_of(address)[i]);
     if (digit == std::string_view::npos) return std::nullopt;
-    octets[i / 2] = static_cast<uint8_t>(octets[i / 2] << 4 | digit);
+    octets[i / 2] = static_cast<uint8_t>(size_t{octets[i / 2]} << 4 | digit);
   }
   if (base::load_be64(octets.data() + names_size) != base::siphash24(shared.key, base::Bytes(octets).first(names_size)))
     return std::nullopt;
