@@ -248,6 +248,11 @@ inline constexpr std::pair<const char*, broker::ExchangeType> predeclared_exchan
     {"amq.match", broker::ExchangeType::headers},
 };
 
+// The vhost "/" has two more, internal ones, on which the broker tells what happens.
+inline constexpr const char* event_exchange = "amq.talaria.event";
+inline constexpr const char* log_exchange = "amq.talaria.log";
+inline constexpr const char* own_exchanges[] = {event_exchange, log_exchange};
+
 // A table as text that is equal for equivalent tables (order and integer widths do not show): half of a binding's name.
 std::string canonical(const base::FieldTable& table);
 

@@ -52,17 +52,17 @@ json binding_row(const std::string& source, const char* kind, const std::string&
           {"destination_kind", kind}, {"routing_key", key},        {"arguments", std::move(arguments)}};
 }
 
-std::string channel_pid(const Connection& connection, uint16_t channel) {
-  std::string pid = connection_pid(connection.address);
-  pid.insert(pid.size() - 1, "." + std::to_string(channel));
-  return pid;
-}
-
 }  // namespace
 
 std::string connection_pid(const broker::SessionAddress& address) {
   return "<" + std::to_string(address.worker) + "." + std::to_string(address.session.slot) + "." +
          std::to_string(address.session.generation) + ">";
+}
+
+std::string channel_pid(const Connection& connection, uint16_t channel) {
+  std::string pid = connection_pid(connection.address);
+  pid.insert(pid.size() - 1, "." + std::to_string(channel));
+  return pid;
 }
 
 bool connection_from_pid(std::string_view text, broker::SessionAddress& address) {

@@ -38,6 +38,8 @@ nlohmann::json list_permissions(const Catalog& catalog, const std::string& vhost
 
 // "<worker.slot.generation>": how an operator names a connection.
 std::string connection_pid(const broker::SessionAddress& address);
+// "<worker.slot.generation.channel>"
+std::string channel_pid(const Connection& connection, uint16_t channel);
 // False: that is no such name.
 bool connection_from_pid(std::string_view text, broker::SessionAddress& address);
 

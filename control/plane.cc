@@ -26,6 +26,7 @@ bool is_notice_body(const broker::Request& request) {
 void destroy(const worker::ControlCommand& command) {
   if (const auto* pass = std::get_if<worker::PassAnswer>(&command)) delete pass->answer;
   if (const auto* close = std::get_if<worker::CloseSession>(&command)) delete close->text;
+  if (const auto* announce = std::get_if<worker::Announce>(&command)) delete announce->announcement;
 }
 
 }  // namespace
@@ -35,6 +36,7 @@ Plane::Plane(Store& store, const std::vector<WorkerLink*>& links, PlaneOptions o
   CHECK(!links.empty() && links.size() <= broker::workers_max && options_.random);
   for (WorkerLink* link : links) workers_.push_back({link, {}, 0, false});
   load(store_.load());
+  loading_ = false;
 }
 
 Plane::~Plane() {
@@ -53,6 +55,7 @@ bool Plane::poll(base::Time now) {
     }
   }
   recycle_retired();
+  watch_pressure();
   release_answers();
   for (Worker& worker : workers_) busy = flush(worker) || busy;
   return busy;
@@ -101,7 +104,12 @@ void Plane::on_request(std::unique_ptr<broker::Request> request) {
 
 void Plane::serve(std::unique_ptr<broker::Request> request) {
   ReplyTo to{request->from, request->token, 0};
+  if (const auto* opening = std::get_if<broker::OpenConnection>(&request->body))
+    acting_ = opening->user;
+  else if (const Connection* connection = catalog_.connection(request->from))
+    acting_ = connection->opened.user;
   if (std::optional<Body> body = respond(to, *request)) answer(to, *std::move(body));
+  acting_.clear();
 }
 
 std::optional<Plane::Body> Plane::respond(const ReplyTo& to, broker::Request& request) {

@@ -46,6 +46,7 @@
 #include "control/store.h"
 #include "control/worker_link.h"
 #include "core/base/time.h"
+#include "core/broker/engine.h"
 #include "core/broker/requests.h"
 
 namespace talaria::control {
@@ -65,6 +66,10 @@ struct PlaneOptions {
   base::Duration move_interval = std::chrono::seconds(10);
   bool demo_account = false;  // make user guest with password guest, administrator, all permissions in "/"
   Limits limits;
+  // The time of day, since 1970, is the time that is passed in and this.
+  base::Duration wall_clock_ahead{};
+  // Where workers say that their message memory is short; none: nobody tells of it.
+  const broker::PressureBoard* pressure = nullptr;
   // Fills with unpredictable bytes: names of queues, salts of passwords. Must be set.
   std::function<void(std::span<uint8_t>)> random;
 };
@@ -92,6 +97,7 @@ using Ticket = uint64_t;
 class Plane {
  public:
   static constexpr unsigned reports_per_poll = 256;
+  static constexpr size_t log_line_max = 8192;  // octets of a line that is published
 
   // Loads the store and queues what it holds for the workers. On an empty store it makes the vhost "/" and the
   // predeclared exchanges. Throws StoreError, or std::runtime_error when the rows contradict each other.
@@ -132,6 +138,11 @@ class Plane {
     uint64_t moves_refused_gone = 0;       // it was deleted
   };
   const Counts& counts() const { return counts_; }
+
+  // A line of the log, for whoever listens to the log exchange; does not log itself. `level`: "info", ...
+  void log_line(std::string_view level, std::string_view line);
+  // A network port went up or down, for whoever listens to events.
+  void port_changed(std::string_view name, bool up, uint32_t speed_mbps);
 
   // ---- operators' verbs. Each gives a ticket; its result is there once every worker has applied what it changed. Take
   // it or forget it, once.
@@ -197,6 +208,7 @@ class Plane {
     std::deque<worker::ControlCommand> waiting;
     uint64_t applied = 0;
     bool drained = false;
+    bool pressed = false;  // its memory was short when somebody looked last
   };
   struct WaitingAnswer {
     uint64_t sequence = 0;
@@ -304,12 +316,35 @@ class Plane {
   bool decide(Exchange& exchange);
   bool decide(Queue& queue, bool moving);
 
+  // plane_events.cc
+  const Exchange* listened_to(std::string_view exchange) const;
+  void announce(const Exchange& exchange, std::string_view key, base::FieldTable headers, std::string_view content_type,
+                std::string body);
+  // `headers` makes the table, if anybody listens.
+  template <class Make>
+  void event(std::string_view key, Make&& headers);
+  void watch_pressure();
+  void tell(std::string_view key, const Vhost& vhost);
+  void tell(std::string_view key, const Exchange& exchange);
+  void tell(std::string_view key, const Queue& queue);
+  void tell(std::string_view key, const Binding& binding);
+  void tell(std::string_view key, const Connection& connection);
+  void tell(std::string_view key, const Connection& connection, uint16_t channel);
+  void tell(std::string_view key, const Connection& connection, uint16_t channel, const std::string& tag,
+            const Consumer& consumer);
+  void tell_login(bool good, const broker::Authenticate& request);
+  void tell_user(std::string_view key, const User& user);
+  void tell_limits(std::string_view key, std::string_view kind, const std::string& name, const OperatorLimits& limits);
+  void tell_permission(std::string_view key, const PermissionRow& row);
+  void tell_permission(std::string_view key, const TopicPermissionRow& row);
+  void tell_policy(std::string_view key, const PolicyRow& row);
+
   // plane_operator.cc
   Ticket done(uint32_t count = 0);
   Ticket failed(Fault fault, std::string message);
   // The edits that make the store hold the user.
   static std::vector<Edit> keep(const User& user);
-  Ticket replace(User& user, User changed);
+  Ticket replace(User& user, User changed, std::string_view event);
   void close_session(const Connection& connection, broker::CloseCause cause, const std::string& text);
   uint32_t close_sessions(const std::string& text, const std::function<bool(const Connection&)>& chosen);
 
@@ -336,6 +371,8 @@ class Plane {
   std::unordered_map<Ticket, WaitingResult> results_;
   size_t watches_under_way_ = 0;  // commands that no worker has reported yet
   bool drain_sent_ = false;
+  bool loading_ = true;  // nobody is told of what was there before
+  std::string acting_;   // the user whose request is being served; empty: an operator
 };
 
 }  // namespace talaria::control

@@ -37,6 +37,19 @@ Vhost& Plane::enter(const VhostRow& row) {
     exchange->predeclared = true;
     enter(std::move(exchange));
   }
+  if (vhost.name == "/") {
+    for (const char* name : own_exchanges) {
+      auto exchange = std::make_unique<Exchange>();
+      exchange->vhost = &vhost;
+      exchange->name = name;
+      exchange->type = broker::ExchangeType::topic;
+      exchange->durable = true;
+      exchange->internal = true;
+      exchange->predeclared = true;
+      enter(std::move(exchange));
+    }
+  }
+  tell("vhost.created", vhost);
   return vhost;
 }
 
@@ -45,6 +58,7 @@ Exchange& Plane::enter(std::unique_ptr<Exchange> made) {
   decide(exchange);
   broadcast(broker::AddExchange{exchange.vhost->id, exchange.id, exchange.name, exchange.type, exchange.internal,
                                 exchange.alternate});
+  tell("exchange.created", exchange);
   return exchange;
 }
 
@@ -63,12 +77,14 @@ Queue& Plane::enter(std::unique_ptr<Queue> made) {
   change.home = queue.home;
   change.counters = queue.counters.get();
   broadcast(std::move(change));
+  tell("queue.created", queue);
   return queue;
 }
 
 Binding& Plane::enter(std::unique_ptr<Binding> made) {
   Binding& binding = catalog_.add(std::move(made));
   broadcast(broker::AddBinding{value_of(binding)});
+  tell("binding.created", binding);
   return binding;
 }
 
@@ -101,19 +117,23 @@ std::expected<void, broker::Refusal> Plane::carry_out(const Removal& removal, st
 // Bindings go before what they touch, and everything before its vhost.
 void Plane::take_out(const Removal& removal) {
   for (auto& [serial, binding] : removal.bindings) {
+    tell("binding.deleted", *binding);
     broadcast(broker::RemoveBinding{value_of(*binding)});
     catalog_.remove(*binding);
   }
   for (auto& [id, exchange] : removal.exchanges) {
+    tell("exchange.deleted", *exchange);
     broadcast(broker::RemoveExchange{exchange->vhost->id, id});
     retired_.push_back({last_sequence_, id, nullptr});
     catalog_.remove(*exchange);
   }
   for (auto& [id, queue] : removal.queues) {
+    tell("queue.deleted", *queue);
     broadcast(broker::RemoveQueue{queue->vhost->id, id});
     retired_.push_back({last_sequence_, id, catalog_.remove(*queue)});
   }
   if (removal.vhost) {
+    tell("vhost.deleted", *removal.vhost);
     broker::VhostId id = removal.vhost->id;
     broadcast(broker::RemoveVhost{id});
     retired_.push_back({last_sequence_, id, nullptr});

@@ -272,22 +272,25 @@ struct Plane::Import {
       if (User* existing = catalog.user(user->name))
         *existing = std::move(*user);
       else
-        catalog.add(std::move(user));
+        plane.tell_user("user.created", catalog.add(std::move(user)));
     }
     for (auto& [row, permission] : permissions) {
       User& user = *catalog.user(row.user);
       user.permissions.insert_or_assign(row.vhost, std::move(permission));
       user.stored = true;
+      plane.tell_permission("permission.created", row);
     }
     for (auto& [row, permission] : topic_permissions) {
       User& user = *catalog.user(row.user);
       user.topic_permissions.insert_or_assign({row.vhost, row.exchange}, std::move(permission));
       user.stored = true;
+      plane.tell_permission("topic.permission.created", row);
     }
     std::set<std::string> governed;
     for (auto& [row, policy] : policies) {
       Vhost& vhost = *catalog.vhost(row.vhost);
       (row.of_operators ? vhost.operator_policies : vhost.user_policies).insert_or_assign(row.name, std::move(policy));
+      plane.tell_policy("policy.set", row);
       governed.insert(row.vhost);
     }
     for (const std::string& vhost : governed) plane.govern(*catalog.vhost(vhost));

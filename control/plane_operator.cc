@@ -87,7 +87,7 @@ Ticket Plane::add_user(const std::string& name, const std::string& password) {
   user->hashing_algorithm = sha256_hashing;
   user->password_hash = hash_password(sha256_hashing, fresh_salt(), password);
   if (auto saved = save(keep(*user)); !saved) return failed(Fault::store_failed, saved.error().text);
-  catalog_.add(std::move(user));
+  tell_user("user.created", catalog_.add(std::move(user)));
   spdlog::info("user '{}' was added", printable(name));
   return done();
 }
@@ -101,6 +101,7 @@ Ticket Plane::delete_user(const std::string& name) {
   for (const auto& [of, permission] : user->topic_permissions)
     edits.push_back(Erase<TopicPermissionRow>{row_of(*user, of, permission)});
   if (auto saved = save(edits); !saved) return failed(Fault::store_failed, saved.error().text);
+  tell_user("user.deleted", *user);
   catalog_.remove(*user);
   broadcast(broker::PermissionsChanged{});
   spdlog::info("user '{}' was deleted", printable(name));
@@ -115,7 +116,7 @@ Ticket Plane::change_password(const std::string& name, const std::string& passwo
   User changed = *user;
   changed.hashing_algorithm = sha256_hashing;
   changed.password_hash = hash_password(sha256_hashing, fresh_salt(), password);
-  return replace(*user, std::move(changed));
+  return replace(*user, std::move(changed), "user.password.changed");
 }
 
 Ticket Plane::set_user_tags(const std::string& name, const std::vector<std::string>& tags) {
@@ -124,14 +125,18 @@ Ticket Plane::set_user_tags(const std::string& name, const std::vector<std::stri
   if (std::string fault = tag_fault(tags); !fault.empty()) return failed(Fault::bad_argument, fault);
   User changed = *user;
   changed.tags = tags;
-  return replace(*user, std::move(changed));
+  return replace(*user, std::move(changed), "user.tags.set");
 }
 
 // From now on the user is in the store, whatever it was before.
-Ticket Plane::replace(User& user, User changed) {
+Ticket Plane::replace(User& user, User changed, std::string_view event) {
   if (auto saved = save(keep(changed)); !saved) return failed(Fault::store_failed, saved.error().text);
   user = std::move(changed);
   user.stored = true;
+  if (event.starts_with("user.limits"))
+    tell_limits(event, "name", user.name, user.limits);
+  else
+    tell_user(event, user);
   return done();
 }
 
@@ -145,6 +150,7 @@ Ticket Plane::set_vhost_limits(const std::string& name, const OperatorLimits& li
   if (auto saved = save(std::vector<Edit>{Put<VhostRow>{row}}); !saved)
     return failed(Fault::store_failed, saved.error().text);
   vhost->limits = limits;
+  tell_limits(limits.empty() ? "vhost.limits.cleared" : "vhost.limits.set", "name", name, limits);
   return done();
 }
 
@@ -156,7 +162,7 @@ Ticket Plane::set_user_limits(const std::string& name, const OperatorLimits& lim
     if (auto fault = limit_fault(LimitsOf::user, limit)) return failed(Fault::bad_argument, *fault);
     changed.limits.insert_or_assign(limit, value);
   }
-  return replace(*user, std::move(changed));
+  return replace(*user, std::move(changed), "user.limits.set");
 }
 
 Ticket Plane::clear_user_limits(const std::string& name, const std::string& limit) {
@@ -169,7 +175,7 @@ Ticket Plane::clear_user_limits(const std::string& name, const std::string& limi
     if (auto fault = limit_fault(LimitsOf::user, limit)) return failed(Fault::bad_argument, *fault);
     changed.limits.erase(limit);
   }
-  return replace(*user, std::move(changed));
+  return replace(*user, std::move(changed), "user.limits.cleared");
 }
 
 Ticket Plane::add_vhost(const VhostRow& row) {
@@ -228,6 +234,7 @@ Ticket Plane::set_permissions(const PermissionRow& row) {
   *user = std::move(changed);
   user->stored = true;
   broadcast(broker::PermissionsChanged{});
+  tell_permission("permission.created", row);
   return done();
 }
 
@@ -240,6 +247,7 @@ Ticket Plane::clear_permissions(const std::string& name, const std::string& vhos
   std::vector<Edit> edits;
   if (user->stored) edits.push_back(Erase<PermissionRow>{row_of(*user, vhost, permission->second)});
   if (auto saved = save(edits); !saved) return failed(Fault::store_failed, saved.error().text);
+  tell_permission("permission.deleted", row_of(*user, vhost, permission->second));
   user->permissions.erase(permission);
   broadcast(broker::PermissionsChanged{});
   return done();
@@ -260,6 +268,7 @@ Ticket Plane::set_topic_permissions(const TopicPermissionRow& row) {
   *user = std::move(changed);
   user->stored = true;
   broadcast(broker::PermissionsChanged{});
+  tell_permission("topic.permission.created", row);
   return done();
 }
 
@@ -275,6 +284,8 @@ Ticket Plane::clear_topic_permissions(const std::string& name, const std::string
   for (const auto& [of, permission] : user->topic_permissions)
     if (user->stored && meant(of)) edits.push_back(Erase<TopicPermissionRow>{row_of(*user, of, permission)});
   if (auto saved = save(edits); !saved) return failed(Fault::store_failed, saved.error().text);
+  for (const auto& [of, permission] : user->topic_permissions)
+    if (meant(of)) tell_permission("topic.permission.deleted", row_of(*user, of, permission));
   std::erase_if(user->topic_permissions, [&](const auto& each) { return meant(each.first); });
   broadcast(broker::PermissionsChanged{});
   return done();

@@ -22,6 +22,7 @@ Ticket Plane::set_policy(const PolicyRow& row) {
     return failed(Fault::store_failed, saved.error().text);
   policies.insert_or_assign(row.name, *std::move(policy));
   govern(*vhost);
+  tell_policy("policy.set", row);
   spdlog::info("policy '{}' in vhost '{}' was set for {} that match '{}'", printable(row.name), printable(row.vhost),
                row.apply_to, printable(row.pattern));
   return done();
@@ -38,6 +39,10 @@ Ticket Plane::clear_policy(const std::string& vhost_name, const std::string& nam
     return failed(Fault::store_failed, saved.error().text);
   policies.erase(found);
   govern(*vhost);
+  PolicyRow row;
+  row.vhost = vhost_name;
+  row.name = name;
+  tell_policy(of_operators ? "operator.policy.cleared" : "policy.cleared", row);
   spdlog::info("policy '{}' in vhost '{}' was cleared", printable(name), printable(vhost_name));
   return done();
 }

@@ -30,7 +30,10 @@ bool Plane::password_holds(const std::string& name, const std::string& password)
 }
 
 Plane::Body Plane::on(broker::Authenticate& request) {
-  if (password_holds(request.user, request.password)) return broker::Done{};
+  const bool good = password_holds(request.user, request.password);
+  acting_ = request.user;
+  tell_login(good, request);
+  if (good) return broker::Done{};
   counts_.logins_refused++;
   spdlog::warn("{}: {} login refused: user '{}' - invalid credentials", printable(request.peer),
                printable(request.mechanism), printable(request.user));
@@ -59,7 +62,7 @@ Plane::Body Plane::on(const broker::SessionAddress& session, broker::OpenConnect
   connection->vhost = vhost;
   connection->opened = std::move(request);
   connection->since = now_;
-  catalog_.add(std::move(connection));
+  tell("connection.created", catalog_.add(std::move(connection)));
   return broker::ConnectionOpened{vhost->id};
 }
 
@@ -144,6 +147,7 @@ Plane::Body Plane::close_connection_of(const broker::SessionAddress& session) {
   // An exclusive queue is in no store; a durable auto-delete exchange that goes with it may be. The connection is gone
   // whether that can be stored or not: at worst the exchange is back, without bindings, after a restart.
   if (!carry_out(removal)) take_out(removal);
+  tell("connection.closed", *connection);
   catalog_.remove(*connection);
   return broker::Done{};
 }
@@ -155,6 +159,7 @@ void Plane::note(Connection& connection, broker::ChannelOpened& notice) {
   const User* user = catalog_.user(name);
   const auto limit = user ? limit_reached(user->limits, max_channels, catalog_.channels_of(name)) : std::nullopt;
   catalog_.add_channel(connection, notice.channel, std::move(channel));
+  tell("channel.created", connection, notice.channel);
   // The channel is open by now: its connection goes, as it would have if it had been asked about first.
   if (limit)
     close_session(connection, broker::CloseCause::limit,
@@ -163,7 +168,10 @@ void Plane::note(Connection& connection, broker::ChannelOpened& notice) {
 }
 
 void Plane::note(Connection& connection, broker::ChannelClosed& notice) {
-  if (!catalog_.remove_channel(connection, notice.channel)) counts_.strays++;
+  if (!catalog_.remove_channel(connection, notice.channel))
+    counts_.strays++;
+  else
+    tell("channel.closed", connection, notice.channel);
 }
 
 void Plane::note(Connection& connection, broker::ChannelChanged& notice) {
@@ -183,13 +191,25 @@ void Plane::note(Connection& connection, broker::ConsumerAdded& notice) {
     counts_.strays++;
     return;
   }
-  channel->second.consumers.insert_or_assign(notice.tag, Consumer{notice.queue, notice.no_ack, notice.exclusive,
-                                                                  notice.prefetch, std::move(notice.arguments)});
+  const auto added = channel->second.consumers.insert_or_assign(
+      notice.tag,
+      Consumer{notice.queue, notice.no_ack, notice.exclusive, notice.prefetch, std::move(notice.arguments)});
+  tell("consumer.created", connection, notice.channel, notice.tag, added.first->second);
 }
 
 void Plane::note(Connection& connection, broker::ConsumerRemoved& notice) {
   auto channel = connection.channels.find(notice.channel);
-  if (channel == connection.channels.end() || channel->second.consumers.erase(notice.tag) == 0) counts_.strays++;
+  if (channel == connection.channels.end()) {
+    counts_.strays++;
+    return;
+  }
+  const auto consumer = channel->second.consumers.find(notice.tag);
+  if (consumer == channel->second.consumers.end()) {
+    counts_.strays++;
+    return;
+  }
+  tell("consumer.deleted", connection, notice.channel, notice.tag, consumer->second);
+  channel->second.consumers.erase(consumer);
 }
 
 }  // namespace talaria::control

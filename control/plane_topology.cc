@@ -278,8 +278,10 @@ void Plane::on_checked(const worker::DeleteChecked& report) {
   Removal removal;
   removal.add(*queue);
   removal.spread();
-  if (auto removed = carry_out(removal); !removed)
-    return finish(check, std::unexpected(OperatorError{Fault::store_failed, removed.error().text}));
+  if (const Connection* connection = catalog_.connection(check.to.session)) acting_ = connection->opened.user;
+  const auto removed = carry_out(removal);
+  acting_.clear();
+  if (!removed) return finish(check, std::unexpected(OperatorError{Fault::store_failed, removed.error().text}));
   if (check.to.nobody()) counts_.queues_expired++;
   finish(check, report.ready);
 }

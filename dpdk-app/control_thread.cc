@@ -53,7 +53,7 @@ void fill_with_random(std::span<uint8_t> bytes) {
 
 class LinkWatch {
  public:
-  explicit LinkWatch(const Port& port) : port_(port) {}
+  LinkWatch(const Port& port, control::Plane& plane) : port_(port), plane_(plane) {}
   void poll(base::Time now) {
     if (now < next_) return;
     next_ = now + link_interval;
@@ -64,12 +64,14 @@ class LinkWatch {
                    link.speed_mbps == 0 ? std::string() : fmt::format(", {} Mbit/s", link.speed_mbps));
     else
       spdlog::warn("port {}: link is down", port_.name());
+    plane_.port_changed(port_.name(), link.up, link.speed_mbps);
     known_ = true;
     up_ = link.up;
   }
 
  private:
   const Port& port_;
+  control::Plane& plane_;
   base::Time next_{};
   bool known_ = false;
   bool up_ = false;
@@ -83,7 +85,7 @@ void sleep_for(base::Duration duration) {
 // Until the end was asked for and every client has gone, or has been given time to.
 void serve(const Settings& settings, control::Plane& plane, control::Commands& commands, control::ControlSocket& socket,
            const Port& port, const TscClock& clock) {
-  LinkWatch link_watch(port);
+  LinkWatch link_watch(port, plane);
   base::Time last_busy{};
   base::Time drain_until = base::never;
   while (true) {
@@ -155,11 +157,16 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
                                                  datapath.doorbell(index)));
     link_pointers.push_back(links.back().get());
   }
-  control::Plane plane(store, link_pointers,
-                       {.move_queues = settings.move_queues,
-                        .demo_account = settings.demo_account,
-                        .limits = {},
-                        .random = fill_with_random});
+  control::Plane plane(
+      store, link_pointers,
+      {.move_queues = settings.move_queues,
+       .demo_account = settings.demo_account,
+       .limits = {},
+       .wall_clock_ahead = std::chrono::system_clock::now().time_since_epoch() - clock.now().time_since_epoch(),
+       .pressure = &datapath.mesh().pressure(),
+       .random = fill_with_random});
+  const LogPublisher log_publisher(
+      [&plane](std::string_view level, std::string_view line) { plane.log_line(level, line); });
   FrameBuffers frames(port.name(), datapath.size(), clock);
   control::Commands commands(plane, statistics, std::string(base::version), &frames);
   const std::filesystem::path socket_path = settings.control_socket;

@@ -1,6 +1,8 @@
 #include "dpdk-app/log.h"
 
 #include <rte_log.h>
+#include <spdlog/details/null_mutex.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -20,7 +22,27 @@ spdlog::level::level_enum level_of(uint32_t dpdk_level) {
   return spdlog::level::debug;
 }
 
+class PublishingSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+ public:
+  explicit PublishingSink(LogPublisher::Publish publish) : publish_(std::move(publish)) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& line) override {
+    const spdlog::string_view_t level = spdlog::level::to_string_view(line.level);
+    publish_({level.data(), level.size()}, {line.payload.data(), line.payload.size()});
+  }
+  void flush_() override {}
+
+  LogPublisher::Publish publish_;
+};
+
 }  // namespace
+
+LogPublisher::LogPublisher(Publish publish) {
+  spdlog::default_logger()->sinks().push_back(std::make_shared<PublishingSink>(std::move(publish)));
+}
+
+LogPublisher::~LogPublisher() { spdlog::default_logger()->sinks().pop_back(); }
 
 std::expected<void, Failure> set_up_log(const Settings& settings) {
   try {

@@ -14,6 +14,7 @@
 #include <variant>
 
 #include "core/broker/address.h"
+#include "core/broker/announcement.h"
 #include "core/broker/operations.h"
 #include "core/broker/requests.h"
 #include "core/broker/topology.h"
@@ -57,6 +58,10 @@ struct CloseSession {
   broker::CloseCause cause = broker::CloseCause::forced;
   std::string* text = nullptr;
 };
+// Publish it. It passes.
+struct Announce {
+  broker::Announcement* announcement = nullptr;
+};
 // Who sees every frame of this worker's port from now on; null: nobody. Reported with FramesWatched; `watcher` is lent
 // until another one's was.
 struct WatchFrames {
@@ -68,7 +73,8 @@ struct Drain {};
 // End the loop. The last command; nothing is reported after it.
 struct Stop {};
 
-using ControlCommand = std::variant<Apply, PassAnswer, CheckDelete, PurgeQueue, CloseSession, WatchFrames, Drain, Stop>;
+using ControlCommand =
+    std::variant<Apply, PassAnswer, CheckDelete, PurgeQueue, CloseSession, Announce, WatchFrames, Drain, Stop>;
 
 // ---- reports: worker -> control plane -------------------------------------------------------------------------------
 

@@ -390,6 +390,10 @@ void Worker::on_command(const CloseSession& command, base::Time now) {
     sessions_.close_session(command.session.session, command.cause, *text, now);
 }
 
+void Worker::on_command(const Announce& command, base::Time now) {
+  sessions_.announce(*std::unique_ptr<broker::Announcement>(command.announcement), now);
+}
+
 void Worker::on_command(const WatchFrames& command, base::Time) {
   host_.watch_frames(command.watcher);
   reports_.push_back(FramesWatched{});

@@ -53,6 +53,10 @@ struct SessionCounters {
   base::Counter acknowledgements_late;   // x-consumer-timeout: their channel was closed
   base::Counter replies_dropped;         // direct ones, to a consumer that does not read
 
+  // What the broker itself publishes: events, log lines.
+  base::Counter announcements_published;
+  base::Counter announcements_lost;  // there was no memory, or no room at the queue's home
+
   // Messages that died in queues of this worker.
   base::Counter dead_letters_published;   // anew
   base::Counter dead_letters_unroutable;  // dropped: nothing is bound where they go
@@ -96,7 +100,7 @@ struct SessionCounters {
 
 template <class Visitor>
 void SessionCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(SessionCounters) == 48 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
+  static_assert(sizeof(SessionCounters) == 50 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
                 "a counter is missing below");
   visit("frames_in", frames_in.value());
   visit("frames_out", frames_out.value());
@@ -114,6 +118,8 @@ void SessionCounters::for_each(Visitor&& visit) const {
   visit("deliveries_lost_no_ack", deliveries_lost_no_ack.value());
   visit("acknowledgements_late", acknowledgements_late.value());
   visit("replies_dropped", replies_dropped.value());
+  visit("announcements_published", announcements_published.value());
+  visit("announcements_lost", announcements_lost.value());
   visit("dead_letters_published", dead_letters_published.value());
   visit("dead_letters_unroutable", dead_letters_unroutable.value());
   visit("dead_letters_in_circles", dead_letters_in_circles.value());

@@ -37,6 +37,7 @@
 #include "core/base/histogram.h"
 #include "core/base/time.h"
 #include "core/broker/address.h"
+#include "core/broker/announcement.h"
 #include "core/broker/operations.h"
 #include "core/broker/requests.h"
 #include "core/tcp/types.h"
@@ -93,6 +94,9 @@ class Sessions {
   // connection.close 320 to everybody, and new connections are refused. `drained` when the last session has gone.
   void drain(base::Time now);
   bool drained() const;
+
+  // Publishes what the broker has to tell, if anybody is bound to it.
+  void announce(const broker::Announcement& announcement, base::Time now);
 
   // ---- the turn -----------------------------------------------------------------------------------------------------
   void on_turn(base::Time now);

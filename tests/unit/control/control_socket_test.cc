@@ -166,7 +166,8 @@ TEST_F(ControlSocketTest, TopologyIsListedAndChanged) {
   EXPECT_EQ(result_of_verb({{"command", "list_queues"}, {"columns", {"name", "messages", "enqueued", "worker"}}}),
             json::array({{{"name", "q"}, {"messages", 0}, {"enqueued", 5}, {"worker", declared.home}}}));
   EXPECT_EQ(error_of_verb({{"command", "list_queues"}, {"columns", {"colour"}}}), "bad_argument");
-  EXPECT_EQ(result_of_verb({{"command", "list_exchanges"}}).size(), std::size(predeclared_exchanges));
+  EXPECT_EQ(result_of_verb({{"command", "list_exchanges"}}).size(),
+            std::size(predeclared_exchanges) + std::size(own_exchanges));
   json bindings = result_of_verb({{"command", "list_bindings"}});
   ASSERT_EQ(bindings.size(), 2u);
   EXPECT_EQ(bindings[0]["source_name"], "");

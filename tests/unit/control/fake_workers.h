@@ -15,6 +15,8 @@
 
 #include "control/memory_store.h"
 #include "control/plane.h"
+#include "core/amqp091/wire/properties.h"
+#include "core/amqp091/wire/table.h"
 
 namespace talaria::control {
 
@@ -66,6 +68,13 @@ class FakeWorker final : public WorkerLink {
   net::FrameWatcher* watcher = nullptr;
   uint64_t changes = 0, permission_changes = 0, setting_changes = 0;
 
+  struct Announced {
+    std::string exchange, key;
+    base::FieldTable headers;
+    std::string body;
+  };
+  std::vector<Announced> announcements;
+
   std::map<broker::VhostId, std::string> vhosts;
   std::map<broker::ExchangeId, broker::AddExchange> exchanges;
   std::map<broker::QueueId, broker::AddQueue> queues;
@@ -111,6 +120,13 @@ class FakeWorker final : public WorkerLink {
     closed.emplace_back(command.session, *command.text);
     close_causes.push_back(command.cause);
     delete command.text;
+  }
+  void on(worker::Announce& command) {
+    const std::unique_ptr<broker::Announcement> told(command.announcement);
+    const auto properties = amqp091::wire::parse_properties(told->properties);
+    ASSERT_TRUE(properties);
+    announcements.push_back(
+        {told->exchange, told->routing_key, *amqp091::wire::decode_table(properties->headers), told->body});
   }
   void on(worker::WatchFrames& command) {
     watcher = command.watcher;

@@ -89,7 +89,7 @@ TEST_F(PlaneOperator, AVhostGoesWithAllThatIsInIt) {
   for (auto& worker : workers) {
     EXPECT_EQ(worker->vhosts.size(), 1u);
     EXPECT_TRUE(worker->queues.empty() && worker->bindings.empty());
-    EXPECT_EQ(worker->exchanges.size(), std::size(predeclared_exchanges));
+    EXPECT_EQ(worker->exchanges.size(), std::size(predeclared_exchanges) + std::size(own_exchanges));
   }
   EXPECT_TRUE(is_refused(ask(client, queue("q")), broker::RefusalReason::not_allowed, "vhost 'v' is deleted"));
   EXPECT_TRUE(is_done(ask(client, broker::CloseConnection{})));

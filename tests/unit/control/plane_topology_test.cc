@@ -31,6 +31,7 @@ TEST_F(PlaneTopology, EveryVhostBeginsWithThePredeclaredExchanges) {
   for (auto& [id, exchange] : workers[2]->exchanges) found[exchange.name] = exchange.type;
   std::map<std::string, broker::ExchangeType> wanted(std::begin(predeclared_exchanges),
                                                      std::end(predeclared_exchanges));
+  for (const char* name : own_exchanges) wanted[name] = broker::ExchangeType::topic;
   EXPECT_EQ(found, wanted);
 }
 
@@ -495,7 +496,7 @@ TEST_F(PlaneTopology, ALongChainOfAutoDeleteExchangesTakesNoStack) {
   settle();
   ASSERT_EQ(plane->catalog().binding_count(), static_cast<size_t>(length));
   ASSERT_TRUE(is_done(ask(client, broker::DeleteQueue{.name = "q"})));
-  EXPECT_EQ(plane->catalog().exchange_count(), std::size(predeclared_exchanges));
+  EXPECT_EQ(plane->catalog().exchange_count(), std::size(predeclared_exchanges) + std::size(own_exchanges));
 }
 
 TEST_F(PlaneTopology, DeletesAreIdempotentAndKeepTheirConditions) {
@@ -577,7 +578,7 @@ TEST_F(PlaneTopology, TwoDeletesOfOneQueueAreBothAnswered) {
 }
 
 TEST_F(PlaneTopology, LimitsAreCountedAnswers) {
-  options.limits = {.vhosts = 1, .exchanges = 7, .queues = 1, .bindings = 1, .users = 2};
+  options.limits = {.vhosts = 1, .exchanges = 9, .queues = 1, .bindings = 1, .users = 2};
   start(memory);
   client = open(0);
   ASSERT_TRUE(is_done(ask(client, queue("q"))));
@@ -585,7 +586,7 @@ TEST_F(PlaneTopology, LimitsAreCountedAnswers) {
                          "cannot declare queue 'p' in vhost '/': queue limit (1) is reached"));
   ASSERT_TRUE(is_done(ask(client, exchange("x"))));
   EXPECT_TRUE(is_refused(ask(client, exchange("y")), precondition_failed,
-                         "cannot declare exchange 'y' in vhost '/': exchange limit (7) is reached"));
+                         "cannot declare exchange 'y' in vhost '/': exchange limit (9) is reached"));
   ASSERT_TRUE(is_done(ask(client, bind("x", "q"))));
   EXPECT_TRUE(
       is_refused(ask(client, bind("x", "q", "2")), precondition_failed, "cannot bind: binding limit (1) is reached"));

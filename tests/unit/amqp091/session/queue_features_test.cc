@@ -421,5 +421,30 @@ TEST_F(SessionCopies, OfTheDeadGoAlongUnlessThereIsANewKey) {
   EXPECT_EQ(Letter::text(get("r").death(), "reason"), "maxlen");
 }
 
+// ---- what the broker publishes itself -------------------------------------------------------------------------------
+
+TEST(SessionAnnounce, ReachesWhatIsBoundAndNobodyElse) {
+  World world;
+  Client client(world);
+  client.open();
+  client.open_channel(1);
+  client.declare(1, "q");
+  world.control.add_exchange("events", broker::ExchangeType::topic);
+  world.control.bind("events", "q", "a.#", {});
+  broker::Announcement told{broker::VhostId{0, 1}, "events", "a.b", {0, 0}, "body"};
+  world.sessions.announce(told, world.now);
+  told.routing_key = "b";
+  world.sessions.announce(told, world.now);
+  told.exchange = "nowhere";
+  world.sessions.announce(told, world.now);
+  world.settle();
+  EXPECT_EQ(world.control.counters("q").ready.value(), 1u);
+  EXPECT_EQ(world.sessions.counters().announcements_published.value(), 1u);
+  EXPECT_EQ(world.sessions.counters().announcements_lost.value(), 0u);
+  client.send(1, wire::basic::Get{.queue = "q", .no_ack = true});
+  EXPECT_EQ(client.expect<wire::basic::GetOk>(1).routing_key, "a.b");
+  EXPECT_EQ(client.expect_content(1).body, "body");
+}
+
 }  // namespace
 }  // namespace talaria::amqp091::session

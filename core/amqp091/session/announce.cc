@@ -1,0 +1,59 @@
+// What the broker publishes itself.
+
+#include <span>
+
+#include "core/amqp091/session/sessions.h"
+#include "core/amqp091/session/shared.h"
+#include "core/amqp091/wire/properties.h"
+#include "core/amqp091/wire/table.h"
+#include "core/base/bytes.h"
+#include "core/broker/exchange.h"
+#include "core/broker/vhost.h"
+
+namespace talaria::amqp091::session {
+namespace {
+
+// The headers where they lie, for headers exchanges behind the one announced to. Our own are well formed.
+std::span<const base::HeaderView> headers_of(Shared& shared, base::Bytes properties) {
+  const auto parsed = wire::parse_properties(properties);
+  CHECK(parsed);
+  auto headers = wire::parse_headers(parsed->headers, shared.headers);
+  while (headers && !headers->complete) {
+    shared.headers.resize(shared.headers.size() * 2);
+    headers = wire::parse_headers(parsed->headers, shared.headers);
+  }
+  CHECK(headers);
+  return headers->entries;
+}
+
+}  // namespace
+
+void Sessions::announce(const broker::Announcement& announcement, base::Time now) {
+  Shared& shared = *shared_;
+  shared.now = now;
+  broker::Vhost* vhost = shared.engine.find_vhost(announcement.vhost);
+  broker::Exchange* exchange = vhost ? vhost->find_exchange(announcement.exchange) : nullptr;
+  if (!exchange) return;
+  std::span<const base::HeaderView> headers;
+  if (vhost->needs_headers()) headers = headers_of(shared, announcement.properties);
+  broker::route(*vhost, *exchange, announcement.routing_key, headers, shared.targets);
+  const auto targets = shared.targets.queues();
+  if (targets.empty()) return;
+
+  broker::MessageHead head;
+  head.exchange = announcement.exchange;
+  head.routing_key = announcement.routing_key;
+  head.format = broker::PropertiesFormat::amqp091;
+  head.properties = announcement.properties;
+  head.body_size = announcement.body.size();
+  head.persistent = true;
+  head.received = now;
+  auto builder = shared.engine.room_for_accepted(targets) ? shared.pool.begin(head) : std::nullopt;
+  if (!builder || !builder->append(base::as_bytes(announcement.body))) return shared.counters.announcements_lost.add();
+  shared.counters.announcements_published.add();
+  broker::ChannelAddress nobody;
+  nobody.worker = shared.self;
+  shared.engine.publish(targets, builder->finish(), nobody, 0);
+}
+
+}  // namespace talaria::amqp091::session
