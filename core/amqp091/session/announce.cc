@@ -1,32 +1,14 @@
 // What the broker publishes itself.
-
 #include <span>
 
+#include "core/amqp091/session/rewriting.h"
 #include "core/amqp091/session/sessions.h"
 #include "core/amqp091/session/shared.h"
-#include "core/amqp091/wire/properties.h"
-#include "core/amqp091/wire/table.h"
 #include "core/base/bytes.h"
 #include "core/broker/exchange.h"
 #include "core/broker/vhost.h"
 
 namespace talaria::amqp091::session {
-namespace {
-
-// The headers where they lie, for headers exchanges behind the one announced to. Our own are well formed.
-std::span<const base::HeaderView> headers_of(Shared& shared, base::Bytes properties) {
-  const auto parsed = wire::parse_properties(properties);
-  CHECK(parsed);
-  auto headers = wire::parse_headers(parsed->headers, shared.headers);
-  while (headers && !headers->complete) {
-    shared.headers.resize(shared.headers.size() * 2);
-    headers = wire::parse_headers(parsed->headers, shared.headers);
-  }
-  CHECK(headers);
-  return headers->entries;
-}
-
-}  // namespace
 
 void Sessions::announce(const broker::Announcement& announcement, base::Time now) {
   Shared& shared = *shared_;
@@ -35,7 +17,7 @@ void Sessions::announce(const broker::Announcement& announcement, base::Time now
   broker::Exchange* exchange = vhost ? vhost->find_exchange(announcement.exchange) : nullptr;
   if (!exchange) return;
   std::span<const base::HeaderView> headers;
-  if (vhost->needs_headers()) headers = headers_of(shared, announcement.properties);
+  if (vhost->needs_headers()) headers = own_headers(announcement.properties, shared.headers);
   broker::route(*vhost, *exchange, announcement.routing_key, headers, shared.targets);
   const auto targets = shared.targets.queues();
   if (targets.empty()) return;

@@ -8,8 +8,6 @@
 #include "core/amqp091/session/rewriting.h"
 #include "core/amqp091/session/shared.h"
 #include "core/amqp091/wire/properties.h"
-#include "core/amqp091/wire/table.h"
-#include "core/base/check.h"
 #include "core/broker/exchange.h"
 #include "core/broker/vhost.h"
 
@@ -230,15 +228,7 @@ DeadLetters::Progress DeadLetters::hand_over(Shared& shared) {
   std::vector<uint8_t> raw;
   if (vhost->needs_headers()) {
     raw = whole_properties(*made_);
-    const auto properties = wire::parse_properties(raw);
-    CHECK(properties);
-    auto parsed = wire::parse_headers(properties->headers, shared.headers);
-    while (parsed && !parsed->complete) {
-      shared.headers.resize(shared.headers.size() * 2);
-      parsed = wire::parse_headers(properties->headers, shared.headers);
-    }
-    CHECK(parsed);
-    views = parsed->entries;
+    views = own_headers(raw, shared.headers);
   }
   std::vector<std::string_view> all_keys{made_->routing_key()};
   all_keys.insert(all_keys.end(), copies_.begin(), copies_.end());

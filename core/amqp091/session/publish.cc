@@ -120,18 +120,13 @@ bool find_headers(Connection& connection, const broker::Message& message, std::s
     return false;
   }
   if (!properties->has(wire::Property::headers)) return true;
-  for (;;) {
-    auto headers = wire::parse_headers(properties->headers, shared.headers);
-    if (!headers) {
-      fail(connection, headers.error());
-      return false;
-    }
-    if (headers->complete) {
-      out = headers->entries;
-      return true;
-    }
-    shared.headers.resize(shared.headers.size() * 2);
+  auto headers = wire::parse_all_headers(properties->headers, shared.headers);
+  if (!headers) {
+    fail(connection, headers.error());
+    return false;
   }
+  out = *headers;
+  return true;
 }
 
 // No queue is to answer.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/amqp091/wire/table.h"
+#include "core/base/check.h"
 
 namespace talaria::amqp091::session {
 
@@ -16,6 +17,14 @@ std::vector<uint8_t> whole_properties(const broker::Message& message) {
     whole.insert(whole.end(), piece.begin(), piece.end());
   }
   return whole;
+}
+
+std::span<const base::HeaderView> own_headers(Bytes properties, std::vector<base::HeaderView>& room) {
+  const auto parsed = wire::parse_properties(properties);
+  CHECK(parsed);
+  const auto headers = wire::parse_all_headers(parsed->headers, room);
+  CHECK(headers);
+  return *headers;
 }
 
 Rewriting::Rewriting(const broker::Message& message) : raw_(whole_properties(message)) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/amqp091/wire/properties.h"
@@ -13,6 +14,10 @@ namespace talaria::amqp091::session {
 
 // The properties in one piece, also of a message in several.
 std::vector<uint8_t> whole_properties(const broker::Message& message);
+
+// The headers where they lie, of properties that the broker has encoded: they are well formed. `room` as in
+// wire::parse_all_headers.
+std::span<const base::HeaderView> own_headers(base::Bytes properties, std::vector<base::HeaderView>& room);
 
 class Rewriting {
  public:

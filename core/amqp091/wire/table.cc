@@ -315,4 +315,13 @@ std::expected<Headers, Error> parse_headers(Table table, std::span<HeaderView> o
   return Headers{out.first(count), true};
 }
 
+std::expected<std::span<const HeaderView>, Error> parse_all_headers(Table table, std::vector<HeaderView>& room) {
+  for (;;) {
+    auto headers = parse_headers(table, room);
+    if (!headers) return std::unexpected(std::move(headers.error()));
+    if (headers->complete) return headers->entries;
+    room.resize(std::max<size_t>(2 * room.size(), 16));
+  }
+}
+
 }  // namespace talaria::amqp091::wire

@@ -17,6 +17,7 @@
 
 #include <expected>
 #include <span>
+#include <vector>
 
 #include "core/amqp091/wire/method.h"
 #include "core/base/field.h"
@@ -48,5 +49,9 @@ struct Headers {
 // The entries of a message's header table where they lie: scalars decoded, the rest viewed. Nested tables and arrays
 // are skipped by their length, not validated. Hot: no allocation.
 std::expected<Headers, Error> parse_headers(Table table, std::span<base::HeaderView> out);
+
+// The same, all of them: they lie in `room`, which grows as it must and stays so for the next table.
+std::expected<std::span<const base::HeaderView>, Error> parse_all_headers(Table table,
+                                                                          std::vector<base::HeaderView>& room);
 
 }  // namespace talaria::amqp091::wire
