@@ -54,10 +54,7 @@ void Stack::update_window(Connection& connection, const Segment& segment) {
   send.window = window;
   connection.window_max = std::max(connection.window_max, window);
   if (!grew) return;
-  if (connection.persisting()) {
-    send.timer = base::never;
-    connection.stalls.on_open(now_);
-  }
+  connection.stop_persisting(now_);
   mark_output(connection);
 }
 

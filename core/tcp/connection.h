@@ -105,6 +105,12 @@ struct alignas(base::cache_line) Connection {
     bool retransmit_now = false;  // the first unacknowledged segment, whatever the windows say
     bool in_output = false;       // in the list of connections that have something to send
     uint8_t scale = 0;            // of the window the peer sends
+
+    void end_recovery() {
+      recovery = Recovery::none;
+      duplicate_acks = 0;
+      retransmit_now = false;
+    }
   } send;
 
   // ---- warm: once a round trip, a turn, a loss
@@ -194,6 +200,12 @@ struct alignas(base::cache_line) Connection {
   // Of a tracked flight, bytes believed to be in the network (RFC 6675 SetPipe).
   uint32_t pipe() const { return in_flight() - flight.sacked - flight.lost; }
   bool persisting() const { return send.timer != base::never && send_timer == SendTimer::persist; }
+  // The window opened, or something is sent into it all the same.
+  void stop_persisting(base::Time now) {
+    if (!persisting()) return;
+    send.timer = base::never;
+    stalls.on_open(now);
+  }
   bool fin_sent() const { return send.max == send.end + 1; }
   bool fin_acknowledged() const { return send.unacknowledged == send.end + 1; }
   bool synchronized() const { return receive.state > State::syn_received; }

@@ -26,9 +26,7 @@ void Stack::recover_from(Connection& connection, uint32_t acknowledged) {
   if (whole) {
     uint32_t flight = connection.in_flight();
     send.congestion_window = std::min(send.threshold, std::max<uint32_t>(flight, send.mss) + send.mss);
-    send.recovery = Recovery::none;
-    send.duplicate_acks = 0;
-    send.retransmit_now = false;
+    send.end_recovery();
     return;
   }
   // A partial ACK (RFC 6582 3.2 step 3): the next segment is lost too; the window shrinks by what left the network.

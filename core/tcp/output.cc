@@ -230,10 +230,7 @@ bool Stack::send_pick(Connection& connection, const Pick& pick) {
     connection.bytes_sent += fresh;
     counters_.bytes_sent.add(fresh);
   }
-  if (connection.persisting()) {
-    send.timer = base::never;
-    connection.stalls.on_open(now_);
-  }
+  connection.stop_persisting(now_);
   if (send.timer == base::never) arm_send_timer(connection);
   return true;
 }

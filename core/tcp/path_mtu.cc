@@ -52,7 +52,7 @@ void Stack::on_packet_too_big(Connection& connection, uint32_t mtu) {
       send.recovery = Recovery::fast;
       send.threshold = std::max<uint32_t>(send.congestion_window, 2u * send.mss);
       connection.recover = send.max;
-      connection.reduction = {.flight = connection.in_flight(), .delivered = 0, .sent = 0, .granted = 0};
+      connection.reduction = {.flight = connection.in_flight()};
       connection.undo.window = 0;
     }
     connection.tail_probe_due = connection.tail_probe_out = false;

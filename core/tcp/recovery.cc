@@ -137,16 +137,14 @@ void Stack::enter_recovery(Connection& connection) {
   send.threshold = connection.congestion.threshold_after_loss(connection.in_flight(), send.mss);
   send.recovery = Recovery::fast;
   connection.recover = send.max;
-  connection.reduction = {.flight = connection.in_flight(), .delivered = 0, .sent = 0, .granted = 0};
+  connection.reduction = {.flight = connection.in_flight()};
   connection.tail_probe_due = false;
 }
 
 void Stack::leave_recovery(Connection& connection) {
   auto& send = connection.send;
   if (send.recovery == Recovery::fast) send.congestion_window = send.threshold;
-  send.recovery = Recovery::none;
-  send.duplicate_acks = 0;
-  send.retransmit_now = false;
+  send.end_recovery();
   connection.rack.on_recovery_over();
 }
 
@@ -210,9 +208,7 @@ void Stack::undo_recovery(Connection& connection) {
   connection.undo.window = 0;
   connection.rack.overtaken++;
   if (send.recovery == Recovery::none) return;
-  send.recovery = Recovery::none;
-  send.duplicate_acks = 0;
-  send.retransmit_now = false;
+  send.end_recovery();
   flight_memory_.forget_lost(connection.flight, send.unacknowledged);
 }
 

@@ -108,6 +108,20 @@ Outcome converse(const Scenario& run) {
   return outcome;
 }
 
+// The conversation again and again, each frame of it lost once; then each run of two frames, up to `in_a_row_max`.
+void lose_each_frame(Scenario run, size_t in_a_row_max) {
+  size_t frames = converse(run).frames;
+  ASSERT_GT(frames, 10u);
+  for (size_t first = 0; first < frames; first++) {
+    SCOPED_TRACE("frame " + std::to_string(first));
+    run.lose.clear();
+    for (size_t in_a_row = 0; in_a_row < in_a_row_max; in_a_row++) {
+      run.lose.insert(first + in_a_row);
+      converse(run);
+    }
+  }
+}
+
 TEST(TcpLink, CleanLinkIsFast) {
   Outcome outcome = converse({.link = {.delay = 1ms}, .bytes = 2'000'000, .client = small(), .server = small()});
   // 2 MB each way in windows of 256 KiB over a round trip of 2 ms.
@@ -213,14 +227,7 @@ TEST(TcpLink, OverIpv6WithCookies) {
 }
 
 TEST(TcpLink, EverySingleLossIsRecoveredOverIpv6) {
-  Scenario run{.bytes = 3000, .client = small(), .server = small(), .family = net::IpFamily::v6};
-  size_t frames = converse(run).frames;
-  ASSERT_GT(frames, 10u);
-  for (size_t lost = 0; lost < frames; lost++) {
-    SCOPED_TRACE("frame " + std::to_string(lost));
-    run.lose = {lost};
-    converse(run);
-  }
+  lose_each_frame({.bytes = 3000, .client = small(), .server = small(), .family = net::IpFamily::v6}, 1);
 }
 
 TEST(TcpLink, Ipv6ConnectionsKnowTheirAddresses) {
@@ -301,18 +308,7 @@ TEST(TcpLink, TwoFamiliesDoNotMeet) {
 }
 
 // Each single frame of a short conversation lost once: handshake, data, acknowledgements, both FINs.
-TEST(TcpLink, EverySingleLossIsRecovered) {
-  Scenario run{.bytes = 6000, .client = small(), .server = small()};
-  size_t frames = converse(run).frames;
-  ASSERT_GT(frames, 10u);
-  for (size_t lost = 0; lost < frames; lost++) {
-    SCOPED_TRACE("frame " + std::to_string(lost));
-    run.lose = {lost};
-    converse(run);
-    run.lose = {lost, lost + 1};
-    converse(run);
-  }
-}
+TEST(TcpLink, EverySingleLossIsRecovered) { lose_each_frame({.bytes = 6000, .client = small(), .server = small()}, 2); }
 
 }  // namespace
 }  // namespace talaria::tcp

@@ -44,7 +44,18 @@ class SackTest : public StackTest {
 class TcpRack : public SackTest {};
 class TcpTailProbe : public SackTest {};
 class TcpRateReduction : public SackTest {};
-class TcpUndo : public SackTest {};
+class TcpUndo : public SackTest {
+ protected:
+  static constexpr uint32_t full = segment - timestamp_option_bytes;
+  // So many bytes in flight, whose time the peer can echo.
+  void fly_with_timestamps(size_t bytes) {
+    peer_timestamps = true;
+    accept_after(40ms);
+    first = our_next;
+    write(std::string(bytes, 'x'));
+    our_clock = sent[0].timestamp;
+  }
+};
 class TcpUntracked : public SackTest {};
 
 TEST_F(TcpRack, OneSackedSegmentIsEnoughWhenTheWindowHasPassed) {
@@ -317,12 +328,7 @@ TEST_F(TcpRateReduction, EachAckOfATurnGrantsItsOwn) {
 // The ACK echoes the original's timestamp: it came late, behind others.
 TEST_F(TcpUndo, AnOldEchoSaysThatTheOriginalArrived) {
   start();
-  peer_timestamps = true;
-  accept_after(40ms);
-  first = our_next;
-  const uint32_t full = segment - timestamp_option_bytes;
-  write(std::string(10 * full, 'x'));
-  our_clock = sent[0].timestamp;
+  fly_with_timestamps(10 * full);
   const uint32_t window = info().congestion_window;
   now += 40ms;
   deliver(sacked(first, {{first + full, first + 8 * full}}));
@@ -338,12 +344,7 @@ TEST_F(TcpUndo, AnOldEchoSaysThatTheOriginalArrived) {
 
 TEST_F(TcpUndo, TheRetransmissionsEchoDoesNot) {
   start();
-  peer_timestamps = true;
-  accept_after(40ms);
-  first = our_next;
-  const uint32_t full = segment - timestamp_option_bytes;
-  write(std::string(10 * full, 'x'));
-  our_clock = sent[0].timestamp;
+  fly_with_timestamps(10 * full);
   const uint32_t window = info().congestion_window;
   now += 40ms;
   deliver(sacked(first, {{first + full, first + 10 * full}}));
@@ -373,11 +374,7 @@ TEST_F(TcpUndo, WhenEverythingSentAgainHadArrivedTwice) {
 
 TEST_F(TcpUndo, OfATimeoutThatCameTooSoon) {
   start();
-  peer_timestamps = true;
-  accept_after(40ms);
-  first = our_next;
-  write("x");
-  our_clock = sent[0].timestamp;
+  fly_with_timestamps(1);
   const uint32_t window = info().congestion_window;
   for (int i = 0; i < 1000 && timeouts() == 0; i++) after(1ms);
   ASSERT_EQ(timeouts(), 1u);
