@@ -4,74 +4,29 @@
 #include <map>
 #include <random>
 
-#include "tests/unit/broker/fixture.h"
+#include "tests/unit/broker/one_queue.h"
 
 namespace talaria::broker {
 namespace {
 
 using namespace base;  // literals
 
-class ExpiryTest : public ::testing::Test {
+class ExpiryTest : public OneQueueTest {
  protected:
   ExpiryTest() {
-    worker.apply(topology.add_vhost());
+    now = Time{3600s};
     worker.engine->on_time(now);
   }
-  ~ExpiryTest() override {
-    worker.engine->check_invariants();
-    for (const Deliver& delivery : worker.outbox.deliveries) worker.pool.release(delivery.message);
-    worker.outbox.deliveries.clear();
-    worker.engine.reset();
-    worker.expect_all_home();
-  }
 
-  void declare(const QueueSettings& settings) {
-    worker.engine->apply(topology.add_queue("q", 0, false, settings), now);
-    id = topology.queues["q"];
-    counters = topology.counters_of["q"];
-  }
   void publish(std::string_view body, uint64_t expiration_ms = Message::never_expires) {
-    QueueRecord* target = worker.engine->find_queue(id);
-    worker.engine->publish({&target, 1}, worker.message(body, "", expiration_ms), channel(), 1);
-    const auto stored = worker.take_event<Stored>();
-    ASSERT_TRUE(stored && !stored->refused);
+    ASSERT_TRUE(OneQueueTest::publish(worker.message(body, "", expiration_ms)));
   }
   void pass(Duration time) {
     now += time;
     worker.engine->on_time(now);
     worker.engine->check_invariants();
   }
-  void subscribe(uint32_t number, uint32_t credit = 0, bool no_ack = false) {
-    worker.engine->subscribe({id, consumer(number), credit, 0, no_ack, false});
-    ASSERT_TRUE(worker.take_event<Subscribed>());
-  }
-  std::vector<Deliver> dispatch() {
-    worker.engine->dispatch(now, 1000);
-    std::vector<Deliver> out(worker.outbox.deliveries.begin(), worker.outbox.deliveries.end());
-    worker.outbox.deliveries.clear();
-    bodies.clear();
-    for (const Deliver& delivery : out) {
-      bodies.push_back(body_of(delivery.message));
-      worker.pool.release(delivery.message);
-    }
-    return out;
-  }
-  std::string get() {
-    worker.engine->get({id, channel(), true});
-    const auto got = worker.take_event<Got>();
-    if (!got->message) return "";
-    std::string body = body_of(got->message);
-    worker.pool.release(got->message);
-    return body;
-  }
   uint64_t expired() const { return worker.engine->counters().expired.value(); }
-
-  TestTopology topology;
-  TestWorker worker;
-  Time now{3600s};
-  QueueId id;
-  QueueCounters* counters = nullptr;
-  std::vector<std::string> bodies;
 };
 
 using MessageExpiry = ExpiryTest;
@@ -92,9 +47,7 @@ TEST_F(MessageExpiry, AfterTheQueuesTimeAndNotBefore) {
 }
 
 TEST_F(MessageExpiry, OfWhatComesAfterTheQueueWasGivenATime) {
-  worker.engine->apply(topology.add_queue("q"), now);
-  id = topology.queues["q"];
-  counters = topology.counters_of["q"];
+  declare();
   publish("before");
   worker.engine->apply(topology.change_queue("q", QueueSettings{.message_ttl_ms = 10}), now);
   publish("after");
@@ -139,7 +92,7 @@ TEST_F(MessageExpiry, InTheMiddleOfAPlainQueue) {
   pass(5ms);
   EXPECT_EQ(get(), "a");
   EXPECT_EQ(get(), "d");
-  EXPECT_EQ(get(), "");
+  EXPECT_EQ(get(), std::nullopt);
 }
 
 TEST_F(MessageExpiry, AtTheEndOfTheQueueAndThenMoreComes) {
@@ -208,7 +161,7 @@ TEST_F(MessageExpiry, OutOfTheMiddleOfWhatCameBack) {
     worker.engine->settle({id, held[i].entry, Outcome::requeued});
   for (int step = 0; step < 60; step++) pass(1ms);
   for (const char* left : {"1", "2", "7", "38"}) EXPECT_EQ(get(), left);
-  EXPECT_EQ(get(), "");
+  EXPECT_EQ(get(), std::nullopt);
 }
 
 TEST_F(MessageExpiry, NotAfterThePurge) {

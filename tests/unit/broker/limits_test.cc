@@ -1,90 +1,13 @@
 // Queues that are full, and what dies in a queue.
 #include <gtest/gtest.h>
 
-#include "tests/unit/broker/fixture.h"
+#include "tests/unit/broker/one_queue.h"
 
 namespace talaria::broker {
 namespace {
 
-class LimitsTest : public ::testing::Test {
- protected:
-  using Bodies = std::vector<std::string>;
-
-  LimitsTest() { worker.apply(topology.add_vhost()); }
-  ~LimitsTest() override {
-    worker.engine->check_invariants();
-    take_deliveries();
-    take_dead();
-    worker.engine.reset();
-    worker.expect_all_home();
-  }
-
-  void declare(QueueSettings settings) {
-    settings.queue = "q";
-    worker.apply(topology.add_queue("q", 0, false, settings));
-    id = topology.queues["q"];
-    counters = topology.counters_of["q"];
-  }
-  // Whether it was stored.
-  bool publish(std::string_view body) {
-    QueueRecord* target = worker.engine->find_queue(id);
-    worker.engine->publish({&target, 1}, worker.message(body), channel(), 1);
-    const auto stored = worker.take_event<Stored>();
-    EXPECT_TRUE(stored);
-    return !stored->refused;
-  }
-  void subscribe(uint32_t number, uint32_t credit = 0) {
-    worker.engine->subscribe({id, consumer(number), credit, 0, false, false});
-    ASSERT_TRUE(worker.take_event<Subscribed>());
-  }
-  std::vector<Deliver> take_deliveries() {
-    std::vector<Deliver> out(worker.outbox.deliveries.begin(), worker.outbox.deliveries.end());
-    worker.outbox.deliveries.clear();
-    bodies.clear();
-    for (const Deliver& delivery : out) {
-      bodies.push_back(body_of(delivery.message));
-      worker.pool.release(delivery.message);
-    }
-    return out;
-  }
-  std::vector<Deliver> dispatch() {
-    worker.engine->dispatch({}, 1000);
-    return take_deliveries();
-  }
-  Bodies take_dead() {
-    Bodies out;
-    reasons.clear();
-    for (const DeadMessage& dead : worker.outbox.dead) {
-      out.push_back(body_of(dead.message));
-      reasons.push_back(dead.reason);
-      EXPECT_EQ(dead.settings->queue, "q");
-      EXPECT_EQ(dead.vhost, topology.vhost);
-      worker.pool.release(dead.message);
-    }
-    worker.outbox.dead.clear();
-    return out;
-  }
-  Bodies rest() {
-    Bodies out;
-    for (;;) {
-      worker.engine->get({id, channel(), true});
-      const auto got = worker.take_event<Got>();
-      if (!got->message) return out;
-      out.push_back(body_of(got->message));
-      worker.pool.release(got->message);
-    }
-  }
-
-  TestTopology topology;
-  TestWorker worker;
-  QueueId id;
-  QueueCounters* counters = nullptr;
-  Bodies bodies;
-  std::vector<DeathReason> reasons;
-};
-
-using LengthLimit = LimitsTest;
-using Death = LimitsTest;
+using LengthLimit = OneQueueTest;
+using Death = OneQueueTest;
 
 TEST_F(LengthLimit, TheOldestReadyMessagesGo) {
   declare({.max_length = 2, .dead_lettering = DeadLettering{"dlx"}});
@@ -174,13 +97,10 @@ TEST_F(LengthLimit, DropsABoundedNumberAtOnce) {
 }
 
 TEST_F(LengthLimit, ThatIsNewIsKeptOverSeveralTurns) {
-  worker.apply(topology.add_queue("q"));
-  id = topology.queues["q"];
-  counters = topology.counters_of["q"];
+  declare();
   for (int i = 0; i < 3000; i++) publish("x");
   worker.apply(topology.change_queue("q", QueueSettings{.max_length = 5}));
   EXPECT_EQ(counters->ready.value(), 3000u - 1024u);
-  base::Time now{};
   for (uint64_t ready : {3000u - 2 * 1024u, 5u, 5u}) {
     worker.engine->on_time(now += std::chrono::milliseconds(2));
     EXPECT_EQ(counters->ready.value(), ready);
@@ -195,8 +115,7 @@ TEST_F(LengthLimit, ThatIsNewIsKeptOverSeveralTurns) {
 }
 
 TEST_F(Death, IsWhatTheQueuesSettingsOfThatMomentSay) {
-  worker.apply(topology.add_queue("q"));
-  id = topology.queues["q"];
+  declare();
   subscribe(1);
   publish("a");
   publish("b");

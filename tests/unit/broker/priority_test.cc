@@ -4,73 +4,16 @@
 #include <map>
 #include <random>
 
-#include "tests/unit/broker/fixture.h"
+#include "tests/unit/broker/one_queue.h"
 
 namespace talaria::broker {
 namespace {
 
-class PriorityTest : public ::testing::Test {
+class PriorityTest : public OneQueueTest {
  protected:
-  using Bodies = std::vector<std::string>;
-
-  PriorityTest() { worker.apply(topology.add_vhost()); }
-  ~PriorityTest() override {
-    worker.engine->check_invariants();
-    take_deliveries();
-    worker.engine.reset();
-    worker.expect_all_home();
-  }
-
-  void declare(const QueueSettings& settings) {
-    worker.apply(topology.add_queue("q", 0, false, settings));
-    id = topology.queues["q"];
-    counters = topology.counters_of["q"];
-  }
   void publish(std::string_view body, uint8_t priority = 0, uint64_t expiration = Message::never_expires) {
-    QueueRecord* target = worker.engine->find_queue(id);
-    worker.engine->publish({&target, 1}, worker.message(body, "", expiration, priority), channel(), 0);
+    OneQueueTest::publish(worker.message(body, "", expiration, priority), 0);
   }
-  SubscribeResult subscribe(uint32_t number, uint32_t credit = 0, int32_t priority = 0, bool exclusive = false) {
-    worker.engine->subscribe({id, consumer(number), credit, priority, false, exclusive});
-    return worker.take_event<Subscribed>()->result;
-  }
-  void unsubscribe(uint32_t number) {
-    worker.engine->unsubscribe({id, consumer(number)});
-    ASSERT_TRUE(worker.take_event<Unsubscribed>());
-  }
-  std::vector<Deliver> take_deliveries() {
-    std::vector<Deliver> out(worker.outbox.deliveries.begin(), worker.outbox.deliveries.end());
-    worker.outbox.deliveries.clear();
-    bodies.clear();
-    consumers.clear();
-    for (const Deliver& delivery : out) {
-      bodies.push_back(body_of(delivery.message));
-      consumers.push_back(delivery.consumer.consumer);
-      worker.pool.release(delivery.message);
-    }
-    return out;
-  }
-  std::vector<Deliver> dispatch(uint32_t budget = 1000) {
-    worker.engine->dispatch({}, budget);
-    return take_deliveries();
-  }
-  Bodies rest() {
-    Bodies out;
-    for (;;) {
-      worker.engine->get({id, channel(), true});
-      const auto got = worker.take_event<Got>();
-      if (!got->message) return out;
-      out.push_back(body_of(got->message));
-      worker.pool.release(got->message);
-    }
-  }
-
-  TestTopology topology;
-  TestWorker worker;
-  QueueId id;
-  QueueCounters* counters = nullptr;
-  Bodies bodies;
-  std::vector<uint32_t> consumers;
 };
 
 using Priorities = PriorityTest;
@@ -230,7 +173,7 @@ TEST_F(SingleActiveConsumer, TheNextIsTheHighestThatCameFirst) {
 
 TEST_F(SingleActiveConsumer, IsNotForExclusiveOnes) {
   declare({.single_active_consumer = true});
-  EXPECT_EQ(subscribe(1, 0, 0, true), SubscribeResult::exclusive_conflict);
+  EXPECT_EQ(subscribe(1, 0, 0, false, true), SubscribeResult::exclusive_conflict);
   EXPECT_EQ(subscribe(2), SubscribeResult::subscribed);
 }
 

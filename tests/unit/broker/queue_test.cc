@@ -1,28 +1,13 @@
 #include <gtest/gtest.h>
 
-#include "tests/unit/broker/fixture.h"
+#include "tests/unit/broker/one_queue.h"
 
 namespace talaria::broker {
 namespace {
 
-// One worker, one queue "q".
-class QueueTest : public ::testing::Test {
+class QueueTest : public OneQueueTest {
  protected:
-  QueueTest() {
-    worker.apply(topology.add_vhost());
-    worker.apply(topology.add_queue("q"));
-    id = topology.queues["q"];
-    counters = topology.counters_of["q"];
-  }
-  ~QueueTest() override {
-    worker.engine->check_invariants();
-    take_deliveries();
-    for (const Event& event : worker.outbox.events)
-      if (const Got* got = std::get_if<Got>(&event); got && got->message) worker.pool.release(got->message);
-    worker.outbox.events.clear();
-    worker.engine.reset();
-    worker.expect_all_home();
-  }
+  QueueTest() { declare(); }
 
   void publish(std::string_view body, uint64_t sequence = 0) {
     QueueRecord* target = worker.engine->find_queue(id);
@@ -32,51 +17,10 @@ class QueueTest : public ::testing::Test {
   void publish_numbers(int count) {
     for (int i = 0; i < count; i++) publish(std::to_string(i));
   }
-  SubscribeResult subscribe(uint32_t number, uint32_t credit = 0, int32_t priority = 0, bool no_ack = false,
-                            bool exclusive = false) {
-    worker.engine->subscribe({id, consumer(number), credit, priority, no_ack, exclusive});
-    auto answer = worker.take_event<Subscribed>();
-    EXPECT_TRUE(answer && answer->consumer == consumer(number));
-    return answer->result;
-  }
-  Unsubscribed unsubscribe(uint32_t number) {
-    worker.engine->unsubscribe({id, consumer(number)});
-    auto answer = worker.take_event<Unsubscribed>();
-    EXPECT_TRUE(answer && answer->consumer == consumer(number));
-    return *answer;
-  }
-  void settle(const Deliver& delivery, Outcome outcome) { worker.engine->settle({id, delivery.entry, outcome}); }
-
-  // What dispatch hands out, references given back.
-  std::vector<Deliver> dispatch(uint32_t budget = 1000) {
-    worker.engine->dispatch({}, budget);
-    return take_deliveries();
-  }
-  std::vector<Deliver> take_deliveries() {
-    std::vector<Deliver> out(worker.outbox.deliveries.begin(), worker.outbox.deliveries.end());
-    worker.outbox.deliveries.clear();
-    bodies.clear();
-    consumers.clear();
-    for (const Deliver& delivery : out) {
-      bodies.push_back(body_of(delivery.message) + (delivery.redelivered ? "*" : ""));
-      consumers.push_back(delivery.consumer.consumer);
-      worker.pool.release(delivery.message);
-    }
-    return out;
-  }
   std::optional<Got> get(bool no_ack = false) {
     worker.engine->get({id, channel(), no_ack});
     return worker.take_event<Got>();
   }
-
-  using Bodies = std::vector<std::string>;
-  using Consumers = std::vector<uint32_t>;
-  TestTopology topology;
-  TestWorker worker;
-  QueueId id;
-  QueueCounters* counters;
-  Bodies bodies;  // of the last take_deliveries; "*" marks a redelivered one
-  Consumers consumers;
 };
 
 TEST_F(QueueTest, DeliversInOrderOfPublishing) {
