@@ -4,14 +4,14 @@
 #include <gtest/gtest.h>
 
 #include "core/net/host.h"
-#include "tests/unit/net/fake_device.h"
+#include "tests/unit/net/host_fixture.h"
 
 namespace talaria::net {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr MacAddress our_mac{2, 0, 0, 0, 0, 1}, server_mac{2, 0, 0, 0, 0, 2};
+constexpr MacAddress server_mac{2, 0, 0, 0, 0, 2};
 constexpr Ipv4Address server{0xc6120001}, offered{0xc6120032}, other{0xc6120033};
 
 DhcpMessage answer(const DhcpMessage& to, DhcpType type, Ipv4Address yours = offered) {
@@ -213,22 +213,13 @@ TEST(Dhcp, EmitsWhatItParses) {
   EXPECT_FALSE(parse_dhcp(bytes)) << "not the magic cookie";
 }
 
-class HostDhcpTest : public testing::Test {
+class HostDhcpTest : public HostOnFakeDevice {
  protected:
-  void start() { host.emplace(HostConfig{.address_from_dhcp = true}, device, base::HashKey{1, 2}); }
-  void TearDown() override {
-    host.reset();
-    EXPECT_EQ(device.outstanding, 0u);
-  }
-  void at(base::Duration time) {
-    now = base::Time(time);
-    host->on_time(now);
-    host->flush();
-  }
+  void start() { start_with({.address_from_dhcp = true}); }
   // The DHCP messages among what was sent.
-  std::vector<DhcpMessage> take() {
+  std::vector<DhcpMessage> take_messages() {
     std::vector<DhcpMessage> messages;
-    for (const Frame& frame : std::exchange(device.sent, {})) {
+    for (const Frame& frame : take()) {
       if (parse_ethernet(frame)->type != ethertype_ipv4) continue;
       const base::Bytes datagram = base::Bytes(frame).subspan(14);
       const auto ip = parse_ipv4(datagram);
@@ -259,19 +250,15 @@ class HostDhcpTest : public testing::Test {
     one.receive(now);
     one.flush();
   }
-
-  FakeDevice device{our_mac};
-  std::optional<Host> host;
-  base::Time now{};
 };
 
 TEST_F(HostDhcpTest, GetsAnAddressUsesItAndLosesIt) {
   start();
   at(0s);
-  auto said = take();
+  auto said = take_messages();
   ASSERT_EQ(said.size(), 1u);
   hear(answer(said[0], DhcpType::offer));
-  said = take();
+  said = take_messages();
   ASSERT_EQ(said.size(), 1u);
   hear(answer(said[0], DhcpType::ack), offered);  // a server that does not mind that the address is not ours yet
   EXPECT_TRUE(host->routing().is_ours(offered));
@@ -282,7 +269,7 @@ TEST_F(HostDhcpTest, GetsAnAddressUsesItAndLosesIt) {
   bool announced = false;
   for (const Frame& frame : device.sent) announced |= parse_ethernet(frame)->type == ethertype_arp;
   EXPECT_TRUE(announced);
-  take();
+  take_messages();
   at(1800s);
   Frame asked = device.sent.empty() ? Frame() : device.sent.back();
   ASSERT_FALSE(asked.empty());
@@ -296,14 +283,14 @@ TEST_F(HostDhcpTest, GetsAnAddressUsesItAndLosesIt) {
 TEST_F(HostDhcpTest, OthersPassOnWhatTheyHear) {
   start();
   at(0s);
-  const DhcpMessage discover = take()[0];
+  const DhcpMessage discover = take_messages()[0];
   Host colleague({.announce = false, .address_from_dhcp = true}, device, {1, 2});
   hear_at(colleague, answer(discover, DhcpType::offer));
   const auto heard = colleague.take_heard();
   ASSERT_EQ(heard.size(), 1u);
   host->on_heard(heard[0], now);
   host->flush();
-  auto said = take();
+  auto said = take_messages();
   ASSERT_EQ(said.size(), 1u);
   EXPECT_EQ(said[0].type, DhcpType::request);
 }

@@ -3,14 +3,14 @@
 
 #include "core/net/host.h"
 #include "core/net/icmpv6.h"
-#include "tests/unit/net/fake_device.h"
+#include "tests/unit/net/host_fixture.h"
 
 namespace talaria::net {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr MacAddress our_mac{2, 0, 0, 0, 0, 1}, peer_mac{2, 0, 0, 0, 0, 2}, other_mac{2, 0, 0, 0, 0, 3};
+constexpr MacAddress peer_mac{2, 0, 0, 0, 0, 2}, other_mac{2, 0, 0, 0, 0, 3};
 const IpAddress our_address = *parse_ip_address("2001:db8::1");
 const IpAddress peer_address = *parse_ip_address("2001:db8::2");
 const IpAddress router = *parse_ip_address("fe80::99");
@@ -29,16 +29,12 @@ struct Sent {
   Frame frame;  // what the message points into
 };
 
-class HostIpv6Test : public testing::Test {
+class HostIpv6Test : public HostOnFakeDevice {
  protected:
   void start(HostConfig config = {.announce = false}) {
     if (config.addresses.empty() && !config.addresses_from_routers) config.addresses = {{our_address, 64}};
     config.interface_secret = {5, 6};
-    host.emplace(config, device, base::HashKey{1, 2});
-  }
-  void TearDown() override {
-    host.reset();
-    EXPECT_EQ(device.outstanding, 0u) << "a packet did not come home";
+    start_with(config);
   }
 
   Frame frame(uint8_t next_header, base::Bytes payload, IpAddress from = peer_address, IpAddress to = our_address,
@@ -60,11 +56,6 @@ class HostIpv6Test : public testing::Test {
     Frame bytes(4 + body.size());
     emit_icmpv6({.type = type, .code = 0, .body = body}, from, to, bytes.data());
     return bytes;
-  }
-  void receive(Frame bytes) {
-    device.arriving.push_back(std::move(bytes));
-    host->receive(now);
-    host->flush();
   }
   void hear(uint8_t type, base::Bytes body, IpAddress from, IpAddress to, uint8_t hops = 255,
             MacAddress mac = peer_mac) {
@@ -106,12 +97,6 @@ class HostIpv6Test : public testing::Test {
     host->send(packet, from, to, IpProtocol::tcp, now);
     host->flush();
   }
-  void at(base::Duration since_start) {
-    now = base::Time(since_start);
-    host->on_time(now);
-    host->flush();
-  }
-  std::vector<Frame> take() { return std::exchange(device.sent, {}); }
   std::vector<Sent> take_icmp() {
     std::vector<Sent> all;
     for (Frame& bytes : take()) {
@@ -132,10 +117,6 @@ class HostIpv6Test : public testing::Test {
     return all;
   }
   Frame segment() { return Frame(20, 7); }
-
-  FakeDevice device{our_mac};
-  std::optional<Host> host;
-  base::Time now{};
 };
 
 TEST_F(HostIpv6Test, AnswersWhoAsksForIt) {

@@ -4,29 +4,24 @@
 #include <gtest/gtest.h>
 
 #include "core/net/icmp.h"
-#include "tests/unit/net/fake_device.h"
+#include "tests/unit/net/host_fixture.h"
 
 namespace talaria::net {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr MacAddress our_mac{2, 0, 0, 0, 0, 1};
 constexpr MacAddress peer_mac{2, 0, 0, 0, 0, 2};
 constexpr Ipv4Address our_address{0xc6120001};   // 198.18.0.1
 constexpr Ipv4Address peer_address{0xc6120002};  // 198.18.0.2
 constexpr Ipv4Address far_address{0xc6130009};   // 198.19.0.9, behind the gateway
 constexpr Ipv4Address gateway{0xc61200fe};
 
-class HostTest : public testing::Test {
+class HostTest : public HostOnFakeDevice {
  protected:
   void start(HostConfig config = {}) {
     if (config.addresses.empty()) config.addresses = {{our_address, 24}};
-    host.emplace(config, device, base::HashKey{1, 2});
-  }
-  void TearDown() override {
-    host.reset();
-    EXPECT_EQ(device.outstanding, 0u) << "a packet did not come home";
+    start_with(config);
   }
 
   Frame arp(ArpOperation operation, Ipv4Address sender, MacAddress sender_mac, Ipv4Address target) {
@@ -61,11 +56,6 @@ class HostTest : public testing::Test {
     emit_icmp({.type = icmp_echo_request, .code = 0, .body = body}, icmp.data());
     return icmp;
   }
-  void receive(Frame frame) {
-    device.arriving.push_back(std::move(frame));
-    host->receive(now);
-    host->flush();
-  }
   void send(Ipv4Address to, uint8_t mark = 0, Ipv4Address from = our_address) {
     Packet packet = host->allocate();
     ASSERT_TRUE(packet);
@@ -74,17 +64,6 @@ class HostTest : public testing::Test {
     host->send(packet, from, to, IpProtocol::tcp, now);
     host->flush();
   }
-  void at(base::Duration since_start) {
-    now = base::Time(since_start);
-    host->on_time(now);
-    host->flush();
-  }
-  // The frames sent since the last call.
-  std::vector<Frame> take() { return std::exchange(device.sent, {}); }
-
-  FakeDevice device{our_mac};
-  std::optional<Host> host;
-  base::Time now{};
 };
 
 TEST_F(HostTest, AnnouncesItsAddressTwice) {
