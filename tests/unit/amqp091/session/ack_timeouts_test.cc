@@ -68,9 +68,7 @@ TEST_F(SessionAckTimeouts, AreNotForWhoAcknowledgesHoweverLongItConsumes) {
 TEST_F(SessionAckTimeouts, OfAConsumerAreItsOwn) {
   client.declare(1, "q");
   const base::FieldTable arguments{{"x-consumer-timeout", {int32_t{20'000}}}};
-  std::vector<uint8_t> encoded(wire::table_size(arguments));
-  base::Writer out(encoded);
-  wire::emit_table(out, arguments);
+  const std::vector<uint8_t> fields = encoded(arguments);
   client.publish(1, "", "q", "got");
   client.send(1, wire::basic::Get{.queue = "q"});
   client.expect<wire::basic::GetOk>(1);
@@ -78,7 +76,7 @@ TEST_F(SessionAckTimeouts, OfAConsumerAreItsOwn) {
   wire::basic::Consume consume;
   consume.queue = "q";
   consume.consumer_tag = "c";
-  consume.arguments.bytes = base::Bytes(encoded).subspan(4);
+  consume.arguments.bytes = fields;
   client.send(1, consume);
   client.expect<wire::basic::ConsumeOk>(1);
   world.wait(40s);
@@ -106,12 +104,10 @@ TEST_F(SessionAckTimeouts, AreIntegersWithinBounds) {
   uint16_t channel = 1;
   for (const base::Field& wrong : {base::Field{std::string("5")}, base::Field{int32_t{-1}}, base::Field{INT64_MAX}}) {
     const base::FieldTable arguments{{"x-consumer-timeout", wrong}};
-    std::vector<uint8_t> encoded(wire::table_size(arguments));
-    base::Writer out(encoded);
-    wire::emit_table(out, arguments);
+    const std::vector<uint8_t> fields = encoded(arguments);
     wire::basic::Consume consume;
     consume.queue = "q";
-    consume.arguments.bytes = base::Bytes(encoded).subspan(4);
+    consume.arguments.bytes = fields;
     client.send(channel, consume);
     client.expect_channel_close(channel, ReplyCode::precondition_failed, "invalid arg 'x-consumer-timeout'");
     client.open_channel(++channel);

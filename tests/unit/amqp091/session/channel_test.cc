@@ -520,12 +520,10 @@ TEST_F(SessionChannel, LostConnectionTakesAutoDeleteQueuesAlong) {
 
 TEST_F(SessionChannel, PriorityIsTakenFromTheArguments) {
   base::FieldTable arguments{{"x-priority", {int16_t{10}}}};
-  std::vector<uint8_t> table(wire::table_size(arguments));
-  base::Writer writer(table);
-  wire::emit_table(writer, arguments);
+  const std::vector<uint8_t> fields = encoded(arguments);
   client.consume(1, "q", "low", true);
   wire::basic::Consume method{.queue = "q", .consumer_tag = "high", .no_ack = true};
-  method.arguments.bytes = Bytes(table).subspan(4);
+  method.arguments.bytes = fields;
   client.send(1, method);
   client.expect<wire::basic::ConsumeOk>(1);
   for (unsigned i = 0; i < 10; i++) client.publish(1, "", "q", "x");

@@ -33,6 +33,16 @@ inline std::vector<uint8_t> encoded(const wire::Properties& properties) {
   return raw;
 }
 
+// The fields of a table, without the length before them: what wire::Table's bytes are.
+inline std::vector<uint8_t> encoded(const base::FieldTable& table) {
+  std::vector<uint8_t> raw(wire::table_size(table));
+  base::Writer writer(raw);
+  wire::emit_table(writer, table);
+  EXPECT_TRUE(writer.ok());
+  raw.erase(raw.begin(), raw.begin() + 4);
+  return raw;
+}
+
 class Client {
  public:
   explicit Client(World& world) : world_(world) {
@@ -174,12 +184,10 @@ class Client {
              const base::FieldTable& properties = capabilities()) {
     send_raw(Bytes(wire::protocol_header));
     expect<wire::connection::Start>(0);
-    std::vector<uint8_t> table(wire::table_size(properties));
-    base::Writer writer(table);
-    wire::emit_table(writer, properties);
+    const std::vector<uint8_t> fields = encoded(properties);
     std::string response = std::string("\0", 1) + std::string(user) + std::string("\0", 1) + std::string(password);
     wire::connection::StartOk method;
-    method.client_properties.bytes = Bytes(table).subspan(4);
+    method.client_properties.bytes = fields;
     method.mechanism = "PLAIN";
     method.response = base::as_bytes(response);
     method.locale = "en_US";

@@ -19,12 +19,10 @@ struct SessionMessage : testing::Test {
 // Properties as a client might set them: content-type, headers, delivery-mode, expiration.
 std::vector<uint8_t> some_properties() {
   base::FieldTable headers{{"a", {int32_t{1}}}, {"b", {std::string("two")}}};
-  std::vector<uint8_t> table(wire::table_size(headers));
-  base::Writer table_writer(table);
-  wire::emit_table(table_writer, headers);
+  const std::vector<uint8_t> fields = encoded(headers);
   wire::Properties properties;
   properties.content_type = "text/plain";
-  properties.headers.bytes = Bytes(table).subspan(4);
+  properties.headers.bytes = fields;
   properties.delivery_mode = 2;
   properties.expiration = "60000";
   for (auto property : {wire::Property::content_type, wire::Property::headers, wire::Property::delivery_mode,
@@ -133,11 +131,9 @@ TEST_F(SessionMessage, LargePropertiesArrive) {
   base::FieldTable headers;
   for (unsigned i = 0; i < 1000; i++)
     headers.push_back({"name" + std::to_string(i), {std::string(60, static_cast<char>('a' + i % 26))}});
-  std::vector<uint8_t> table(wire::table_size(headers));
-  base::Writer table_writer(table);
-  wire::emit_table(table_writer, headers);
+  const std::vector<uint8_t> fields = encoded(headers);
   wire::Properties properties;
-  properties.headers.bytes = Bytes(table).subspan(4);
+  properties.headers.bytes = fields;
   properties.set(wire::Property::headers);
   const std::vector<uint8_t> raw = encoded(properties);
   client.publish(1, "", "q", "x", false, raw);

@@ -165,12 +165,10 @@ struct SessionDeadLetters : SessionQueueFeatures {
     return letter;
   }
   static std::vector<uint8_t> with_headers(const base::FieldTable& headers, std::string_view expiration = {}) {
-    std::vector<uint8_t> table(wire::table_size(headers));
-    base::Writer writer(table);
-    wire::emit_table(writer, headers);
+    const std::vector<uint8_t> fields = encoded(headers);
     wire::Properties properties;
     properties.content_type = "text/plain";
-    properties.headers.bytes = Bytes(table).subspan(4);
+    properties.headers.bytes = fields;
     properties.priority = 3;
     properties.expiration = expiration;
     for (auto property : {wire::Property::content_type, wire::Property::headers, wire::Property::priority})
