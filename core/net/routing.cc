@@ -66,6 +66,15 @@ std::optional<IpAddress> Routing::next_hop(const IpAddress& destination) const {
   return {};
 }
 
+int Routing::prefix_towards(const IpAddress& destination) const {
+  int longest = -1;
+  for (const IpPrefix& own : addresses_)
+    if (own.contains(destination)) longest = std::max<int>(longest, own.bits);
+  for (const Route& route : routes_)
+    if (route.destination.contains(destination)) longest = std::max<int>(longest, route.destination.bits);
+  return longest;
+}
+
 IpAddress Routing::source_for(const IpAddress& destination) const {
   const IpAddress hop = next_hop(destination).value_or(destination);
   IpAddress best;

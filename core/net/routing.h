@@ -60,6 +60,8 @@ class Routing {
 
   // The neighbour to which a packet for `destination` goes: itself or a gateway; empty if it cannot be reached.
   std::optional<IpAddress> next_hop(const IpAddress& destination) const;
+  // How long the prefix of the network or route is that leads there; -1: none does.
+  int prefix_towards(const IpAddress& destination) const;
   // Which of our addresses speaks to `destination`: one in the network of the next hop, else that which shares most
   // with it (RFC 6724 rule 8), of the same scope if there is one (rule 2); unspecified if there is none of its family.
   IpAddress source_for(const IpAddress& destination) const;

@@ -14,10 +14,8 @@ constexpr uint32_t ephemeral_count = 65536 - ephemeral_first;
 std::expected<ConnectionId, ConnectError> Stack::connect(Endpoint remote, std::optional<uint16_t> local_port,
                                                          base::Time now) {
   now_ = now;
-  const net::Routing& routing = host_.routing();
-  const net::IpAddress local = routing.source_for(remote.address);
-  if (remote.port == 0 || !remote.address.is_unicast() || routing.is_ours(remote.address) || local.is_unspecified() ||
-      (local_port && *local_port == 0))
+  const net::IpAddress local = choose_interface(remote.address);
+  if (remote.port == 0 || !remote.address.is_unicast() || local.is_unspecified() || (local_port && *local_port == 0))
     return std::unexpected(ConnectError::bad_address);
   ipv6_in_hand_ = {local, remote.address};
   Tuple tuple = tuple_of(ipv6_in_hand_, 0, remote.port, secrets_.address_key());
@@ -43,6 +41,24 @@ std::expected<ConnectionId, ConnectError> Stack::connect(Endpoint remote, std::o
   connection->recover = connection->initial_send;
   mark_output(*connection);
   return id_of(*connection);
+}
+
+// Takes the interface in hand whose routes lead to `remote` by the longest prefix, and answers with the address that
+// speaks to it there; unspecified if there is none, or `remote` is one of ours.
+net::IpAddress Stack::choose_interface(const net::IpAddress& remote) {
+  net::IpAddress local;
+  int best = -2;
+  for (size_t index = 0; index < interfaces_.size(); index++) {
+    const net::Routing& routing = interfaces_[index].host->routing();
+    if (routing.is_ours(remote)) return {};
+    const net::IpAddress source = routing.source_for(remote);
+    const int bits = routing.prefix_towards(remote);
+    if (source.is_unspecified() || bits <= best) continue;
+    best = bits;
+    local = source;
+    interface_in_hand_ = static_cast<InterfaceIndex>(index);
+  }
+  return local;
 }
 
 bool Stack::tuple_in_use(const Tuple& tuple) {

@@ -7,8 +7,9 @@ namespace talaria::tcp {
 // Ports, checksum, the way out. False if the port or the packets do not allow it now: these answers are never owed, the
 // peer asks again.
 bool Stack::send_bare(const Tuple& tuple, Segment& segment) {
-  if (host_.transmit_room() == 0) return false;
-  net::Packet packet = host_.allocate();
+  net::Host& host = *interfaces_[interface_in_hand_].host;
+  if (host.transmit_room() == 0) return false;
+  net::Packet packet = host.allocate();
   if (!packet) {
     counters_.no_packet.add();
     return false;
@@ -20,13 +21,13 @@ bool Stack::send_bare(const Tuple& tuple, Segment& segment) {
     pair = ipv6_in_hand_;
     CHECK(tuple == tuple_of(pair, tuple.local_port, tuple.remote_port, secrets_.address_key()));
   }
-  const size_t l4_at = host_.l4_offset(tuple.family());
+  const size_t l4_at = host.l4_offset(tuple.family());
   uint8_t* l4 = packet.data + l4_at;
   size_t bytes = emit_segment(segment, l4);
   packet.length = static_cast<uint16_t>(l4_at + bytes);
-  packet.offload_l4_checksum = host_.capabilities().transmit_l4_checksum;
+  packet.offload_l4_checksum = host.capabilities().transmit_l4_checksum;
   write_segment_checksum({l4, bytes}, pair.local, pair.remote, packet.offload_l4_checksum);
-  host_.send(packet, pair.local, pair.remote, net::IpProtocol::tcp, now_);
+  host.send(packet, pair.local, pair.remote, net::IpProtocol::tcp, now_);
   counters_.segments_sent.add();
   return true;
 }

@@ -78,9 +78,10 @@ struct alignas(base::cache_line) Connection {
     uint16_t held_last = UINT16_MAX;
     uint16_t segment_max = 536;  // the largest payload seen: two such are worth an ACK
     State state = State::closed;
-    uint8_t scale = 0;  // of the window we send
-    bool timestamps = false;
-    bool sack = false;
+    InterfaceIndex interface = 0;  // through which it speaks
+    uint8_t scale = 0;             // of the window we send
+    bool timestamps : 1 = false;
+    bool sack : 1 = false;
     bool ack_now = false;
     bool finished = false;  // the peer's FIN is in order and counted in `next`
   } receive;
@@ -142,6 +143,7 @@ struct alignas(base::cache_line) Connection {
   bool above_high = false;      // the send queue reached the high watermark
   bool waits_for_memory = false;
   bool pending_finish = false;  // the peer's FIN is known, at `finish_sequence`, but not in order yet
+  uint16_t stale_output = 0;    // a bit for each other interface in whose output the block stands since an earlier one
   Sequence finish_sequence = 0;
   AddressPair ipv6;  // of an IPv6 connection
 

@@ -30,7 +30,8 @@ struct HalfOpen {
   uint32_t newer = base::none;  // in its step's list
   uint32_t older = base::none;
   uint16_t peer_mss = 0;
-  uint8_t step = 0;  // SYN-ACKs sent again
+  uint8_t step : 4 = 0;       // SYN-ACKs sent again
+  uint8_t interface : 4 = 0;  // which the SYN came to
   uint8_t window_scale : 4 = 0;
   uint8_t has_window_scale : 1 = 0;
   uint8_t has_timestamp : 1 = 0;
@@ -38,11 +39,11 @@ struct HalfOpen {
 
   const Tuple& tuple() const { return key; }
 };
-static_assert(sizeof(HalfOpen) == 48);
+static_assert(sizeof(HalfOpen) == 48 && interfaces_max <= 16);
 
 class HalfOpenTable {
  public:
-  static constexpr size_t steps_max = 8;
+  static constexpr size_t steps_max = 8;  // four bits
 
   // `steps` SYN-ACKs are sent again, `first` after the SYN and then twice as long each time.
   HalfOpenTable(size_t entries, bool ipv6, size_t steps, base::Duration first, std::pmr::memory_resource* memory);

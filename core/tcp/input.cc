@@ -10,14 +10,15 @@ constexpr base::Duration timestamp_validity = std::chrono::hours(24 * 24);
 
 }  // namespace
 
-void Stack::on_segments(std::span<net::Datagram> datagrams, base::Time now) {
+void Stack::on_segments(std::span<net::Datagram> datagrams, base::Time now, InterfaceIndex interface) {
   now_ = now;
+  interface_in_hand_ = interface;
   while (!datagrams.empty()) {
     size_t count = std::min(datagrams.size(), net::burst_max);
     on_burst(datagrams.first(count));
     datagrams = datagrams.subspan(count);
   }
-  for (const net::IcmpError& error : host_.take_icmp_errors()) on_icmp_error(error, now);
+  for (const net::IcmpError& error : interfaces_[interface].host->take_icmp_errors()) on_icmp_error(error, now);
 }
 
 // In phases, so that what the next phase needs is on its way into the cache while this one works on other segments.
@@ -63,6 +64,7 @@ void Stack::on_burst(std::span<net::Datagram> burst) {
     __builtin_prefetch(&connections_[arrival.slot].timer);
   }
   counters_.segments_received.add(burst.size());
+  net::Host& host = *interfaces_[interface_in_hand_].host;
   for (size_t i = 0; i < burst.size(); i++) {
     const Arrival& arrival = arrivals_[i];
     net::Packet packet = std::exchange(burst[i].packet, {});
@@ -75,7 +77,7 @@ void Stack::on_burst(std::span<net::Datagram> burst) {
       else
         dispatch(arrival.tuple, arrival.hash, arrival.segment, packet);
     }
-    host_.release(packet);
+    host.release(packet);
   }
 }
 

@@ -1,13 +1,17 @@
 // What must hold between calls. For the simulator, which asks after every step.
+#include <bit>
+
 #include "core/base/check.h"
 #include "core/tcp/stack.h"
 
 namespace talaria::tcp {
 
 void Stack::check_invariants() const {
-  size_t in_use = 0, slices = 0, shared = 0, receive_chunks = 0, records = 0;
+  size_t in_use = 0, in_output = 0, slices = 0, shared = 0, receive_chunks = 0, records = 0;
   for (uint32_t slot = 0; slot < connections_.size(); slot++) {
     const Connection& connection = connections_[slot];
+    in_output += (connection.send.in_output ? 1u : 0u) + static_cast<size_t>(std::popcount(connection.stale_output));
+    CHECK((connection.stale_output >> connection.receive.interface & 1) == 0);
     if (!connection.in_use) {
       CHECK(connection.receive.state == State::closed && !connection.timer.armed());
       CHECK(connection.send.queue.first == base::none && connection.reassembly.chunk_count == 0);
@@ -29,6 +33,8 @@ void Stack::check_invariants() const {
     check_liveness(connection);
   }
   CHECK(in_use == connections_.used());
+  for (const Interface& interface : interfaces_) in_output -= interface.output.size();
+  CHECK(in_output == 0);
   CHECK(slices == send_memory_.slices_used() && shared == send_memory_.shared_used());
   CHECK(receive_chunks == receive_memory_.chunks_used());
   CHECK(records == flight_memory_.used());

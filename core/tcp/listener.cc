@@ -58,6 +58,7 @@ void Stack::on_syn(const Tuple& tuple, uint64_t hash, const Segment& segment) {
   }
   if (config_.handshakes_per_source != 0) handshakes_by_source_.add(source);
   if (tuple.is_ipv6()) half_open_.addresses(*entry) = ipv6_in_hand_;
+  entry->interface = interface_in_hand_ & 15;
   entry->initial_receive = segment.sequence;
   entry->initial_send = secrets_.initial_sequence(tuple, now_);
   entry->peer_mss = segment.mss;
@@ -95,7 +96,7 @@ void Stack::send_syn_ack(const HalfOpen& entry) {
   segment.sequence = entry.initial_send;
   segment.acknowledgement = entry.initial_receive + 1;
   segment.window = static_cast<uint16_t>(std::min<uint32_t>(config_.receive_window, 65535));
-  segment.mss = local_mss(entry.key);
+  segment.mss = local_mss(interface_in_hand_, entry.key);
   segment.has_window_scale = entry.has_window_scale;
   segment.window_scale = local_scale_;
   segment.has_timestamp = entry.has_timestamp;
@@ -130,7 +131,7 @@ void Stack::send_cookie(const Tuple& tuple, const Segment& syn) {
   segment.sequence = secrets_.cookie(tuple, syn.sequence, options.peer_mss, now_);
   segment.acknowledgement = syn.sequence + 1;
   segment.window = static_cast<uint16_t>(std::min<uint32_t>(config_.receive_window, 65535));
-  segment.mss = local_mss(tuple);
+  segment.mss = local_mss(interface_in_hand_, tuple);
   if (syn.has_timestamp && config_.timestamps) {
     segment.has_timestamp = true;
     segment.timestamp = Secrets::timestamp_with(timestamp_clock(secrets_.timestamp_offset(tuple)), options);
@@ -266,10 +267,11 @@ void Stack::set_options(Connection& connection, uint16_t peer_mss, const Segment
     send.scale = std::min(syn.window_scale, window_scale_max);
   }
   uint16_t mss = peer_mss == 0 ? mss_default : std::max(peer_mss, mss_floor);
-  send.mss = std::min<uint16_t>(mss, segment_max(connection.tuple().family()));
+  send.mss = std::min<uint16_t>(mss, segment_max(receive.interface, connection.tuple().family()));
   // No router cuts an IPv6 packet that is too long, and what it says about that is not listened to: beyond one, the
   // size that every link takes (RFC 8200 5).
-  const bool beyond_a_router = connection.tuple().is_ipv6() && !host_.routing().on_link(connection.ipv6.remote);
+  const bool beyond_a_router =
+      connection.tuple().is_ipv6() && !host_of(connection).routing().on_link(connection.ipv6.remote);
   if (beyond_a_router)
     send.mss = std::min<uint16_t>(send.mss, net::ipv6_mtu_min - net::ipv6_header_bytes - tcp_header_bytes);
 }

@@ -10,18 +10,35 @@ namespace {
 // Segments of one connection in one turn, so that a bulk transfer does not keep the others waiting.
 constexpr uint64_t segments_per_turn = 64;
 
+// Several segments in one piece: full ones, and behind them what is left if that is all there is.
+uint32_t for_the_port_to_cut(uint32_t longest, uint32_t bytes, uint32_t available, uint32_t full) {
+  const uint32_t most = std::max(longest / full, 1u) * full;
+  if (bytes == available && bytes <= most) return bytes;
+  return std::min(bytes, most) / full * full;
+}
+
 }  // namespace
 
 void Stack::output(base::Time now) {
   now_ = now;
   if (held_count_ > 0) end_input(now);
   tell_waiting_writers();
-  for (size_t left = output_.size(); left > 0; left--) {
-    if (host_.transmit_room() == 0) {
+  for (size_t index = 0; index < interfaces_.size(); index++) output_through(static_cast<InterfaceIndex>(index));
+  update_gauges();
+}
+
+void Stack::output_through(InterfaceIndex index) {
+  Interface& interface = interfaces_[index];
+  for (size_t left = interface.output.size(); left > 0; left--) {
+    if (interface.host->transmit_room() == 0) {
       counters_.port_busy.add();
       break;
     }
-    Connection& connection = connections_[output_.pop()];
+    Connection& connection = connections_[interface.output.pop()];
+    if (connection.receive.interface != index) [[unlikely]] {
+      connection.stale_output &= static_cast<uint16_t>(~(1u << index));
+      continue;
+    }
     connection.send.in_output = false;
     if (connection.receive.state == State::closed) continue;
     Sent sent = output_connection(connection);
@@ -29,13 +46,12 @@ void Stack::output(base::Time now) {
     if (sent != Sent::nothing_left) mark_output(connection);
     if (sent == Sent::blocked) break;
   }
-  update_gauges();
 }
 
 void Stack::mark_output(Connection& connection) {
   if (connection.send.in_output) return;
   connection.send.in_output = true;
-  output_.push(connections_.index_of(connection));
+  interface_of(connection).output.push(connections_.index_of(connection));
 }
 
 Stack::Sent Stack::output_connection(Connection& connection) {
@@ -57,7 +73,7 @@ Stack::Sent Stack::output_connection(Connection& connection) {
   const uint64_t sent_before = connection.segments_sent;
   for (Pick pick; choose(connection, pick);) {
     if (connection.segments_sent - sent_before >= segments_per_turn) return Sent::more;
-    if (host_.transmit_room() == 0) {
+    if (host_of(connection).transmit_room() == 0) {
       counters_.port_busy.add();
       connection.stalls.note(Stall::port, now_);
       return Sent::blocked;
@@ -112,8 +128,9 @@ bool Stack::choose_tracked(Connection& connection, Pick& pick) const {
     uint32_t bytes = std::min(full, whole);
     if (room < bytes && !send.retransmit_now) return false;
     // What left in one piece goes again in one piece: many small ones would be as many chances to be lost once more.
-    if (whole > full && room > full && segmentation_bytes_ > 0)
-      bytes = for_the_port_to_cut(std::min(whole, room), whole, full);
+    if (const uint32_t longest = interface_of(connection).segmentation_bytes;
+        whole > full && room > full && longest > 0)
+      bytes = for_the_port_to_cut(longest, std::min(whole, room), whole, full);
     pick = {lost.start, bytes, lost.end == send.end + 1 && lost.start + bytes == send.end};
     return true;
   }
@@ -179,16 +196,12 @@ bool Stack::choose_new(Connection& connection, uint32_t congestion_room, Pick& p
   uint32_t bytes = std::min({available, window, congestion_room});
   bool worthwhile = bytes >= full || bytes == available || bytes >= connection.window_max / 2 || connection.force;
   if (bytes == 0 || !worthwhile) return false;
-  if (bytes > full) bytes = segmentation_bytes_ == 0 ? full : for_the_port_to_cut(bytes, available, full);
+  if (bytes > full) {
+    const uint32_t longest = interface_of(connection).segmentation_bytes;
+    bytes = longest == 0 ? full : for_the_port_to_cut(longest, bytes, available, full);
+  }
   pick = {send.max, bytes, fin_due && bytes == available && bytes < window};
   return true;
-}
-
-// Several segments in one piece: full ones, and behind them what is left if that is all there is.
-uint32_t Stack::for_the_port_to_cut(uint32_t bytes, uint32_t available, uint32_t full) const {
-  uint32_t most = std::max(segmentation_bytes_ / full, 1u) * full;
-  if (bytes == available && bytes <= most) return bytes;
-  return std::min(bytes, most) / full * full;
 }
 
 // ---- sending
@@ -202,7 +215,7 @@ bool Stack::send_pick(Connection& connection, const Pick& pick) {
   if (!send_segment(connection, flags, pick.sequence, pick.bytes)) return false;
   Sequence end = pick.sequence + pick.bytes + (pick.fin ? 1 : 0);
   connection.last_sent = now_;
-  connection.last_place = host_.transmit_place();
+  connection.last_place = host_of(connection).transmit_place();
 
   const bool again = before(pick.sequence, send.max);
   if (again) {
@@ -240,14 +253,15 @@ bool Stack::send_acknowledgements(Connection& connection) {
   auto& receive = connection.receive;
   if (connection.probe_due) {
     // One before the first unacknowledged: nobody can take it for anything but a question (RFC 9293 3.8.4).
-    if (host_.transmit_room() == 0 || !send_segment(connection, flag_ack, connection.send.unacknowledged - 1, 0))
+    if (host_of(connection).transmit_room() == 0 ||
+        !send_segment(connection, flag_ack, connection.send.unacknowledged - 1, 0))
       return false;
     connection.probe_due = false;
   }
   if (!receive.ack_now) return true;
   uint8_t count = receive.sack ? uint8_t{1} : std::max<uint8_t>(connection.duplicate_acks_due, 1);
   for (; count > 0; count--) {
-    if (host_.transmit_room() == 0 || !send_segment(connection, flag_ack, connection.send.max, 0)) {
+    if (host_of(connection).transmit_room() == 0 || !send_segment(connection, flag_ack, connection.send.max, 0)) {
       receive.ack_now = true;
       connection.duplicate_acks_due = count;
       return false;
@@ -260,8 +274,9 @@ bool Stack::send_acknowledgements(Connection& connection) {
 bool Stack::send_syn(Connection& connection) {
   auto& send = connection.send;
   uint8_t flags = connection.receive.state == State::syn_received ? flag_syn | flag_ack : flag_syn;
-  if (host_.transmit_room() == 0 || !send_segment(connection, flags, connection.initial_send, 0)) return false;
-  connection.last_place = host_.transmit_place();
+  if (host_of(connection).transmit_room() == 0 || !send_segment(connection, flags, connection.initial_send, 0))
+    return false;
+  connection.last_place = host_of(connection).transmit_place();
   if (send.max == connection.initial_send) {
     connection.timing = true;
     connection.timed_end = connection.initial_send + 1;
@@ -278,9 +293,11 @@ bool Stack::send_syn(Connection& connection) {
 
 // Builds a segment afresh, headers, options and payload, and hands it to the host. False if there is no packet.
 bool Stack::send_segment(Connection& connection, uint8_t flags, Sequence sequence, uint32_t payload) {
-  const uint32_t full = segmentation_bytes_ == 0 ? payload : payload_max(connection);
+  const Interface& interface = interface_of(connection);
+  net::Host& host = *interface.host;
+  const uint32_t full = interface.segmentation_bytes == 0 ? payload : payload_max(connection);
   const bool is_cut = payload > full;
-  net::Packet packet = is_cut ? host_.allocate_long() : host_.allocate();
+  net::Packet packet = is_cut ? host.allocate_long() : host.allocate();
   if (!packet) {
     counters_.no_packet.add();
     connection.stalls.note(Stall::packets, now_);
@@ -294,7 +311,7 @@ bool Stack::send_segment(Connection& connection, uint8_t flags, Sequence sequenc
   segment.flags = flags;
   if ((flags & flag_syn) != 0) {
     bool answer = (flags & flag_ack) != 0;
-    segment.mss = local_mss(receive.tuple);
+    segment.mss = local_mss(receive.interface, receive.tuple);
     segment.sack_permitted = answer ? receive.sack : config_.selective_acknowledgement;
     segment.has_timestamp = answer ? receive.timestamps : config_.timestamps;
     segment.has_window_scale = !answer || receive.scale > 0 || connection.send.scale > 0;
@@ -322,17 +339,17 @@ bool Stack::send_segment(Connection& connection, uint8_t flags, Sequence sequenc
     receive.ack_now = false;
     receive.ack_deadline = base::never;
   }
-  const size_t l4_at = host_.l4_offset(receive.tuple.family());
+  const size_t l4_at = host.l4_offset(receive.tuple.family());
   uint8_t* l4 = packet.data + l4_at;
   size_t header_bytes = emit_segment(segment, l4);
   if (payload > 0) send_memory_.copy(connection.send.queue, sequence, payload, l4 + header_bytes);
   size_t total = header_bytes + payload;
   packet.length = static_cast<uint16_t>(l4_at + total);
   if (is_cut) packet.segment_bytes = static_cast<uint16_t>(full);
-  packet.offload_l4_checksum = host_.capabilities().transmit_l4_checksum;
+  packet.offload_l4_checksum = host.capabilities().transmit_l4_checksum;
   const net::IpAddress local = connection.local_address(), remote = connection.remote_address();
   write_segment_checksum({l4, total}, local, remote, packet.offload_l4_checksum);
-  host_.send(packet, local, remote, net::IpProtocol::tcp, now_);
+  host.send(packet, local, remote, net::IpProtocol::tcp, now_);
   const uint32_t segments = is_cut ? (payload + full - 1) / full : 1;
   connection.segments_sent += segments;
   counters_.segments_sent.add(segments);

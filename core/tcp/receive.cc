@@ -25,7 +25,7 @@ void Stack::on_payload(Connection& connection, const Segment& segment, net::Pack
   bool fin = segment.has(flag_fin);
   // What a port or a kernel joined counts for more than one: the peer waits for an answer to each second.
   if (payload.size() > receive.segment_max)
-    receive.segment_max = static_cast<uint16_t>(std::min<size_t>(payload.size(), local_mss_));
+    receive.segment_max = static_cast<uint16_t>(std::min<size_t>(payload.size(), interface_of(connection).local_mss));
 
   if (before(at, receive.next)) {
     size_t known = std::min<size_t>(receive.next - at, payload.size());
@@ -154,7 +154,8 @@ bool Stack::hold(Connection& connection, base::Bytes payload, net::Packet& packe
                .sequence = receive.next,
                .slot = connections_.index_of(connection),
                .offset = 0,
-               .length = static_cast<uint16_t>(payload.size())};
+               .length = static_cast<uint16_t>(payload.size()),
+               .interface = receive.interface};
   held_[at].offset = static_cast<uint16_t>(payload.data() - held_[at].packet.data);
   (receive.held_last == held_none ? receive.held_first : held_[receive.held_last].next) = at;
   receive.held_last = at;
@@ -202,7 +203,7 @@ void Stack::end_input(base::Time now) {
         mark_output(connection);
       }
     }
-    host_.release(held.packet);
+    interfaces_[held.interface].host->release(held.packet);
   }
   held_count_ = 0;
   update_gauges();
@@ -291,7 +292,8 @@ bool Stack::window_update_due(const Connection& connection) const {
   uint32_t gain = distance(receive.edge, receive.next + receive_room(connection));
   uint32_t half = receive_window_max(connection) / 2;
   uint32_t open = distance(receive.next, receive.edge);
-  return gain >= half || (open < 2u * local_mss_ && gain >= std::min<uint32_t>(local_mss_, half));
+  const uint32_t local_mss = interface_of(connection).local_mss;
+  return gain >= half || (open < 2u * local_mss && gain >= std::min(local_mss, half));
 }
 
 // The window field of the segment about to leave. The right edge moves by a segment or half the buffer, or not at all
@@ -301,7 +303,7 @@ uint16_t Stack::advertise(Connection& connection) {
   auto& receive = connection.receive;
   uint32_t unit = 1u << receive.scale;
   if (connection.receives() || connection.receive.state == State::syn_received) {
-    uint32_t step = std::min<uint32_t>(local_mss_, config_.receive_window / 2);
+    uint32_t step = std::min<uint32_t>(interface_of(connection).local_mss, config_.receive_window / 2);
     Sequence candidate = receive.next + receive_room(connection);
     if (after(candidate, receive.edge) && candidate - receive.edge >= step) receive.edge = candidate;
   }

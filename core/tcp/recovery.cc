@@ -239,7 +239,7 @@ void Stack::on_reordering_timeout(Connection& connection) {
 
 // RFC 8985 7.3: what is sent now makes the peer say whether the end of the flight arrived.
 void Stack::on_tail_probe_due(Connection& connection) {
-  connection.tail_probe_due = host_.has_left(connection.last_place);  // else it is only late
+  connection.tail_probe_due = host_of(connection).has_left(connection.last_place);  // else it is only late
   arm_send_timer(connection);
   mark_output(connection);
 }

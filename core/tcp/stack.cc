@@ -24,18 +24,20 @@ uint32_t segmentation_payload(const net::Capabilities& port) {
   return port.transmit_segmentation > headers ? port.transmit_segmentation - headers : 0;
 }
 
+bool any_speaks_ipv6(std::span<net::Host* const> hosts) {
+  return std::any_of(hosts.begin(), hosts.end(), [](const net::Host* host) { return host->speaks_ipv6(); });
+}
+
 }  // namespace
 
-Stack::Stack(const Config& config, net::Host& host, base::HashKey key, std::pmr::memory_resource* memory)
+Stack::Stack(const Config& config, std::span<net::Host* const> hosts, base::HashKey key,
+             std::pmr::memory_resource* memory)
     : config_(config),
-      host_(host),
       secrets_(key),
-      local_mss_(std::min(config.mss_max, segment_max(net::IpFamily::v4))),
       local_scale_(scale_for(config.receive_window)),
-      segmentation_bytes_(segmentation_payload(host.capabilities())),
       connections_(config.connections, memory),
       index_(connections_, memory),
-      half_open_(config.half_open, host.speaks_ipv6(), config.syn_ack_retransmits_max, config.rto_initial, memory),
+      half_open_(config.half_open, any_speaks_ipv6(hosts), config.syn_ack_retransmits_max, config.rto_initial, memory),
       handshakes_by_source_(config.handshakes_per_source == 0 ? 0 : std::max<size_t>(config.half_open, 1), memory),
       connections_by_source_(config.connections_per_source == 0 ? 0 : config.connections, memory),
       time_wait_(config.time_wait, config.time_wait_duration, secrets_.table_key(), memory),
@@ -43,7 +45,6 @@ Stack::Stack(const Config& config, net::Host& host, base::HashKey key, std::pmr:
       receive_memory_(config.receive_chunks, memory),
       flight_memory_(config.connections + config.flight_records, memory),
       held_(config.held_packets),
-      output_(config.connections, memory),
       writers_(config.connections, memory),
       challenges_(config.challenge_acks_per_second),
       resets_(config.resets_per_second) {
@@ -51,13 +52,23 @@ Stack::Stack(const Config& config, net::Host& host, base::HashKey key, std::pmr:
   CHECK(config.receive_window > 0 && config.receive_window <= (1u << 30));
   CHECK(config.send_low_watermark < config.send_high_watermark && config.send_queue_max < (1u << 30));
   CHECK(config.retransmits_max < UINT8_MAX && config.keepalive_probes < UINT8_MAX);
+  CHECK(!hosts.empty() && hosts.size() <= interfaces_max);
+  interfaces_.reserve(hosts.size());
+  for (net::Host* host : hosts) {
+    const auto index = static_cast<InterfaceIndex>(interfaces_.size());
+    Interface& interface =
+        interfaces_.emplace_back(Interface{.host = host,
+                                           .segmentation_bytes = segmentation_payload(host->capabilities()),
+                                           .output = base::Ring<uint32_t>(config.connections, memory)});
+    interface.local_mss = std::min(config.mss_max, segment_max(index, net::IpFamily::v4));
+  }
   listeners_.reserve(config.listeners);
   events_.reserve(config.connections);
   visited_.reserve(config.connections);
 }
 
 Stack::~Stack() {
-  for (size_t i = 0; i < held_count_; i++) host_.release(held_[i].packet);
+  for (size_t i = 0; i < held_count_; i++) interfaces_[held_[i].interface].host->release(held_[i].packet);
 }
 
 // ---- blocks
@@ -81,7 +92,11 @@ size_t Stack::connection_count() const { return connections_.used(); }
 
 size_t Stack::packets_held() const { return held_count_; }
 
-bool Stack::has_output() const { return !output_.empty() || !events_.empty(); }
+bool Stack::has_output() const {
+  for (const Interface& interface : interfaces_)
+    if (!interface.output.empty()) return true;
+  return !events_.empty();
+}
 
 // A block in order and in the index; nullptr if all are taken.
 Connection* Stack::open(const Tuple& tuple, uint64_t hash) {
@@ -89,17 +104,27 @@ Connection* Stack::open(const Tuple& tuple, uint64_t hash) {
   if (slot == base::none) return nullptr;
   Connection& connection = connections_[slot];
   uint32_t generation = connection.generation;
-  bool in_output = connection.send.in_output;  // its slot may still stand in the list
+  // Its slot may still stand in the list, or in that of another interface.
+  bool in_output = connection.send.in_output;
+  uint16_t stale_output = connection.stale_output;
+  if (connection.receive.interface != interface_in_hand_) {
+    const auto mine = static_cast<uint16_t>(1u << interface_in_hand_);
+    if (in_output) stale_output |= static_cast<uint16_t>(1u << connection.receive.interface);
+    in_output = (stale_output & mine) != 0;
+    stale_output &= static_cast<uint16_t>(~mine);
+  }
   bool waits_for_memory = connection.waits_for_memory;
   CHECK(!connection.timer.armed());
   connection.~Connection();
   new (&connection) Connection;
   connection.generation = generation;
   connection.send.in_output = in_output;
+  connection.stale_output = stale_output;
   connection.waits_for_memory = waits_for_memory;
   connection.in_use = true;
   connection.timer.owner = slot;
   connection.receive.tuple = tuple;
+  connection.receive.interface = interface_in_hand_;
   if (tuple.is_ipv6()) connection.ipv6 = ipv6_in_hand_;
   connection.opened = now_;
   connection.timestamp_offset = secrets_.timestamp_offset(tuple);
@@ -139,12 +164,14 @@ void Stack::finish(Connection& connection, CloseReason reason) {
 }
 
 // What fits a frame behind the headers without options.
-uint16_t Stack::segment_max(net::IpFamily family) const {
-  return static_cast<uint16_t>(host_.mtu() - net::ip_header_bytes(family) - tcp_header_bytes);
+uint16_t Stack::segment_max(InterfaceIndex interface, net::IpFamily family) const {
+  return static_cast<uint16_t>(interfaces_[interface].host->mtu() - net::ip_header_bytes(family) - tcp_header_bytes);
 }
 
 // What we announce (RFC 6691).
-uint16_t Stack::local_mss(const Tuple& tuple) const { return std::min(config_.mss_max, segment_max(tuple.family())); }
+uint16_t Stack::local_mss(InterfaceIndex interface, const Tuple& tuple) const {
+  return std::min(config_.mss_max, segment_max(interface, tuple.family()));
+}
 
 // An address is no longer ours: nobody will answer there, and nobody is told.
 void Stack::close_all_from(const net::IpAddress& local, base::Time now) {
@@ -340,7 +367,7 @@ std::optional<ConnectionInfo> Stack::info(ConnectionId id, base::Time now) const
                         .remote = connection->remote(),
                         .state = receive.state,
                         .send_mss = send.mss,
-                        .receive_mss = local_mss(receive.tuple),
+                        .receive_mss = local_mss(receive.interface, receive.tuple),
                         .rtt = connection->round_trip.smoothed,
                         .rtt_variation = connection->round_trip.variation,
                         .rto = connection->round_trip.backed_off(config_.rto_max),

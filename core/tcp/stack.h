@@ -1,8 +1,10 @@
-// TCP (RFC 9293) of one worker: all its connections, both passive and active, on one net::Host.
+// TCP (RFC 9293) of one worker: all its connections, both passive and active, on one net::Host or several, one for each
+// network port ("interface" here, since TCP has ports of its own). A connection speaks through the interface that has
+// its local address, and through no other (the strong host model, RFC 1122 3.3.4.2): an address is of one interface.
 //
 // Owned and called by one worker thread; knows no clock. A turn of the worker is
 //
-//   host.receive(now)
+//   host.receive(now)                             each of them
 //   stack.on_segments(host.datagrams(), now)      segments in
 //   stack.on_time(now)                            timers, bounded
 //   for (event : stack.events()) ...              the application reads (`input`), writes (`reserve`, `send`), closes
@@ -57,9 +59,12 @@ class Stack {
  public:
   // `key` is secret and random: sequence numbers, cookies and the connection hash depend on it. Stacks of several
   // workers that share an address share the key, so that each can check a cookie another one made. The big arrays come
-  // from `memory` (huge pages, say). The host outlives the stack.
-  Stack(const Config& config, net::Host& host, base::HashKey key,
+  // from `memory` (huge pages, say). The hosts outlive the stack; interface k is hosts[k]; 1 to interfaces_max.
+  Stack(const Config& config, std::span<net::Host* const> hosts, base::HashKey key,
         std::pmr::memory_resource* memory = std::pmr::get_default_resource());
+  Stack(const Config& config, net::Host& host, base::HashKey key,
+        std::pmr::memory_resource* memory = std::pmr::get_default_resource())
+      : Stack(config, std::array{&host}, key, memory) {}
   ~Stack();
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
@@ -69,14 +74,15 @@ class Stack {
   bool listen(uint16_t port);
   // No new connection to `port`; existing ones stay.
   void stop_listening(uint16_t port);
-  // Sends a SYN at the next output; `connected` or `closed` follows. Without a local port an ephemeral one
-  // (49152..65535) is picked, unpredictably (RFC 6056).
+  // Sends a SYN at the next output; `connected` or `closed` follows. It leaves by the interface whose routes lead there
+  // by the longest prefix, the first of such. Without a local port an ephemeral one (49152..65535) is picked,
+  // unpredictably (RFC 6056).
   std::expected<ConnectionId, ConnectError> connect(Endpoint remote, std::optional<uint16_t> local_port,
                                                     base::Time now);
 
   // ---- the turn -----------------------------------------------------------------------------------------------------
-  // Takes the packets out of the datagrams. May be called several times a turn.
-  void on_segments(std::span<net::Datagram> datagrams, base::Time now);
+  // Takes the packets out of the datagrams, which that interface's host received. May be called several times a turn.
+  void on_segments(std::span<net::Datagram> datagrams, base::Time now, InterfaceIndex interface = 0);
   // What a router says about a segment of ours, or of a colleague's. Those of our own host on_segments looks at itself.
   void on_icmp_error(const net::IcmpError& error, base::Time now);
   // Runs expired timers, at most Config::timers_per_turn.
@@ -90,7 +96,7 @@ class Stack {
   // window shrinks accordingly, and the packets go back.
   void end_input(base::Time now);
   // Sends what is due, as far as windows, host.transmit_room() and packets allow; what is left is first in line next
-  // turn.
+  // turn. An interface that is full holds up its own connections only.
   void output(base::Time now);
   // When on_time has something to do next; base::never if nothing is pending. (Work that waits for `output` is not a
   // deadline: see has_output.)
@@ -157,6 +163,13 @@ class Stack {
   void check_invariants() const;
 
  private:
+  // What differs from one network port to the other.
+  struct Interface {
+    net::Host* host = nullptr;
+    uint16_t local_mss = 0;           // what we announce over IPv4
+    uint32_t segmentation_bytes = 0;  // payload of the longest packet that the port cuts; 0: it cuts none
+    base::Ring<uint32_t> output;      // slots of connections with something to send, each once
+  };
   // A packet of this turn with bytes in order that were not read yet.
   struct Held {
     net::Packet packet;
@@ -165,6 +178,7 @@ class Stack {
     uint16_t offset = 0;         // of the unread bytes in the packet
     uint16_t length = 0;         // 0: all read, or copied
     uint16_t next = held_none;   // of the same connection
+    InterfaceIndex interface = 0;
   };
   static constexpr uint16_t held_none = UINT16_MAX;
 
@@ -257,6 +271,7 @@ class Stack {
   void note_sent(Connection& connection, const Pick& pick, Sequence end, bool again);
 
   // output.cc: a segment goes out.
+  void output_through(InterfaceIndex interface);
   Sent output_connection(Connection& connection);
   bool choose(Connection& connection, Pick& pick) const;
   bool choose_first_unacknowledged(const Connection& connection, Pick& pick) const;
@@ -264,7 +279,6 @@ class Stack {
   bool choose_tail_probe(Connection& connection, Pick& pick) const;
   bool choose_again(Connection& connection, Pick& pick) const;
   bool choose_new(Connection& connection, uint32_t congestion_room, Pick& pick) const;
-  uint32_t for_the_port_to_cut(uint32_t bytes, uint32_t available, uint32_t full) const;
   uint32_t payload_max(const Connection& connection) const;
   bool send_pick(Connection& connection, const Pick& pick);
   bool send_acknowledgements(Connection& connection);
@@ -272,8 +286,14 @@ class Stack {
   bool send_segment(Connection& connection, uint8_t flags, Sequence sequence, uint32_t payload);
   void mark_output(Connection& connection);
 
-  // What is sent next without a connection block goes between these addresses.
+  Interface& interface_of(const Connection& connection) { return interfaces_[connection.receive.interface]; }
+  const Interface& interface_of(const Connection& connection) const {
+    return interfaces_[connection.receive.interface];
+  }
+  net::Host& host_of(const Connection& connection) { return *interface_of(connection).host; }
+  // What is sent next without a connection block goes through this interface, between these addresses.
   void take_in_hand(const Connection& connection) {
+    interface_in_hand_ = connection.receive.interface;
     if (connection.tuple().is_ipv6()) ipv6_in_hand_ = connection.ipv6;
   }
 
@@ -319,6 +339,7 @@ class Stack {
   // active_open.cc
   void on_syn_sent(Connection& connection, const Segment& segment);
   bool on_syn_received(Connection& connection, const Segment& segment);
+  net::IpAddress choose_interface(const net::IpAddress& remote);
   bool tuple_in_use(const Tuple& tuple);
   void become_established(Connection& connection);
 
@@ -339,8 +360,8 @@ class Stack {
   uint32_t send_limit() const;
   uint32_t timestamp_clock(uint32_t offset) const;
   uint64_t source_hash(const Tuple& tuple) const;
-  uint16_t segment_max(net::IpFamily family) const;
-  uint16_t local_mss(const Tuple& tuple) const;
+  uint16_t segment_max(InterfaceIndex interface, net::IpFamily family) const;
+  uint16_t local_mss(InterfaceIndex interface, const Tuple& tuple) const;
   uint64_t hash(const Tuple& tuple) const { return hash_of(tuple, secrets_.table_key()); }
   void update_gauges();
 
@@ -349,14 +370,13 @@ class Stack {
   void check_liveness(const Connection& connection) const;
 
   Config config_;
-  net::Host& host_;
+  std::vector<Interface> interfaces_;
   StackCounters counters_;
   Secrets secrets_;
-  AddressPair ipv6_in_hand_;     // of the IPv6 segment, handshake or connection that is being dealt with
-  uint16_t local_mss_;           // what we announce over IPv4
-  uint8_t local_scale_;          // of the window we send
-  uint32_t segmentation_bytes_;  // payload of the longest packet that the port cuts; 0: it cuts none
-  base::Time now_{};             // of the last call that was told
+  AddressPair ipv6_in_hand_;              // of the IPv6 segment, handshake or connection that is being dealt with
+  InterfaceIndex interface_in_hand_ = 0;  // of any such
+  uint8_t local_scale_;                   // of the window we send
+  base::Time now_{};                      // of the last call that was told
 
   base::Slab<Connection> connections_;
   TupleIndex<Connection> index_;
@@ -373,7 +393,6 @@ class Stack {
   std::array<Arrival, net::burst_max> arrivals_;
   std::vector<Held> held_;
   size_t held_count_ = 0;
-  base::Ring<uint32_t> output_;   // slots of connections with something to send, each once
   base::Ring<uint32_t> writers_;  // connections that were refused send memory
   std::vector<Event> events_;     // being collected
   std::vector<Event> visited_;    // handed out by events()

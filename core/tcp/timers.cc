@@ -65,7 +65,7 @@ void Stack::on_retransmission_timeout(Connection& connection) {
   auto& send = connection.send;
   CHECK(connection.in_flight() > 0);
   // What still stands in the queue towards the port is not lost.
-  if (!host_.has_left(connection.last_place)) return arm_send_timer(connection);
+  if (!host_of(connection).has_left(connection.last_place)) return arm_send_timer(connection);
   counters_.timeouts.add();
   connection.timeouts_total++;
   connection.stalls.note(Stall::timeout, now_);
@@ -100,7 +100,7 @@ void Stack::on_retransmission_timeout(Connection& connection) {
 void Stack::on_persist_timeout(Connection& connection) {
   auto& send = connection.send;
   if (connection.in_flight() > 0) return arm_send_timer(connection);
-  if (host_.transmit_room() == 0) return mark_output(connection);
+  if (host_of(connection).transmit_room() == 0) return mark_output(connection);
   if (++connection.probes > config_.retransmits_max) return give_up(connection, CloseReason::timed_out);
   if (send.window > 0) {
     connection.force = true;
@@ -138,6 +138,7 @@ void Stack::on_half_open_expired(HalfOpen& entry) {
     return;
   }
   counters_.retransmitted_segments.add();
+  interface_in_hand_ = entry.interface;
   if (entry.key.is_ipv6()) ipv6_in_hand_ = half_open_.addresses(entry);
   send_syn_ack(entry);
 }

@@ -15,6 +15,10 @@ namespace talaria::tcp {
 // One connection for as long as it lives. A stale id is safe everywhere: calls with it do nothing and answer empty.
 using ConnectionId = base::Id<struct ConnectionTag>;
 
+// One of a stack's hosts, each of which is a network port (RFC 1122 calls it an interface) with addresses of its own.
+using InterfaceIndex = uint8_t;
+inline constexpr size_t interfaces_max = 16;
+
 struct Endpoint {
   net::IpAddress address;
   uint16_t port = 0;
