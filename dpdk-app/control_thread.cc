@@ -84,8 +84,9 @@ void sleep_for(base::Duration duration) {
 
 // Until the end was asked for and every client has gone, or has been given time to.
 void serve(const Settings& settings, control::Plane& plane, control::Commands& commands, control::ControlSocket& socket,
-           const Port& port, const TscClock& clock) {
-  LinkWatch link_watch(port, plane);
+           const Ports& ports, const TscClock& clock) {
+  std::vector<LinkWatch> link_watches;
+  for (const auto& port : ports) link_watches.emplace_back(*port, plane);
   base::Time last_busy{};
   base::Time drain_until = base::never;
   while (true) {
@@ -96,7 +97,7 @@ void serve(const Settings& settings, control::Plane& plane, control::Commands& c
     if (!busy && idle < attentive_for) sleep_for(moment);
     socket.poll(now, idle < attentive_for ? 0ms : idle < awake_for ? awake_wait : asleep_wait);
     commands.poll(now);
-    link_watch.poll(now);
+    for (LinkWatch& watch : link_watches) watch.poll(now);
     log_dpdk_lines();
     if (hangup_signal != 0) {
       hangup_signal = 0;
@@ -114,6 +115,16 @@ void serve(const Settings& settings, control::Plane& plane, control::Commands& c
       break;
     }
   }
+}
+
+// Of each port, with its name where there are several.
+std::string all_addresses_text(const Settings& settings) {
+  std::string text;
+  for (const PortSettings& port : settings.ports) {
+    text += (text.empty() ? "" : "; ") + addresses_text(port);
+    if (settings.ports.size() > 1) text += " (" + port.name() + ")";
+  }
+  return text;
 }
 
 // Tells all workers to end and waits for their loops.
@@ -149,7 +160,8 @@ std::expected<std::unique_ptr<control::Store>, Failure> open_store(const Setting
 }
 
 std::expected<void, Failure> run_control_thread(const Settings& settings, control::Store& store, Datapath& datapath,
-                                                Port& port, const Statistics& statistics, const TscClock& clock) try {
+                                                const Ports& ports, const Statistics& statistics,
+                                                const TscClock& clock) try {
   std::vector<std::unique_ptr<WakingLink>> links;
   std::vector<control::WorkerLink*> link_pointers;
   for (size_t index = 0; index < datapath.size(); index++) {
@@ -167,22 +179,24 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
        .random = fill_with_random});
   const LogPublisher log_publisher(
       [&plane](std::string_view level, std::string_view line) { plane.log_line(level, line); });
-  FrameBuffers frames(port.name(), datapath.size(), clock);
+  std::vector<std::string> names;
+  for (const auto& port : ports) names.push_back(port->name());
+  FrameBuffers frames(names, datapath.size(), clock);
   control::Commands commands(plane, statistics, std::string(base::version), &frames);
   const std::filesystem::path socket_path = settings.control_socket;
   if (socket_path.has_parent_path()) std::filesystem::create_directories(socket_path.parent_path());
   control::ControlSocket socket(socket_path, commands);
 
-  if (auto started = port.start(); !started) return started;
-  datapath.start(port);
-  if (!datapath.hears_packets())
-    spdlog::warn("port {} ({}) wakes nobody: idle workers sleep 100 us at a time, not until there is work", port.name(),
-                 port.driver());
+  for (const auto& port : ports)
+    if (auto started = port->start(); !started) return started;
+  datapath.start(ports);
+  for (const std::string& which : datapath.ports_unheard())
+    spdlog::warn("port {} wakes nobody: idle workers sleep 100 us at a time, not until there is work", which);
   spdlog::info("talariad {} serves AMQP 0-9-1 at {}, TCP port {}, control socket {}", base::version,
-               addresses_text(settings), settings.amqp_port, settings.control_socket);
+               all_addresses_text(settings), settings.amqp_port, settings.control_socket);
 
   try {
-    serve(settings, plane, commands, socket, port, clock);
+    serve(settings, plane, commands, socket, ports, clock);
   } catch (const std::exception& error) {
     // The workers run, and who they talk to does not: nothing can be taken apart in order.
     spdlog::critical("the control thread fails: {}", error.what());
@@ -193,7 +207,7 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
     spdlog::critical("a worker does not end");
     _exit(exit_failed);
   }
-  port.stop();
+  for (const auto& port : ports) port->stop();
   datapath.take_workers_apart();
   return {};
 } catch (const std::exception& error) {

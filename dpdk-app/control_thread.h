@@ -27,6 +27,7 @@ std::expected<std::unique_ptr<control::Store>, Failure> open_store(const Setting
 // Serves until the end was asked for and has come: clients told, loops joined. The datapath's loops are started here,
 // once there is somebody to answer them.
 std::expected<void, Failure> run_control_thread(const Settings& settings, control::Store& store, Datapath& datapath,
-                                                Port& port, const Statistics& statistics, const TscClock& clock);
+                                                const Ports& ports, const Statistics& statistics,
+                                                const TscClock& clock);
 
 }  // namespace talaria::app

@@ -26,12 +26,19 @@ void wake_those_with_mail(const std::vector<Colleague>& colleagues) {
 bool Colleague::has_mail() const {
   return lane->operations.waiting() != 0 || lane->events.waiting() != 0 || lane->releases.waiting() != 0 ||
          lane->neighbors.waiting() != 0 || lane->network.waiting() != 0 || lane->heard.waiting() != 0 ||
-         (packets != nullptr && rte_ring_empty(packets) == 0);
+         std::any_of(packets.begin(), packets.end(), [](const rte_ring* ring) { return rte_ring_empty(ring) == 0; });
 }
 
 base::Time CoreLoop::next_deadline() const {
-  if (trunk != nullptr && trunk->has_unsent()) return base::Time{};
+  for (const SpreadTrunk* trunk : trunks)
+    if (trunk->has_unsent()) return base::Time{};
   return worker->next_deadline();
+}
+
+uint64_t CoreLoop::carried() const {
+  uint64_t sum = 0;
+  for (const SpreadTrunk* trunk : trunks) sum += trunk->carried();
+  return sum;
 }
 
 void CoreLoop::run() {
@@ -43,12 +50,12 @@ void CoreLoop::run() {
 
   IdlePolicy policy(idle);
   worker::WorkerCounters& counters = worker->counters();
-  uint64_t carried = 0;
+  uint64_t carried_before = 0;
   base::Time now = clock.now();
   while (!worker->stopped()) {
     bool busy = worker->poll(now);
-    if (trunk != nullptr && trunk->carried() != carried) {
-      carried = trunk->carried();
+    if (const uint64_t carried_now = carried(); carried_now != carried_before) {
+      carried_before = carried_now;
       busy = true;
     }
     wake_those_with_mail(colleagues);

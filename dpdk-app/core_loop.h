@@ -18,14 +18,14 @@ namespace talaria::app {
 struct Colleague {
   Doorbell* bell = nullptr;
   const worker::Lane* lane = nullptr;
-  const rte_ring* packets = nullptr;  // none: no packets go that way
+  std::vector<const rte_ring*> packets{};  // none: no packets go that way
 
   bool has_mail() const;
 };
 
 struct CoreLoop {
   worker::Worker* worker = nullptr;
-  const SpreadTrunk* trunk = nullptr;  // worker 0's device if it serves other workers as well
+  std::vector<const SpreadTrunk*> trunks;  // those of worker 0's devices that serve other workers as well
   TscClock clock;
   IdleRules idle;
   Sleeper* sleeper = nullptr;         // where sleeps are ended early (IdleRules::is_woken)
@@ -37,6 +37,7 @@ struct CoreLoop {
 
  private:
   base::Time next_deadline() const;
+  uint64_t carried() const;
 };
 
 }  // namespace talaria::app

@@ -54,11 +54,14 @@ const std::vector<Layer>& layers() {
 
 std::vector<LayerCount> list_counters(const CounterSources& sources) {
   std::vector<LayerCount> counts;
-  auto of = [&counts](const char* layer) {
+  auto of = [&counts](const std::string& layer) {
     return [&counts, layer](const char* name, uint64_t value) { counts.push_back({layer, name, value}); };
   };
-  sources.device.for_each(of("device"));
-  sources.host.for_each(of("ip"));
+  for (const PortCounterSources& port : sources.ports) {
+    const std::string which = sources.ports.size() > 1 ? "/" + port.name : "";
+    port.device.for_each(of("device" + which));
+    port.host.for_each(of("ip" + which));
+  }
   sources.stack.for_each(of("tcp"));
   sources.sessions.for_each(of("amqp"));
   for (amqp091::wire::ReplyCode code : amqp091::session::ErrorCounters::codes)
@@ -74,8 +77,9 @@ std::vector<LayerCount> list_counters(const CounterSources& sources) {
 }
 
 bool is_daily_work(std::string_view layer, std::string_view name) {
+  const std::string_view kind = layer.substr(0, layer.find('/'));
   return std::any_of(layers().begin(), layers().end(), [&](const Layer& each) {
-    return each.name == layer &&
+    return each.name == kind &&
            std::find(each.daily_work.begin(), each.daily_work.end(), name) != each.daily_work.end();
   });
 }

@@ -2,6 +2,7 @@
 // which does not build when one is missing there); this lists the layers. Only reading: any thread.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -16,9 +17,15 @@
 
 namespace talaria::app {
 
-struct CounterSources {
+// Of one port.
+struct PortCounterSources {
+  std::string name;
   const DeviceCounters& device;
   const net::HostCounters& host;
+};
+
+struct CounterSources {
+  std::vector<PortCounterSources> ports;
   const tcp::StackCounters& stack;
   const amqp091::session::SessionCounters& sessions;
   const broker::EngineCounters& engine;
@@ -26,7 +33,8 @@ struct CounterSources {
   const worker::WorkerCounters& worker;
 };
 
-// In the order of the walk. The histogram of latencies is no counter: it has a verb of its own.
+// In the order of the walk. With several ports the layers "device" and "ip" stand once for each, as "ip/talaria0". The
+// histogram of latencies is no counter: it has a verb of its own.
 std::vector<control::LayerCount> list_counters(const CounterSources& sources);
 
 // True for what counts a broker's daily work. Whatever is not named here tells of something refused, dropped, lacking

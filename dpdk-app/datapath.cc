@@ -15,11 +15,16 @@ namespace talaria::app {
 worker::WorkerConfig worker_config(const Settings& settings, worker::WorkerIndex index) {
   worker::WorkerConfig config;
   config.index = index;
-  config.host.addresses = settings.addresses;
-  config.host.routes = all_routes(settings);
-  config.host.address_from_dhcp = config.host.addresses_from_routers = finds_addresses(settings);
-  config.host.vlan = settings.vlan;
-  config.host.announce = index == 0;
+  config.hosts.clear();
+  for (const PortSettings& port : settings.ports) {
+    net::HostConfig& host = config.hosts.emplace_back();
+    host.addresses = port.addresses;
+    host.routes = all_routes(port);
+    host.address_from_dhcp = host.addresses_from_routers = finds_addresses(port);
+    host.vlan = port.vlan;
+    host.announce = index == 0;
+  }
+  config.tcp.held_packets = std::max(config.tcp.held_packets, settings.ports.size() * 2 * net::burst_max);
   config.tcp.connections = settings.max_connections;
   // The tables of what is not yet, or no longer, a connection grow along with those that are.
   config.tcp.half_open = std::max<size_t>(config.tcp.half_open, settings.max_connections);
@@ -41,9 +46,10 @@ worker::WorkerConfig worker_config(const Settings& settings, worker::WorkerIndex
 }
 
 PacketNeeds packet_needs(const worker::WorkerConfig& config) {
-  const size_t waiting = config.host.unresolved_packets_max + config.host.transmit_queue_max;
+  const net::HostConfig& host = config.hosts.front();  // they are alike in this
+  const size_t waiting = host.unresolved_packets_max + host.transmit_queue_max;
   return {.received = static_cast<uint32_t>(config.tcp.held_packets + waiting),
-          .to_send = static_cast<uint32_t>(waiting + config.host.fragmented_max)};
+          .to_send = static_cast<uint32_t>(waiting + host.fragmented_max)};
 }
 
 size_t worker_overhead_mib(const worker::WorkerConfig& config) {
@@ -56,9 +62,10 @@ size_t worker_overhead_mib(const worker::WorkerConfig& config) {
 }
 
 Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated,
-                   const std::vector<bool>& fifo, Port& port, const Secrets& secrets, const TscClock& clock)
+                   const std::vector<bool>& fifo, const Ports& ports, const Secrets& secrets, const TscClock& clock)
     : mesh_(settings.workers) {
-  std::vector<PortEnd> ends = port.make_ends(settings.workers, secrets.spread);
+  std::vector<std::vector<PortEnd>> ends;  // by port, then by worker
+  for (const auto& port : ports) ends.push_back(port->make_ends(settings.workers, secrets.spread));
   for (worker::WorkerIndex index = 0; index < settings.workers; index++) {
     const auto node = static_cast<int>(rte_lcore_to_socket_id(lcore_of(index)));
     const bool realtime = settings.profile == Profile::realtime;
@@ -66,13 +73,15 @@ Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::ve
     core->touch_memory = realtime;
     core->wants_fifo = fifo[index];
     core->mesh = &mesh_;
-    core->end = std::move(ends[index]);
-    core->loop.trunk = core->end.trunk;
     core->config = worker_config(settings, index);
     core->config.key = secrets.worker;
-    core->config.host.interface_secret = secrets.interface;
-    // Pieces of a datagram come to any queue, and the whole would belong to the worker of another one.
-    if (port.queues() > 1) core->config.host.fragmented_max = 0;
+    for (size_t port = 0; port < ports.size(); port++) {
+      const PortEnd& end = core->ends.emplace_back(std::move(ends[port][index]));
+      if (end.trunk != nullptr) core->loop.trunks.push_back(end.trunk);
+      core->config.hosts[port].interface_secret = secrets.interface;
+      // Pieces of a datagram come to any queue, and the whole would belong to the worker of another one.
+      if (ports[port]->queues() > 1) core->config.hosts[port].fragmented_max = 0;
+    }
     core->config.memory = &core->page_memory;
     core->message_bytes = size_t{settings.memory_mib} << 20;
     const bool own_core =
@@ -99,7 +108,9 @@ Datapath::Datapath(const Settings& settings, const CorePlan& plan, const std::ve
 void Datapath::Core::furnish() {
   messages = std::make_unique<Pages>(page_memory, message_bytes);
   config.message_memory = messages->span();
-  worker = std::make_unique<worker::Worker>(config, *end.device, *mesh);
+  std::vector<net::Device*> devices;
+  for (const PortEnd& end : ends) devices.push_back(end.device.get());
+  worker = std::make_unique<worker::Worker>(config, devices, *mesh);
   loop.worker = worker.get();
   if (touch_memory) touch_stack();
   if (wants_fifo) fifo_error = become_fifo();
@@ -112,32 +123,42 @@ int Datapath::fifo_error() const {
 }
 
 // A worker without a port's queue of its own hears of packets from worker 0, by its bell.
-void Datapath::make_sleepers(const Port& port) {
-  const bool shared = port.queues() != cores_.size();
+void Datapath::make_sleepers(const Ports& ports) {
   for (size_t index = 0; index < cores_.size(); index++) {
     Core& core = *cores_[index];
     if (core.bell == nullptr) continue;
-    const bool has_queue = index == 0 || !shared;
-    PacketSignal signal = has_queue ? port.signal(static_cast<uint16_t>(index)) : PacketSignal();
-    core.loop.idle = signal.exists() || !has_queue ? wait_rules : wait_unheard_rules;
-    core.sleeper = std::make_unique<Sleeper>(*core.bell, std::move(signal));
+    std::vector<PacketSignal> signals;
+    bool hears_all = true;
+    for (const auto& port : ports) {
+      const bool shared = port->queues() != cores_.size();
+      if (shared && index != 0) continue;
+      signals.push_back(port->signal(static_cast<uint16_t>(index)));
+      if (signals.back().exists()) continue;
+      hears_all = false;
+      const std::string name = port->name() + " (" + port->driver() + ")";
+      if (std::find(ports_unheard_.begin(), ports_unheard_.end(), name) == ports_unheard_.end())
+        ports_unheard_.push_back(name);
+    }
+    core.loop.idle = hears_all ? wait_rules : wait_unheard_rules;
+    core.sleeper = std::make_unique<Sleeper>(*core.bell, std::move(signals));
     core.loop.sleeper = core.sleeper.get();
     for (size_t other = 0; other < cores_.size(); other++) {
       if (other == index) continue;
-      const SpreadLane* to = index == 0 ? cores_[other]->end.lane.get() : nullptr;
-      const SpreadLane* from = other == 0 ? core.end.lane.get() : nullptr;
-      core.loop.colleagues.push_back(
-          {.bell = cores_[other]->bell.get(),
-           .lane = &mesh_.lane(static_cast<worker::WorkerIndex>(index), static_cast<worker::WorkerIndex>(other)),
-           .packets = to != nullptr     ? to->to_branch
-                      : from != nullptr ? from->to_trunk
-                                        : nullptr});
+      Colleague& colleague = core.loop.colleagues.emplace_back(Colleague{
+          .bell = cores_[other]->bell.get(),
+          .lane = &mesh_.lane(static_cast<worker::WorkerIndex>(index), static_cast<worker::WorkerIndex>(other))});
+      for (size_t port = 0; port < ports.size(); port++) {
+        const SpreadLane* to = index == 0 ? cores_[other]->ends[port].lane.get() : nullptr;
+        const SpreadLane* from = other == 0 ? core.ends[port].lane.get() : nullptr;
+        if (to != nullptr) colleague.packets.push_back(to->to_branch);
+        if (from != nullptr) colleague.packets.push_back(from->to_trunk);
+      }
     }
   }
 }
 
-void Datapath::start(const Port& port) {
-  make_sleepers(port);
+void Datapath::start(const Ports& ports) {
+  make_sleepers(ports);
   for (size_t index = 0; index < cores_.size(); index++) {
     auto run = [](void* loop) {
       static_cast<CoreLoop*>(loop)->run();
@@ -158,13 +179,8 @@ bool Datapath::join(base::Duration patience) {
     }
     rte_eal_wait_lcore(lcore_of(index));
   }
-  for (auto& core : cores_) core->sleeper.reset();  // while the port still runs
+  for (auto& core : cores_) core->sleeper.reset();  // while the ports still run
   return true;
-}
-
-bool Datapath::hears_packets() const {
-  return std::all_of(cores_.begin(), cores_.end(),
-                     [](const auto& core) { return core->loop.idle.sleep_max != wait_unheard_rules.sleep_max; });
 }
 
 // Workers give their packets back to devices, devices theirs to rings and pools.
@@ -174,7 +190,8 @@ void Datapath::take_workers_apart() {
 
 Datapath::~Datapath() {
   take_workers_apart();
-  for (auto& core : cores_) core->end.device.reset();
+  for (auto& core : cores_)
+    for (PortEnd& end : core->ends) end.device.reset();
 }
 
 }  // namespace talaria::app

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <set>
 
 #include "core/base/check.h"
 #include "dpdk-app/interface.h"
@@ -58,33 +59,56 @@ Failure pci_port_missing(const std::string& pci_port) {
           pci_port + " belongs to the kernel's driver " + driver + ": scripts/bind-nic binds it to vfio-pci"};
 }
 
-std::expected<uint16_t, Failure> find_port(const Settings& settings) {
-  if (uint16_t id; !settings.pci_port.empty() && rte_eth_dev_get_port_by_name(settings.pci_port.c_str(), &id) != 0)
-    return std::unexpected(pci_port_missing(settings.pci_port));
-  uint16_t found = RTE_MAX_ETHPORTS;
-  std::string names;
-  size_t count = 0;
-  for (uint16_t id = 0; id < RTE_MAX_ETHPORTS; id++) {
-    if (rte_eth_find_next_owned_by(id, RTE_ETH_DEV_NO_OWNER) != id) continue;
-    char name[RTE_ETH_NAME_MAX_LEN];
-    if (rte_eth_dev_get_name_by_port(id, name) == 0) names += (names.empty() ? "" : ", ") + std::string(name);
-    found = id;
-    count++;
+std::string name_of(uint16_t id) {
+  char name[RTE_ETH_NAME_MAX_LEN];
+  return rte_eth_dev_get_name_by_port(id, name) == 0 ? name : "";
+}
+
+std::set<uint16_t> all_ports() {
+  std::set<uint16_t> ids;
+  for (uint16_t id = 0; id < RTE_MAX_ETHPORTS; id++)
+    if (rte_eth_find_next_owned_by(id, RTE_ETH_DEV_NO_OWNER) == id) ids.insert(id);
+  return ids;
+}
+
+std::expected<uint16_t, Failure> make_virtual_port(const PortSettings& port) {
+  const std::set<uint16_t> before = all_ports();
+  const std::string completed = complete_vdev(port.vdev, port.mtu);
+  if (rte_dev_probe(completed.c_str()) != 0) {
+    if (geteuid() != 0)
+      return refuse("the virtual port " + port.vdev + " cannot be made without root's privileges", exit_privileges);
+    return refuse("the virtual port " + completed + " cannot be made; DPDK's lines above say why");
   }
-  if (count == 0) return refuse("DPDK found no port");
-  if (count > 1) return refuse("the broker serves one port, and these are " + std::to_string(count) + ": " + names);
-  return found;
+  std::vector<uint16_t> made;
+  std::string names;
+  for (const uint16_t id : all_ports()) {
+    if (before.contains(id)) continue;
+    names += (names.empty() ? "" : ", ") + name_of(id);
+    made.push_back(id);
+  }
+  if (made.empty()) return refuse("DPDK made no port of " + completed);
+  if (made.size() > 1)
+    return refuse("a virtual port is one, and these are " + std::to_string(made.size()) + ": " + names);
+  return made.front();
+}
+
+std::expected<uint16_t, Failure> find_port(const PortSettings& port) {
+  if (!port.vdev.empty()) return make_virtual_port(port);
+  uint16_t id;
+  if (rte_eth_dev_get_port_by_name(port.pci_port.c_str(), &id) != 0)
+    return std::unexpected(pci_port_missing(port.pci_port));
+  return id;
 }
 
 }  // namespace
 
-size_t DpdkPort::memory_mib(const Settings& settings, const PacketNeeds& needs) {
+size_t DpdkPort::memory_mib(const Settings& settings, const PortSettings& port, const PacketNeeds& needs) {
   constexpr uint32_t extra_max = 2 * 4096;  // what any driver keeps for itself
-  const size_t largest_buffer = buffer_bytes(facts_of("net_af_packet"), settings.mtu);
+  const size_t largest_buffer = buffer_bytes(facts_of("net_af_packet"), port.mtu);
   const size_t packet = sizeof(rte_mbuf) + RTE_PKTMBUF_HEADROOM + largest_buffer + 128;
   const size_t workers = settings.workers;
   const size_t shared_queue = receive_pool_packets(4096, extra_max, settings.workers, needs);
-  const size_t own_queues = settings.pci_port.empty() ? 0 : workers * receive_pool_packets(4096, 0, 1, needs);
+  const size_t own_queues = port.pci_port.empty() ? 0 : workers * receive_pool_packets(4096, 0, 1, needs);
   const size_t packets = std::max(shared_queue, own_queues) + workers * transmit_pool_packets(needs);
   return 64 + packets * packet / (1024 * 1024);
 }
@@ -106,31 +130,22 @@ std::string complete_vdev(const std::string& vdev, uint16_t mtu) {
   return vdev + arguments;
 }
 
-std::expected<std::unique_ptr<DpdkPort>, Failure> DpdkPort::open(const Settings& settings, const PacketNeeds& needs) {
-  if (!settings.vdev.empty()) {
-    const std::string completed = complete_vdev(settings.vdev, settings.mtu);
-    if (rte_dev_probe(completed.c_str()) != 0) {
-      if (geteuid() != 0)
-        return refuse("the virtual port " + settings.vdev + " cannot be made without root's privileges",
-                      exit_privileges);
-      return refuse("the virtual port " + completed + " cannot be made; DPDK's lines above say why");
-    }
-  }
-  auto id = find_port(settings);
+std::expected<std::unique_ptr<DpdkPort>, Failure> DpdkPort::open(const Settings& settings, const PortSettings& wanted,
+                                                                 const PacketNeeds& needs) {
+  auto id = find_port(wanted);
   if (!id) return std::unexpected(id.error());
 
   std::unique_ptr<DpdkPort> port(new DpdkPort());
   port->id_ = *id;
-  if (auto done = port->configure(settings); !done) return std::unexpected(done.error());
-  if (auto done = port->make_pools(settings, needs); !done) return std::unexpected(done.error());
+  if (auto done = port->configure(settings, wanted); !done) return std::unexpected(done.error());
+  if (auto done = port->make_pools(settings, wanted, needs); !done) return std::unexpected(done.error());
   if (auto done = port->set_up_queues(); !done) return std::unexpected(done.error());
-  if (auto done = port->set_mtu(settings.mtu); !done) return std::unexpected(done.error());
+  if (auto done = port->set_mtu(wanted.mtu); !done) return std::unexpected(done.error());
   return port;
 }
 
-std::expected<void, Failure> DpdkPort::configure(const Settings& settings) {
-  char name[RTE_ETH_NAME_MAX_LEN];
-  if (rte_eth_dev_get_name_by_port(id_, name) == 0) name_ = name;
+std::expected<void, Failure> DpdkPort::configure(const Settings& settings, const PortSettings& port) {
+  name_ = name_of(id_);
   rte_eth_dev_info info;
   if (int error = rte_eth_dev_info_get(id_, &info); error != 0)
     return refuse(name_ + " does not say what it can" + wrong(error));
@@ -149,14 +164,14 @@ std::expected<void, Failure> DpdkPort::configure(const Settings& settings) {
   agreement_ = negotiate(report, settings.workers);
   queues_ = agreement_.queues;
   does_checksums_ = agreement_.receive_tcp_checksum && agreement_.transmit_tcp_checksum;
-  if (const uint32_t most = usable_mtu(report); settings.mtu > most)
-    return refuse("--mtu " + std::to_string(settings.mtu) + " is more than " + driver_ + " takes in one frame (" +
+  if (const uint32_t most = usable_mtu(report); port.mtu > most)
+    return refuse("--mtu " + std::to_string(port.mtu) + " is more than " + driver_ + " takes in one frame (" +
                       std::to_string(most) + ")",
                   exit_settings);
 
   rte_eth_conf configuration{};
   configuration.rxmode.mtu =
-      facts_of(driver_).frame_limit_is_kernels ? std::min<uint16_t>(settings.mtu, RTE_ETHER_MTU) : settings.mtu;
+      facts_of(driver_).frame_limit_is_kernels ? std::min<uint16_t>(port.mtu, RTE_ETHER_MTU) : port.mtu;
   configuration.rxmode.mtu = std::max<uint32_t>(configuration.rxmode.mtu, info.min_mtu);
   configuration.rxmode.offloads = agreement_.receive_offloads;
   configuration.txmode.offloads = agreement_.transmit_offloads;
@@ -184,15 +199,17 @@ std::expected<void, Failure> DpdkPort::configure(const Settings& settings) {
   if (int error = rte_eth_macaddr_get(id_, &mac); error != 0) return refuse(name_ + " has no address" + wrong(error));
   std::memcpy(capabilities_.mac.data(), mac.addr_bytes, capabilities_.mac.size());
   if (facts_of(driver_).address_is_the_peers) capabilities_.mac = address_beside(capabilities_.mac);
-  capabilities_.mtu = settings.mtu;
-  receives_multicast_ = speaks_ipv6(settings);
+  capabilities_.mtu = port.mtu;
+  receives_multicast_ = speaks_ipv6(port);
   capabilities_.transmit_ip_checksum = agreement_.transmit_ip_checksum;
   capabilities_.transmit_l4_checksum = agreement_.transmit_tcp_checksum;
   return {};
 }
 
-std::expected<void, Failure> DpdkPort::make_pools(const Settings& settings, const PacketNeeds& needs) {
-  const auto buffer = static_cast<uint16_t>(buffer_bytes(facts_of(driver_), settings.mtu) + RTE_PKTMBUF_HEADROOM);
+std::expected<void, Failure> DpdkPort::make_pools(const Settings& settings, const PortSettings& port,
+                                                  const PacketNeeds& needs) {
+  const auto buffer = static_cast<uint16_t>(buffer_bytes(facts_of(driver_), port.mtu) + RTE_PKTMBUF_HEADROOM);
+  const std::string of_port = std::to_string(id_) + "_";
   const int node = settings.huge_pages ? numa_node_ : SOCKET_ID_ANY;
   auto make = [&](const std::string& pool_name, uint32_t packets) {
     return make_packet_pool(pool_name, packets, buffer, node, facts_of(driver_).pool_is_one_array);
@@ -206,13 +223,13 @@ std::expected<void, Failure> DpdkPort::make_pools(const Settings& settings, cons
   const uint32_t sharers = agreement_.queues == settings.workers ? 1 : settings.workers;
   const uint32_t received = receive_pool_packets(receive_descriptors_, facts_of(driver_).extra_buffers, sharers, needs);
   for (uint16_t queue = 0; queue < agreement_.queues; queue++) {
-    rte_mempool* pool = make("receive_" + std::to_string(queue), received);
+    rte_mempool* pool = make("receive_" + of_port + std::to_string(queue), received);
     if (pool == nullptr) return no_memory(received);
     receive_pools_.push_back(pool);
   }
   const uint32_t sent = transmit_pool_packets(needs);
   for (uint16_t worker = 0; worker < settings.workers; worker++) {
-    rte_mempool* pool = make("transmit_" + std::to_string(worker), sent);
+    rte_mempool* pool = make("transmit_" + of_port + std::to_string(worker), sent);
     if (pool == nullptr) return no_memory(sent);
     transmit_pools_.push_back(pool);
   }

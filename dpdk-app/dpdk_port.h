@@ -1,7 +1,7 @@
 // A port that DPDK drives: found, checked, configured.
 //
 //   attach   a virtual port is probed here; a PCI port was probed by EAL
-//   find     there is exactly one port then: it carries the broker's address
+//   find     a PCI port by its address, a virtual one as the one that is new
 //   agree    offloads and queues, from what the port reports and what is known of its driver (driver_facts.h)
 //   pools    a receive pool a queue, a transmit pool a worker, on the port's NUMA node; a buffer holds a whole frame
 //   start    queues set up, link asked for
@@ -22,10 +22,11 @@ std::string complete_vdev(const std::string& vdev, uint16_t mtu);
 
 class DpdkPort final : public Port {
  public:
-  static std::expected<std::unique_ptr<DpdkPort>, Failure> open(const Settings& settings, const PacketNeeds& needs);
+  static std::expected<std::unique_ptr<DpdkPort>, Failure> open(const Settings& settings, const PortSettings& port,
+                                                                const PacketNeeds& needs);
   ~DpdkPort() override;
   // Pure: MiB for the packets of any such port.
-  static size_t memory_mib(const Settings& settings, const PacketNeeds& needs);
+  static size_t memory_mib(const Settings& settings, const PortSettings& port, const PacketNeeds& needs);
 
   std::expected<void, Failure> start() override;
   void stop() override;
@@ -40,8 +41,8 @@ class DpdkPort final : public Port {
 
  private:
   DpdkPort() = default;
-  std::expected<void, Failure> configure(const Settings& settings);
-  std::expected<void, Failure> make_pools(const Settings& settings, const PacketNeeds& needs);
+  std::expected<void, Failure> configure(const Settings& settings, const PortSettings& port);
+  std::expected<void, Failure> make_pools(const Settings& settings, const PortSettings& port, const PacketNeeds& needs);
   std::expected<void, Failure> set_up_queues();
   std::expected<void, Failure> set_mtu(uint16_t mtu);
   DeviceConfig device_config(size_t worker, uint16_t queue) const;

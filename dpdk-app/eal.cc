@@ -17,10 +17,13 @@ std::vector<std::string> eal_arguments(const Settings& settings, const CorePlan&
     arguments.insert(arguments.end(), {"-m", std::to_string(packet_memory_mib)});
   }
   arguments.insert(arguments.end(), {"--file-prefix", settings.file_prefix});
-  if (settings.pci_port.empty())
-    arguments.push_back("--no-pci");
-  else
-    arguments.insert(arguments.end(), {"-a", settings.pci_port});
+  bool any_pci = false;
+  for (const PortSettings& port : settings.ports) {
+    if (port.pci_port.empty()) continue;
+    any_pci = true;
+    arguments.insert(arguments.end(), {"-a", port.pci_port});
+  }
+  if (!any_pci) arguments.push_back("--no-pci");
 
   std::string lcores = "0@" + std::to_string(plan.control);
   for (size_t worker = 0; worker < plan.workers.size(); worker++)

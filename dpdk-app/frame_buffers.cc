@@ -36,32 +36,48 @@ struct FrameBuffers::Filter {
 
 class FrameBuffers::Watcher final : public net::FrameWatcher {
  public:
-  Watcher(const Filter& filter, uint32_t snap_length) : filter_(filter), snap_length_(snap_length), ring(ring_bytes) {}
+  Watcher(const Filter& filter, const std::vector<size_t>& ports, uint32_t snap_length)
+      : filter_(filter), ports_(ports), snap_length_(snap_length), ring(ring_bytes), counts(ports.size()) {}
 
-  void see(net::FrameWay way, const net::Packet& packet, base::Time now) override {
-    if (!filter_.takes(packet.bytes())) return;
-    ring.push({.time = now,
-               .length = packet.length,
-               .inbound = way == net::FrameWay::in,
-               .bytes = packet.bytes().first(std::min<size_t>(packet.length, snap_length_))});
+  void see(size_t port, net::FrameWay way, const net::Packet& packet, base::Time now) override {
+    const auto interface = static_cast<size_t>(std::find(ports_.begin(), ports_.end(), port) - ports_.begin());
+    if (interface == ports_.size() || !filter_.takes(packet.bytes())) return;
+    const bool kept = ring.push({.time = now,
+                                 .length = packet.length,
+                                 .inbound = way == net::FrameWay::in,
+                                 .port = static_cast<uint8_t>(interface),
+                                 .bytes = packet.bytes().first(std::min<size_t>(packet.length, snap_length_))});
+    (kept ? counts[interface].kept : counts[interface].dropped).add();
   }
 
  private:
   const Filter& filter_;
+  const std::vector<size_t>& ports_;
   uint32_t snap_length_;
 
  public:
+  struct Counts {
+    base::Counter kept, dropped;
+  };
   FrameRing ring;
+  std::vector<Counts> counts;  // by the file's interface
 };
 
-FrameBuffers::FrameBuffers(std::string port, size_t workers, const TscClock& clock)
-    : port_(std::move(port)), workers_(workers), clock_(clock) {}
+FrameBuffers::FrameBuffers(std::vector<std::string> ports, size_t workers, const TscClock& clock)
+    : ports_(std::move(ports)), workers_(workers), clock_(clock) {}
 
 FrameBuffers::~FrameBuffers() = default;
 
 std::expected<void, std::string> FrameBuffers::open(const control::CaptureSettings& settings) {
-  if (!settings.port.empty() && settings.port != port_)
-    return std::unexpected("there is no port '" + settings.port + "', the broker's is " + port_);
+  std::vector<size_t> chosen;
+  std::string names;
+  for (size_t port = 0; port < ports_.size(); port++) {
+    if (settings.port.empty() || settings.port == ports_[port]) chosen.push_back(port);
+    names += (port == 0 ? "" : ", ") + ports_[port];
+  }
+  if (chosen.empty())
+    return std::unexpected("there is no port '" + settings.port + "', the broker's " +
+                           (ports_.size() == 1 ? "is " : "are ") + names);
   auto filter = std::make_unique<Filter>();
   if (!settings.filter.empty()) {
     pcap_t* compiler = pcap_open_dead(DLT_EN10MB, static_cast<int>(whole_frame));
@@ -72,16 +88,19 @@ std::expected<void, std::string> FrameBuffers::open(const control::CaptureSettin
     if (!filter->compiled) return std::unexpected("the filter '" + settings.filter + "' is none: " + error);
   }
   filter_ = std::move(filter);
+  chosen_ = std::move(chosen);
   for (size_t worker = 0; worker < workers_; worker++)
     watchers_.push_back(
-        std::make_unique<Watcher>(*filter_, settings.snap_length == 0 ? whole_frame : settings.snap_length));
+        std::make_unique<Watcher>(*filter_, chosen_, settings.snap_length == 0 ? whole_frame : settings.snap_length));
   using std::chrono::nanoseconds;
   const auto wall = std::chrono::duration_cast<nanoseconds>(std::chrono::system_clock::now().time_since_epoch());
   epoch_ns_ = static_cast<uint64_t>(wall.count()) - app::nanoseconds(clock_.now());
   file_.clear();
   tail_written_ = false;
-  append_pcapng_head(file_, "talariad " + std::string(base::version),
-                     {.name = port_, .filter = settings.filter, .snap_length = settings.snap_length});
+  append_pcapng_head(file_, "talariad " + std::string(base::version));
+  for (const size_t port : chosen_)
+    append_pcapng_interface(file_,
+                            {.name = ports_[port], .filter = settings.filter, .snap_length = settings.snap_length});
   return {};
 }
 
@@ -103,19 +122,31 @@ std::string FrameBuffers::take(size_t bytes_max, bool last) {
         from = worker;
       }
     if (from == watchers_.size()) {
-      if (last && !tail_written_)
-        append_pcapng_tail(file_, epoch_ns_ + nanoseconds(clock_.now()), frames() + dropped(), dropped());
+      if (last && !tail_written_) append_tails();
       tail_written_ |= last;
       break;
     }
     append_pcapng_frame(file_, {.time_ns = epoch_ns_ + nanoseconds(first.time),
                                 .inbound = first.inbound,
+                                .interface = first.port,
                                 .queue = static_cast<uint32_t>(from),
                                 .length = first.length,
                                 .bytes = first.bytes});
     watchers_[from]->ring.pop();
   }
   return std::exchange(file_, {});
+}
+
+void FrameBuffers::append_tails() {
+  for (size_t interface = 0; interface < chosen_.size(); interface++) {
+    uint64_t kept = 0, dropped = 0;
+    for (const auto& watcher : watchers_) {
+      kept += watcher->counts[interface].kept.value();
+      dropped += watcher->counts[interface].dropped.value();
+    }
+    append_pcapng_tail(file_, static_cast<uint32_t>(interface), epoch_ns_ + nanoseconds(clock_.now()), kept + dropped,
+                       dropped);
+  }
 }
 
 uint64_t FrameBuffers::frames() const {

@@ -16,7 +16,8 @@ class FrameBuffers final : public control::FrameBuffers {
  public:
   static constexpr size_t ring_bytes = 4 << 20;  // of each worker
 
-  FrameBuffers(std::string port, size_t workers, const TscClock& clock);
+  // `ports`: their names; a frame's port is its place among them.
+  FrameBuffers(std::vector<std::string> ports, size_t workers, const TscClock& clock);
   ~FrameBuffers() override;
 
   std::expected<void, std::string> open(const control::CaptureSettings& settings) override;
@@ -30,7 +31,10 @@ class FrameBuffers final : public control::FrameBuffers {
   class Watcher;
   struct Filter;
 
-  std::string port_;
+  void append_tails();
+
+  std::vector<std::string> ports_;
+  std::vector<size_t> chosen_;  // of the ports: the file's interfaces
   size_t workers_;
   const TscClock& clock_;
   std::unique_ptr<Filter> filter_;

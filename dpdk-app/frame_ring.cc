@@ -12,7 +12,7 @@ FrameRing::FrameRing(size_t bytes) : size_(bytes), memory_(new uint64_t[bytes / 
   std::memset(memory_.get(), 0, bytes);
 }
 
-void FrameRing::push(const Frame& frame) {
+bool FrameRing::push(const Frame& frame) {
   auto* memory = reinterpret_cast<uint8_t*>(memory_.get());
   const size_t needed = record_bytes(frame.bytes.size());
   uint64_t tail = tail_.load(std::memory_order_relaxed);
@@ -20,7 +20,10 @@ void FrameRing::push(const Frame& frame) {
   const size_t to_end = size_ - place;
   const size_t skipped = needed > to_end ? to_end : 0;
   const uint64_t used = tail - head_.load(std::memory_order_acquire);
-  if (needed + skipped > size_ - used) return dropped_.add();
+  if (needed + skipped > size_ - used) {
+    dropped_.add();
+    return false;
+  }
   if (skipped >= sizeof(Record)) {
     const Record filler{.filler = true};
     std::memcpy(memory + place, &filler, sizeof filler);
@@ -30,11 +33,13 @@ void FrameRing::push(const Frame& frame) {
   const Record record{.time = frame.time,
                       .length = frame.length,
                       .kept = static_cast<uint32_t>(frame.bytes.size()),
-                      .inbound = frame.inbound};
+                      .inbound = frame.inbound,
+                      .port = frame.port};
   std::memcpy(at, &record, sizeof record);
   std::memcpy(at + sizeof record, frame.bytes.data(), frame.bytes.size());
   tail_.store(tail + needed, std::memory_order_release);
   pushed_.add();
+  return true;
 }
 
 bool FrameRing::front(Frame& frame) {
@@ -53,6 +58,7 @@ bool FrameRing::front(Frame& frame) {
   frame = {.time = record.time,
            .length = record.length,
            .inbound = record.inbound,
+           .port = record.port,
            .bytes = {memory + (head & (size_ - 1)) + sizeof record, record.kept}};
   return true;
 }

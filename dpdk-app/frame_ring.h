@@ -23,10 +23,12 @@ class FrameRing {
     base::Time time{};
     uint32_t length = 0;  // as it was
     bool inbound = false;
+    uint8_t port = 0;
     base::Bytes bytes;  // as much of it as is kept
   };
   // The producer's side.
-  void push(const Frame& frame);
+  // False: there is no room.
+  bool push(const Frame& frame);
 
   // The consumer's: the oldest frame, valid until `pop`. False: there is none.
   bool front(Frame& frame);
@@ -42,6 +44,7 @@ class FrameRing {
     uint32_t length = 0;
     uint32_t kept = 0;
     bool inbound = false;
+    uint8_t port = 0;
     bool filler = false;  // up to the end of the ring, where the next record did not fit in one piece
   };
   static constexpr size_t record_bytes(size_t kept) { return sizeof(Record) + (kept + 7) / 8 * 8; }

@@ -106,6 +106,24 @@ ReportLine worker_line(const HostFacts& facts, const CorePlan& plan, size_t work
   return {!costs.empty(), text};
 }
 
+void add_port_lines(std::vector<ReportLine>& lines, const HostFacts& facts, const Settings& settings,
+                    const CorePlan& plan, const PortFacts& port) {
+  std::string text = "port " + port.name + " (" + port.driver + "), ";
+  text += port.numa_node < 0 ? "no NUMA node" : "NUMA node " + std::to_string(port.numa_node);
+  text += ", " + std::to_string(port.queues) + " queue pair(s), checksums by " +
+          (port.checksums_by_port ? "the port" : "software");
+  lines.push_back({false, text});
+  if (settings.workers > port.queues)
+    lines.push_back({settings.workers > 1, "the port does not spread connections over " +
+                                               std::to_string(settings.workers) +
+                                               " workers: worker 0 receives and sends for all"});
+  for (size_t worker = 0; worker < plan.workers.size() && port.numa_node >= 0; worker++)
+    if (const int node = node_of(facts, plan.workers[worker]); node >= 0 && node != port.numa_node)
+      lines.push_back({true, "worker " + std::to_string(worker) + " runs on NUMA node " + std::to_string(node) +
+                                 ", the port is on node " + std::to_string(port.numa_node) +
+                                 ": every packet crosses between them"});
+}
+
 }  // namespace
 
 std::vector<unsigned> parse_kernel_list(std::string_view text) {
@@ -147,25 +165,11 @@ std::optional<Failure> missing_memory(const HostFacts& facts, const Settings& se
 }
 
 std::vector<ReportLine> host_report(const HostFacts& facts, const Settings& settings, const CorePlan& plan,
-                                    const PortFacts& port) {
+                                    const std::vector<PortFacts>& ports) {
   std::vector<ReportLine> lines;
   lines.push_back({false, "control thread on core " + std::to_string(plan.control)});
   for (size_t worker = 0; worker < plan.workers.size(); worker++) lines.push_back(worker_line(facts, plan, worker));
-
-  std::string text = "port " + port.name + " (" + port.driver + "), ";
-  text += port.numa_node < 0 ? "no NUMA node" : "NUMA node " + std::to_string(port.numa_node);
-  text += ", " + std::to_string(port.queues) + " queue pair(s), checksums by " +
-          (port.checksums_by_port ? "the port" : "software");
-  lines.push_back({false, text});
-  if (settings.workers > port.queues)
-    lines.push_back({settings.workers > 1, "the port does not spread connections over " +
-                                               std::to_string(settings.workers) +
-                                               " workers: worker 0 receives and sends for all"});
-  for (size_t worker = 0; worker < plan.workers.size() && port.numa_node >= 0; worker++)
-    if (const int node = node_of(facts, plan.workers[worker]); node >= 0 && node != port.numa_node)
-      lines.push_back({true, "worker " + std::to_string(worker) + " runs on NUMA node " + std::to_string(node) +
-                                 ", the port is on node " + std::to_string(port.numa_node) +
-                                 ": every packet crosses between them"});
+  for (const PortFacts& port : ports) add_port_lines(lines, facts, settings, plan, port);
 
   const std::string memory =
       std::to_string(settings.memory_mib) + " MiB for messages a worker, on " + nodes_of(facts, plan.workers);

@@ -42,8 +42,8 @@ struct ReportLine {
   bool warning = false;  // something that costs
   std::string text;
 };
-// One line for each worker, then port, memory and clock; a warning says what it costs.
+// One line for each worker, then ports, memory and clock; a warning says what it costs.
 std::vector<ReportLine> host_report(const HostFacts& facts, const Settings& settings, const CorePlan& plan,
-                                    const PortFacts& port);
+                                    const std::vector<PortFacts>& ports);
 
 }  // namespace talaria::app

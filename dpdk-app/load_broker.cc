@@ -39,7 +39,7 @@ LoadBroker::LoadBroker(const Settings& settings, size_t connections, unsigned lc
       config_(worker_config(settings, 0)),
       message_bytes_(size_t{settings.memory_mib} << 20),
       device_(device) {
-  config_.host.announce = false;
+  config_.hosts[0].announce = false;
   config_.key = key;
   config_.memory = &page_memory_;
   const size_t spare = 64;

@@ -106,9 +106,9 @@ void CommandLine::declare() {
        where)
       ->check(CLI::IsMember({"rings", "memif", "port"}));
   text("--memif-socket", memif_socket, "PATH", "Socket of the broker's net_memif port (its role=server)", where);
-  text("--port", settings.base.pci_port, "PCI", "PCI address of a port that is bound to a DPDK driver", where);
-  text("--vdev", settings.base.vdev, "SPEC", "Virtual port, as talariad's --vdev", where);
-  text("--tap", settings.base.tap, "NAME", "Tap interface of the kernel, as talariad's --tap", where);
+  text("--port", settings.base.ports[0].pci_port, "PCI", "PCI address of a port that is bound to a DPDK driver", where);
+  text("--vdev", settings.base.ports[0].vdev, "SPEC", "Virtual port, as talariad's --vdev", where);
+  text("--tap", settings.base.ports[0].tap, "NAME", "Tap interface of the kernel, as talariad's --tap", where);
   text("--address", address, "ADDRESS/LEN", "The load's own address", where);
   text("--gateway", gateway, "ADDRESS", "Router to everything outside the prefix", where);
   text("--broker", broker, "ADDRESS[:PORT]", "The broker; an IPv6 address with a port stands in brackets", where);
@@ -116,7 +116,7 @@ void CommandLine::declare() {
   text("--password", plan.password, "TEXT", "Its password", where);
   text("--vhost", plan.vhost, "NAME", "Virtual host", where);
   text("--prefix", plan.prefix, "NAME", "Names of queues and exchange begin with it", where);
-  number("--mtu", settings.base.mtu, "Largest IP packet in bytes", where)->check(CLI::Range(576, 64000));
+  number("--mtu", settings.base.ports[0].mtu, "Largest IP packet in bytes", where)->check(CLI::Range(576, 64000));
   app.add_flag("--checksums", settings.checksums, "With rings: compute and check them, as for a port that does not")
       ->group(where);
 
@@ -198,11 +198,11 @@ std::expected<void, std::string> CommandLine::finish() {
 
   auto own = parse_address_with_prefix(address);
   if (!own) return std::unexpected("--address: " + own.error());
-  base.addresses = {*own};
+  base.ports[0].addresses = {*own};
   if (!gateway.empty()) {
     auto router = parse_address(gateway);
     if (!router) return std::unexpected("--gateway: " + router.error());
-    base.gateways = {*router};
+    base.ports[0].gateways = {*router};
   }
   // "198.18.0.2:5672", "[2001:db8::2]:5672"; without a port "2001:db8::2".
   const bool bracketed = broker.starts_with('[');
@@ -223,17 +223,19 @@ std::expected<void, std::string> CommandLine::finish() {
   }
 
   if (settings.transport == Transport::memif)
-    base.vdev = "net_memif0,role=client,socket=" + memif_socket + ",socket-abstract=no";
-  if (!base.pci_port.empty()) {
-    auto parsed = parse_pci_address(base.pci_port);
+    base.ports[0].vdev = "net_memif0,role=client,socket=" + memif_socket + ",socket-abstract=no";
+  if (!base.ports[0].pci_port.empty()) {
+    auto parsed = parse_pci_address(base.ports[0].pci_port);
     if (!parsed) return std::unexpected("--port: " + parsed.error());
-    base.pci_port = *parsed;
+    base.ports[0].pci_port = *parsed;
   }
-  if (!base.vdev.empty())
-    if (auto parsed = parse_vdev(base.vdev); !parsed) return std::unexpected("--vdev: " + parsed.error());
-  if (!base.tap.empty())
-    if (auto parsed = parse_interface_name(base.tap); !parsed) return std::unexpected("--tap: " + parsed.error());
-  if (settings.transport == Transport::port && !base.pci_port.empty() + !base.vdev.empty() + !base.tap.empty() != 1)
+  if (!base.ports[0].vdev.empty())
+    if (auto parsed = parse_vdev(base.ports[0].vdev); !parsed) return std::unexpected("--vdev: " + parsed.error());
+  if (!base.ports[0].tap.empty())
+    if (auto parsed = parse_interface_name(base.ports[0].tap); !parsed)
+      return std::unexpected("--tap: " + parsed.error());
+  if (settings.transport == Transport::port &&
+      !base.ports[0].pci_port.empty() + !base.ports[0].vdev.empty() + !base.ports[0].tap.empty() != 1)
     return std::unexpected(std::string("--transport port needs one of --port, --vdev and --tap"));
 
   if (!cores.empty()) {

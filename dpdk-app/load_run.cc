@@ -167,22 +167,22 @@ load::DriverConfig driver_config(const LoadContext& context, const load::Plan& p
     config.host.addresses = {{rings_load, 24}};
     config.broker = {rings_broker, amqp_port};
   } else {
-    config.host.addresses = context.settings.base.addresses;
-    config.host.routes = all_routes(context.settings.base);
+    config.host.addresses = context.settings.base.ports[0].addresses;
+    config.host.routes = all_routes(context.settings.base.ports[0]);
     config.broker = {context.settings.broker_address, context.settings.broker_port};
   }
   return config;
 }
 
 RingPairConfig ring_config(const LoadSettings& settings) {
-  return {.mtu = settings.base.mtu, .checksums = settings.checksums, .huge_pages = settings.base.huge_pages};
+  return {.mtu = settings.base.ports[0].mtu, .checksums = settings.checksums, .huge_pages = settings.base.huge_pages};
 }
 
 std::expected<RunFigures, Failure> run_over_rings(const LoadContext& context, const load::Plan& plan) {
   auto pair = RingPair::make("run", ring_config(context.settings));
   if (!pair) return std::unexpected(pair.error());
   Settings broker_settings = context.settings.base;
-  broker_settings.addresses = {{rings_broker, 24}};
+  broker_settings.ports[0].addresses = {{rings_broker, 24}};
   LoadBroker broker(broker_settings, plan.connections(), peer_lcore, (*pair)->left(), context.key, context.clock);
   LoopWatch broker_watch(&broker.turn_lengths(), thread_of(peer_lcore));
   LoopWatch load_watch(nullptr, thread_of(load_lcore));

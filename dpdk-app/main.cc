@@ -1,6 +1,6 @@
 // talariad: from settings to a running broker and back.
 //
-//   settings -> host -> store -> EAL -> port -> workers (memory, devices, mailboxes) -> control thread ... -> exit
+//   settings -> host -> store -> EAL -> ports -> workers (memory, devices, mailboxes) -> control thread ... -> exit
 //
 // Whatever cannot be had is refused with a sentence and a status (exit_status.h); what was taken is given back in the
 // reverse order.
@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "core/net/ethernet.h"
 #include "dpdk-app/control_thread.h"
 #include "dpdk-app/datapath.h"
 #include "dpdk-app/dpdk_log.h"
@@ -53,6 +54,22 @@ std::expected<Eal, Failure> start_eal(const std::vector<std::string>& arguments)
   auto eal = Eal::start(arguments);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return eal;
+}
+
+std::expected<Ports, Failure> open_ports(const Settings& settings, const PacketNeeds& needs) {
+  Ports ports;
+  for (const PortSettings& wanted : settings.ports) {
+    auto port = Port::open(settings, wanted, needs);
+    if (!port) return std::unexpected(port.error());
+    // Link-local addresses are made of it.
+    for (const auto& other : ports)
+      if (other->capabilities().mac == (*port)->capabilities().mac)
+        return std::unexpected(Failure{exit_port, "the ports " + other->name() + " and " + (*port)->name() +
+                                                      " have the same MAC address, " +
+                                                      net::to_text((*port)->capabilities().mac)});
+    ports.push_back(std::move(*port));
+  }
+  return ports;
 }
 
 // ---- the profile `realtime` -----------------------------------------------------------------------------------------
@@ -130,12 +147,13 @@ std::expected<void, Failure> run(const Settings& settings, TscClock clock) {
   if (!eal) return std::unexpected(eal.error());
   catch_signals();
 
-  auto port = Port::open(settings, needs);
+  auto ports = open_ports(settings, needs);
   log_dpdk_lines();
-  if (!port) return std::unexpected(port.error());
+  if (!ports) return std::unexpected(ports.error());
 
-  const PortFacts port_facts{(*port)->name(), (*port)->driver(), (*port)->numa_node(), (*port)->queues(),
-                             (*port)->does_checksums()};
+  std::vector<PortFacts> port_facts;
+  for (const auto& port : *ports)
+    port_facts.push_back({port->name(), port->driver(), port->numa_node(), port->queues(), port->does_checksums()});
   for (const ReportLine& line : host_report(host, settings, *plan, port_facts))
     spdlog::log(line.warning ? spdlog::level::warn : spdlog::level::info, line.text);
 
@@ -145,13 +163,13 @@ std::expected<void, Failure> run(const Settings& settings, TscClock clock) {
 
   clock.calibrate();
   const base::Time before = clock.now();
-  Datapath datapath(settings, *plan, host.isolated, *fifo, **port, *secrets, clock);
+  Datapath datapath(settings, *plan, host.isolated, *fifo, *ports, *secrets, clock);
   if (realtime) {
     if (auto locked = lock_all(clock.now() - before); !locked) return locked;
     report_fifo(datapath, settings, *fifo);
   }
-  const Statistics statistics(settings, *plan, host.isolated, **port, datapath);
-  return run_control_thread(settings, **store, datapath, **port, statistics, clock);
+  const Statistics statistics(settings, *plan, host.isolated, *ports, datapath);
+  return run_control_thread(settings, **store, datapath, *ports, statistics, clock);
 }
 
 }  // namespace

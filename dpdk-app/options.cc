@@ -1,7 +1,9 @@
 #include "dpdk-app/options.h"
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include "core/base/version.h"
@@ -10,6 +12,13 @@
 
 namespace talaria::app {
 namespace {
+
+// What names a port begins it; a port has one of the others each, or (addresses, gateways, routes) several.
+bool begins_port(std::string_view name) { return name == "port" || name == "vdev" || name == "tap"; }
+bool stands_once_a_port(std::string_view name) { return name == "vlan" || name == "mtu"; }
+bool belongs_to_port(std::string_view name) {
+  return stands_once_a_port(name) || name == "address" || name == "gateway" || name == "route";
+}
 
 // Our file format for CLI11 (its own one splits values at commas and knows no line numbers).
 class ConfigurationFile : public CLI::Config {
@@ -20,6 +29,7 @@ class ConfigurationFile : public CLI::Config {
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     std::vector<CLI::ConfigItem> settings;
     std::string line;
+    std::map<std::string, int> line_of_this_port;
     for (int number = 1; std::getline(input, line); number++) {
       const std::string text = CLI::detail::trim_copy(line);
       if (text.empty() || text.front() == '#') continue;
@@ -36,6 +46,11 @@ class ConfigurationFile : public CLI::Config {
       const bool is_switch = option->get_expected_max() == 0;
       if (value.empty() || (equals == std::string_view::npos && !is_switch))
         refuse("the setting '" + name + "' needs a value, after '='");
+      if (begins_port(name) && ++ports_ > 1) line_of_this_port.clear();  // what stands before the first is the first's
+      if (begins_port(name) || belongs_to_port(name)) port_lines_.push_back(name);
+      if (stands_once_a_port(name))
+        if (const auto [earlier, is_first] = line_of_this_port.emplace(name, number); !is_first)
+          refuse("'" + name + "' stands already in line " + std::to_string(earlier->second));
       const auto [earlier, is_first] = line_.emplace(name, number);
       const bool repeatable = option->get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
       if (!is_first && repeatable) {
@@ -50,8 +65,11 @@ class ConfigurationFile : public CLI::Config {
       item.name = name;
       item.inputs.push_back(value);
     }
-    for (const CLI::ConfigItem& item : settings)
-      if (app_.get_option_no_throw("--" + item.name)->count() != 0) line_.erase(item.name);  // the command line said it
+    for (const CLI::ConfigItem& item : settings) {
+      if (app_.get_option_no_throw("--" + item.name)->count() == 0) continue;
+      line_.erase(item.name);  // the command line said it
+      std::erase(port_lines_, item.name);
+    }
     return settings;
   }
 
@@ -62,10 +80,15 @@ class ConfigurationFile : public CLI::Config {
     auto found = line_.find(name);
     return found == line_.end() ? 0 : found->second;
   }
+  // How many ports the file names, and what of it belongs to ports, line by line, unless the command line says it.
+  size_t ports() const { return ports_; }
+  const std::vector<std::string>& port_lines() const { return port_lines_; }
 
  private:
   const CLI::App& app_;
   mutable std::map<std::string, int> line_;
+  mutable size_t ports_ = 0;
+  mutable std::vector<std::string> port_lines_;
 };
 
 // Turns a checked parser of settings.h into a function that CLI11 calls with each value of an option.
@@ -143,7 +166,18 @@ Checked<bool> parse_yes_or_no(std::string_view text) {
   return std::unexpected("'" + std::string(text) + "' is neither yes nor no");
 }
 
+template <uint16_t lowest, uint16_t highest>
+Checked<uint16_t> parse_number_from(std::string_view text) {
+  static const CLI::Validator validator = between(lowest, highest);
+  std::string value(text);
+  if (const std::string reason = validator(value); !reason.empty()) return std::unexpected(reason);
+  return static_cast<uint16_t>(std::stoul(value));
+}
+
 constexpr const char* footer = R"(
+Several ports: each --port, --vdev or --tap begins one, and the --address, --gateway, --route, --vlan and --mtu behind
+it, up to the next port, are that port's.
+
 The configuration file holds one setting a line, as `address = 198.18.0.2/24`, named as the options above without
 their dashes. What the command line says wins.
 
@@ -152,6 +186,7 @@ missing; 5 the port cannot be used; 6 the data directory or the control socket c
 
   talariad --no-huge --tap talaria0 --address 198.18.0.2/24 --demo-account
   talariad --port 0000:01:00.0 --address 198.18.0.2/24 --gateway 198.18.0.1 --workers 4 --cores 2-5
+  talariad --no-huge --tap talaria0 --address 198.18.0.2/24 --tap talaria1 --address 198.18.1.2/24
 )";
 
 struct CommandLine {
@@ -159,12 +194,106 @@ struct CommandLine {
   CLI::App app{"talariad: the Talaria broker. Speaks AMQP 0-9-1 on a network port that it drives itself, with DPDK.",
                "talariad"};
   std::shared_ptr<ConfigurationFile> file = std::make_shared<ConfigurationFile>(app);
-  uint16_t vlan = 0;
   bool no_huge = false;
   CLI::Option* workers = nullptr;
+  // What belongs to a port: each of the option's values is put there by `store`.
+  struct PortOption {
+    std::string name;
+    CLI::Option* option = nullptr;
+    std::function<void(PortSettings&, const std::string&)> store;
+  };
+  std::vector<PortOption> port_options;
 
   void declare(std::string_view configuration_file);
+  void declare_ports();
+  template <class Parser, class Store>
+  CLI::Option* port_option(const char* name, Parser parse, Store store, const char* type, const char* help);
+  std::expected<std::vector<PortSettings>, Refusal> ports() const;
 };
+
+template <class Parser, class Store>
+CLI::Option* CommandLine::port_option(const char* name, Parser parse, Store store, const char* type, const char* help) {
+  using Value = typename decltype(parse(std::string_view()))::value_type;
+  CLI::Option* option =
+      app.add_option_function<std::vector<std::string>>(name, checked_each(name, parse, [](const Value&) {}), help)
+          ->type_name(type)
+          ->expected(1)
+          ->take_all()
+          ->group("Port");
+  port_options.push_back(
+      {name + 2, option, [parse, store](PortSettings& port, const std::string& text) { store(port, *parse(text)); }});
+  return option;
+}
+
+void CommandLine::declare_ports() {
+  port_option(
+      "--port", parse_pci_address, [](PortSettings& port, std::string value) { port.pci_port = std::move(value); },
+      "PCI", "PCI address of a port that is bound to a DPDK driver (see scripts/bind-nic)");
+  port_option(
+      "--vdev", parse_vdev, [](PortSettings& port, std::string value) { port.vdev = std::move(value); }, "SPEC",
+      "Virtual port, in place of --port: net_af_xdp0,iface=NAME, net_af_packet0,iface=NAME, net_tap0,iface=NAME, "
+      "net_memif0,..., virtio_user0,..., net_ring0, net_null0");
+  port_option(
+      "--tap", parse_interface_name, [](PortSettings& port, std::string value) { port.tap = std::move(value); }, "NAME",
+      "Tap interface of the kernel, in place of --port; it is made if it is not there, and needs an address of the "
+      "broker's network and to be set up");
+  port_option(
+      "--address", parse_address_with_prefix,
+      [](PortSettings& port, net::IpPrefix value) { port.addresses.push_back(value); }, "ADDRESS/LEN",
+      "An IPv4 or IPv6 address of the broker on the port, with its prefix length; up to 15. Without any: from a DHCP "
+      "server, and IPv6 ones of what routers advertise");
+  port_option(
+      "--gateway", parse_address, [](PortSettings& port, net::IpAddress value) { port.gateways.push_back(value); },
+      "ADDRESS",
+      "Router to everything that no network of the addresses and no --route leads to; without it that is not "
+      "reached. One for IPv4, one for IPv6");
+  port_option(
+      "--route", parse_route, [](PortSettings& port, net::Route value) { port.routes.push_back(value); },
+      "NETWORK/LEN,ROUTER", "A network and the router that leads there; may be given more than once");
+  port_option(
+      "--vlan", parse_number_from<1, 4094>, [](PortSettings& port, uint16_t value) { port.vlan = value; }, "1..4094",
+      "VLAN id of all frames of the port, in and out");
+  port_option(
+      "--mtu", parse_number_from<68, 65535>, [](PortSettings& port, uint16_t value) { port.mtu = value; }, "68..65535",
+      "Largest IP packet in bytes")
+      ->default_str("1500");
+}
+
+// In the order in which it stands, the file first. A command line that names ports names all of them.
+std::expected<std::vector<PortSettings>, Refusal> CommandLine::ports() const {
+  std::vector<std::pair<const PortOption*, std::string>> lines;
+  std::map<const CLI::Option*, size_t> taken;
+  const auto take = [&](const CLI::Option* option) {
+    for (const PortOption& each : port_options)
+      if (each.option == option) lines.emplace_back(&each, option->results()[taken[option]++]);
+  };
+  bool named_here = false;
+  for (const CLI::Option* option : app.parse_order())
+    for (const PortOption& each : port_options) {
+      if (each.option != option) continue;
+      named_here |= begins_port(each.name);
+      if (file->ports() > 1)
+        return std::unexpected(
+            Refusal{each.name, "the configuration file names several ports: what is theirs can be said only there"});
+    }
+  for (const std::string& name : file->port_lines())
+    if (!named_here || !begins_port(name)) take(app.get_option("--" + name));
+  for (const CLI::Option* option : app.parse_order()) take(option);
+
+  std::vector<PortSettings> ports(1);
+  std::set<std::string> stands;  // of what a port has one
+  bool named = false;
+  for (const auto& [option, value] : lines) {
+    if (begins_port(option->name) && std::exchange(named, true)) {
+      ports.emplace_back();
+      stands.clear();
+    }
+    if (stands_once_a_port(option->name) && !stands.insert(option->name).second)
+      return std::unexpected(Refusal{option->name, "is given more than once"});
+    option->store(ports.back(), value);
+  }
+  return ports;
+}
 
 void CommandLine::declare(std::string_view configuration_file) {
   app.config_formatter(file);
@@ -176,63 +305,7 @@ void CommandLine::declare(std::string_view configuration_file) {
   app.footer(footer);
   app.get_formatter()->column_width(34);
 
-  // ---- the port
-  app.add_option_function<std::string>(
-         "--port",
-         checked("--port", parse_pci_address, [this](std::string value) { settings.pci_port = std::move(value); }),
-         "PCI address of a port that is bound to a DPDK driver (see scripts/bind-nic)")
-      ->type_name("PCI")
-      ->group("Port");
-  app.add_option_function<std::string>(
-         "--vdev", checked("--vdev", parse_vdev, [this](std::string value) { settings.vdev = std::move(value); }),
-         "Virtual port, in place of --port: net_af_xdp0,iface=NAME, net_af_packet0,iface=NAME, net_tap0,iface=NAME, "
-         "net_memif0,..., virtio_user0,..., net_ring0, net_null0")
-      ->type_name("SPEC")
-      ->group("Port");
-  app.add_option_function<std::string>(
-         "--tap",
-         checked("--tap", parse_interface_name, [this](std::string value) { settings.tap = std::move(value); }),
-         "Tap interface of the kernel, in place of --port; it is made if it is not there, and needs an address of the "
-         "broker's network and to be set up")
-      ->type_name("NAME")
-      ->group("Port");
-  app.add_option_function<std::vector<std::string>>(
-         "--address",
-         checked_each("--address", parse_address_with_prefix,
-                      [this](net::IpPrefix value) { settings.addresses.push_back(value); }),
-         "An IPv4 or IPv6 address of the broker with its prefix length; up to 15. Without any: from a DHCP server, and "
-         "IPv6 "
-         "ones of what routers advertise")
-      ->type_name("ADDRESS/LEN")
-      ->expected(1)
-      ->take_all()
-      ->group("Port");
-  app.add_option_function<std::vector<std::string>>(
-         "--gateway",
-         checked_each("--gateway", parse_address, [this](net::IpAddress value) { settings.gateways.push_back(value); }),
-         "Router to everything that no network of the addresses and no --route leads to; without it that is not "
-         "reached. One for IPv4, one for IPv6")
-      ->type_name("ADDRESS")
-      ->expected(1)
-      ->take_all()
-      ->group("Port");
-  app.add_option_function<std::vector<std::string>>(
-         "--route",
-         checked_each("--route", parse_route, [this](net::Route value) { settings.routes.push_back(value); }),
-         "A network and the router that leads there; may be given more than once")
-      ->type_name("NETWORK/LEN,ROUTER")
-      ->expected(1)
-      ->take_all()
-      ->group("Port");
-  app.add_option("--vlan", vlan, "VLAN id of all frames, in and out")
-      ->check(between(1, 4094))
-      ->type_name("1..4094")
-      ->group("Port");
-  app.add_option("--mtu", settings.mtu, "Largest IP packet in bytes")
-      ->check(between(68, 65535))
-      ->type_name("68..65535")
-      ->capture_default_str()
-      ->group("Port");
+  declare_ports();
 
   // ---- cores and memory
   workers = app.add_option("--workers", settings.workers, "Datapath workers, one a core (default: as many as --cores)")
@@ -404,7 +477,11 @@ std::expected<Settings, Ending> read_options(int argument_count, const char* con
   }
 
   Settings& settings = line.settings;
-  if (line.vlan != 0) settings.vlan = line.vlan;
+  auto ports = line.ports();
+  if (!ports && ports.error().reason.starts_with("is given"))
+    return refused("--" + ports.error().setting + " " + ports.error().reason);
+  if (!ports) return refused(place(ports.error().setting) + ": " + ports.error().reason);
+  settings.ports = std::move(*ports);
   settings.huge_pages = !line.no_huge;
   if (line.workers->empty() && !settings.cores.empty()) settings.workers = static_cast<uint16_t>(settings.cores.size());
   if (auto contradiction = find_contradiction(settings))

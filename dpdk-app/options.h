@@ -10,7 +10,8 @@
 //     workers = 2
 //     demo-account            (a switch; `demo-account = false` is the same as leaving it out)
 //
-// Each setting stands once. An unknown setting, a value that cannot be and settings
+// Each setting stands once, but for those of ports: what names one (port, vdev, tap) begins it, and the addresses,
+// gateways, routes, vlan and mtu up to the next are its own. An unknown setting, a value that cannot be and settings
 // that contradict each other are refused with the place and the reason.
 #pragma once
 

@@ -53,16 +53,18 @@ void end_block(std::string& file, size_t at, bool options) {
 
 }  // namespace
 
-void append_pcapng_head(std::string& file, std::string_view program, const PcapngInterface& interface) {
-  size_t at = begin_block(file, section_block);
+void append_pcapng_head(std::string& file, std::string_view program) {
+  const size_t at = begin_block(file, section_block);
   append(file, byte_order);
   append(file, uint16_t{1});
   append(file, uint16_t{0});
   append(file, ~uint64_t{0});  // the section's length: not known
   append_option(file, section_program, program);
   end_block(file, at, true);
+}
 
-  at = begin_block(file, interface_block);
+void append_pcapng_interface(std::string& file, const PcapngInterface& interface) {
+  const size_t at = begin_block(file, interface_block);
   append(file, link_ethernet);
   append(file, uint16_t{0});
   append(file, interface.snap_length);
@@ -74,7 +76,7 @@ void append_pcapng_head(std::string& file, std::string_view program, const Pcapn
 
 void append_pcapng_frame(std::string& file, const PcapngFrame& frame) {
   const size_t at = begin_block(file, frame_block);
-  append(file, uint32_t{0});
+  append(file, frame.interface);
   append_time(file, frame.time_ns);
   append(file, static_cast<uint32_t>(frame.bytes.size()));
   append(file, frame.length);
@@ -85,9 +87,9 @@ void append_pcapng_frame(std::string& file, const PcapngFrame& frame) {
   end_block(file, at, true);
 }
 
-void append_pcapng_tail(std::string& file, uint64_t time_ns, uint64_t received, uint64_t dropped) {
+void append_pcapng_tail(std::string& file, uint32_t interface, uint64_t time_ns, uint64_t received, uint64_t dropped) {
   const size_t at = begin_block(file, statistics_block);
-  append(file, uint32_t{0});
+  append(file, interface);
   append_time(file, time_ns);
   append_number(file, statistics_received, received);
   append_number(file, statistics_dropped, dropped);

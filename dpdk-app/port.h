@@ -27,7 +27,7 @@ struct PacketNeeds {
   uint32_t to_send = 0;   // waiting for the port or for a neighbour's address
 };
 
-// Pure: MiB that EAL has to have for the packets of a port that is not known yet (--no-huge only).
+// Pure: MiB that EAL has to have for the packets of ports that are not known yet (--no-huge only).
 size_t packet_memory_mib(const Settings& settings, const PacketNeeds& needs);
 
 struct Link {
@@ -43,9 +43,14 @@ struct PortEnd {
   SpreadTrunk* trunk = nullptr;  // the device, if it carries packets for the others
 };
 
+class Port;
+using Ports = std::vector<std::unique_ptr<Port>>;  // in the settings' order
+
 class Port {
  public:
-  static std::expected<std::unique_ptr<Port>, Failure> open(const Settings& settings, const PacketNeeds& needs);
+  // `port` is one of the settings' ports.
+  static std::expected<std::unique_ptr<Port>, Failure> open(const Settings& settings, const PortSettings& port,
+                                                            const PacketNeeds& needs);
   // Stops the port if it runs and closes it. Its ends are gone by then.
   virtual ~Port() = default;
   Port(const Port&) = delete;

@@ -118,24 +118,33 @@ Checked<net::Route> parse_route(std::string_view text) {
   return net::Route{prefix, *router};
 }
 
-bool finds_addresses(const Settings& settings) { return settings.addresses.empty(); }
-
-bool speaks_ipv6(const Settings& settings) {
-  return finds_addresses(settings) ||
-         std::any_of(settings.addresses.begin(), settings.addresses.end(),
-                     [](const net::IpPrefix& address) { return !address.address.is_v4(); });
+std::string PortSettings::name() const {
+  if (!tap.empty()) return tap;
+  return vdev.empty() ? pci_port : std::string(vdev_name(vdev));
 }
 
-std::string addresses_text(const Settings& settings) {
-  if (finds_addresses(settings)) return "as DHCP and routers say";
+bool finds_addresses(const PortSettings& port) { return port.addresses.empty(); }
+
+bool speaks_ipv6(const PortSettings& port) {
+  return finds_addresses(port) || std::any_of(port.addresses.begin(), port.addresses.end(),
+                                              [](const net::IpPrefix& address) { return !address.address.is_v4(); });
+}
+
+bool speaks_ipv6(const Settings& settings) {
+  return std::any_of(settings.ports.begin(), settings.ports.end(),
+                     [](const PortSettings& port) { return speaks_ipv6(port); });
+}
+
+std::string addresses_text(const PortSettings& port) {
+  if (finds_addresses(port)) return "as DHCP and routers say";
   std::string text;
-  for (const net::IpPrefix& address : settings.addresses) text += (text.empty() ? "" : ", ") + net::to_text(address);
+  for (const net::IpPrefix& address : port.addresses) text += (text.empty() ? "" : ", ") + net::to_text(address);
   return text;
 }
 
-std::vector<net::Route> all_routes(const Settings& settings) {
-  std::vector<net::Route> routes = settings.routes;
-  for (const net::IpAddress& gateway : settings.gateways) routes.push_back(net::default_route(gateway));
+std::vector<net::Route> all_routes(const PortSettings& port) {
+  std::vector<net::Route> routes = port.routes;
+  for (const net::IpAddress& gateway : port.gateways) routes.push_back(net::default_route(gateway));
   return routes;
 }
 
@@ -219,22 +228,20 @@ IdleMode idle_mode(const Settings& settings) {
 
 namespace {
 
-std::optional<Refusal> find_address_contradiction(const Settings& settings) {
-  if (finds_addresses(settings)) {
-    if (!settings.gateways.empty())
-      return Refusal{"gateway", "without --address gateways are told by DHCP and by routers"};
-    if (!settings.routes.empty())
-      return Refusal{"route", "without --address routers are told by DHCP and by themselves"};
+std::optional<Refusal> find_address_contradiction(const PortSettings& port) {
+  if (finds_addresses(port)) {
+    if (!port.gateways.empty()) return Refusal{"gateway", "without --address gateways are told by DHCP and by routers"};
+    if (!port.routes.empty()) return Refusal{"route", "without --address routers are told by DHCP and by themselves"};
   }
   constexpr size_t most = net::addresses_max - 1;  // and the link-local one
-  if (settings.addresses.size() > most) return Refusal{"address", "there may be " + std::to_string(most)};
-  const std::vector<net::Route> routes = all_routes(settings);
+  if (port.addresses.size() > most) return Refusal{"address", "there may be " + std::to_string(most)};
+  const std::vector<net::Route> routes = all_routes(port);
   if (routes.size() > net::routes_max) return Refusal{"route", "there may be " + std::to_string(net::routes_max)};
   net::Routing routing;
-  for (const net::IpPrefix& address : settings.addresses)
+  for (const net::IpPrefix& address : port.addresses)
     if (!routing.add_address(address)) return Refusal{"address", net::to_text(address.address) + " is given twice"};
-  if (speaks_ipv6(settings)) {
-    if (settings.mtu < net::ipv6_mtu_min) return Refusal{"mtu", "IPv6 needs 1280 at least (RFC 8200 5)"};
+  if (speaks_ipv6(port)) {
+    if (port.mtu < net::ipv6_mtu_min) return Refusal{"mtu", "IPv6 needs 1280 at least (RFC 8200 5)"};
     routing.add_address({net::link_local_prefix, 64});  // where its routers are
   }
   for (const net::Route& route : routes) {
@@ -243,7 +250,7 @@ std::optional<Refusal> find_address_contradiction(const Settings& settings) {
       return Refusal{setting, net::to_text(route.gateway) + " is the broker's own address"};
     if (!routing.on_link(route.gateway))
       return Refusal{setting, net::to_text(route.gateway) + " is outside the broker's own network " +
-                                  net::to_text(settings.addresses.front())};
+                                  net::to_text(port.addresses.front())};
     for (const net::Route& other : routing.routes())
       if (other.destination == route.destination)
         return Refusal{setting, "there are two ways to " + net::to_text(route.destination)};
@@ -252,20 +259,37 @@ std::optional<Refusal> find_address_contradiction(const Settings& settings) {
   return {};
 }
 
+// An address is of one port: a connection is known by it (RFC 1122 3.3.4.2, the strong host model).
+std::optional<Refusal> find_port_contradiction(const std::vector<PortSettings>& ports) {
+  constexpr std::string_view no_port =
+      "there is no port: --port names a PCI one, --vdev a virtual one, --tap an interface to make";
+  if (ports.empty() || ports.front().name().empty()) return Refusal{"vdev", std::string(no_port)};
+  if (ports.size() > ports_max) return Refusal{"tap", "there may be " + std::to_string(ports_max) + " ports"};
+  for (size_t index = 0; index < ports.size(); index++) {
+    const PortSettings& port = ports[index];
+    const std::string of_port = ports.size() > 1 ? "port " + port.name() + ": " : "";
+    const char* kind = !port.tap.empty() ? "tap" : port.vdev.empty() ? "port" : "vdev";
+    if (auto refusal = find_address_contradiction(port)) {
+      refusal->reason = of_port + refusal->reason;
+      return refusal;
+    }
+    for (size_t before = 0; before < index; before++) {
+      const PortSettings& other = ports[before];
+      if (other.name() == port.name()) return Refusal{kind, "the port " + port.name() + " is given twice"};
+      for (const net::IpPrefix& address : port.addresses)
+        for (const net::IpPrefix& taken : other.addresses)
+          if (address.address == taken.address)
+            return Refusal{"address", of_port + net::to_text(address.address) + " is the address of port " +
+                                          other.name() + ": an address is of one port"};
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 std::optional<Refusal> find_contradiction(const Settings& settings) {
-  if (settings.vdev.empty() && settings.pci_port.empty() && settings.tap.empty())
-    return Refusal{"vdev",
-                   "there is no port: --port names a PCI one, --vdev a virtual one, --tap an interface to make"};
-  if (!settings.vdev.empty() && !settings.pci_port.empty())
-    return Refusal{"vdev", "the broker serves one port, and there is --port " + settings.pci_port + " as well"};
-  if (!settings.tap.empty() && !(settings.vdev.empty() && settings.pci_port.empty()))
-    return Refusal{"tap", "the broker serves one port, and there is " +
-                              (settings.vdev.empty() ? "--port " + settings.pci_port : "--vdev " + settings.vdev) +
-                              " as well"};
-
-  if (auto refusal = find_address_contradiction(settings)) return refusal;
+  if (auto refusal = find_port_contradiction(settings.ports)) return refusal;
 
   if (settings.workers < 1 || settings.workers > broker::workers_max)
     return Refusal{"workers", "there may be 1 to " + std::to_string(broker::workers_max)};

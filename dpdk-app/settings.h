@@ -12,6 +12,7 @@
 
 #include "core/net/ip_address.h"
 #include "core/tcp/config.h"
+#include "core/tcp/types.h"
 
 namespace talaria::app {
 
@@ -36,8 +37,8 @@ enum class FifoMode : uint8_t {
   never,
 };
 
-struct Settings {
-  // ---- the port
+// A network port, and who the broker is on it.
+struct PortSettings {
   std::string pci_port;  // "0000:01:00.0"; either this one
   std::string vdev;      // "net_af_xdp0,iface=eth1", as EAL's --vdev has it; or this one
   std::string tap;       // "talaria0", a tap interface of the kernel; or this one
@@ -46,6 +47,13 @@ struct Settings {
   std::vector<net::Route> routes;
   std::optional<uint16_t> vlan;
   uint16_t mtu = 1500;
+
+  // As its port is called wherever ports are listed: the PCI address, "net_af_xdp0", "talaria0".
+  std::string name() const;
+};
+
+struct Settings {
+  std::vector<PortSettings> ports = std::vector<PortSettings>(1);  // all of them on every worker
 
   // ---- cores and memory
   uint16_t workers = 1;
@@ -78,6 +86,8 @@ struct Settings {
 
 inline constexpr std::string_view default_configuration_file = "/etc/talaria/talaria.conf";
 inline constexpr unsigned processor_max = 4095;
+inline constexpr size_t ports_max = 8;
+static_assert(ports_max <= tcp::interfaces_max);
 inline constexpr uint32_t memory_mib_min = 8;
 inline constexpr uint32_t memory_mib_max = 1024 * 1024;
 inline constexpr uint32_t tcp_memory_mib_min = 1;  // four connections' windows
@@ -93,7 +103,7 @@ template <class T>
 using Checked = std::expected<T, std::string>;  // the reason
 
 // "198.18.0.2/24, 10.0.0.2/8", or where they come from.
-std::string addresses_text(const Settings& settings);
+std::string addresses_text(const PortSettings& port);
 
 // "0,2-5": processors in the order given, each once.
 Checked<std::vector<unsigned>> parse_core_list(std::string_view text);
@@ -104,10 +114,11 @@ Checked<net::IpPrefix> parse_address_with_prefix(std::string_view text);
 // "10.0.0.0/8,198.18.0.1": a network and the router that leads there.
 Checked<net::Route> parse_route(std::string_view text);
 // All routes of the settings, those of the gateways among them.
-std::vector<net::Route> all_routes(const Settings& settings);
-bool speaks_ipv6(const Settings& settings);
+std::vector<net::Route> all_routes(const PortSettings& port);
+bool speaks_ipv6(const PortSettings& port);
+bool speaks_ipv6(const Settings& settings);  // on any port
 // None was given: they come from a DHCP server and of what routers advertise.
-bool finds_addresses(const Settings& settings);
+bool finds_addresses(const PortSettings& port);
 
 // "0000:01:00.0" or "01:00.0"; the answer is always the long form.
 Checked<std::string> parse_pci_address(std::string_view text);

@@ -16,32 +16,48 @@ timespec to_timespec(base::Duration duration) {
 
 }  // namespace
 
+Sleeper::Sleeper(Doorbell& bell, std::vector<PacketSignal> signals) : bell_(bell), signals_(std::move(signals)) {
+  wakers_.push_back({bell_.descriptor(), POLLIN, 0});
+  for (const PacketSignal& signal : signals_) wakers_.push_back({signal.descriptor(), POLLIN, 0});
+}
+
 void Sleeper::arm() {
   bell_.listen();
-  signal_.arm();
+  for (PacketSignal& signal : signals_) signal.arm();
 }
 
 void Sleeper::disarm() {
   bell_.stop_listening();
-  signal_.disarm();
+  for (PacketSignal& signal : signals_) signal.disarm();
 }
 
 void Sleeper::sleep(base::Duration duration) {
-  pollfd wakers[] = {{bell_.descriptor(), POLLIN, 0}, {signal_.descriptor(), POLLIN, 0}};
   const timespec time = to_timespec(duration);
-  if (ppoll(wakers, std::size(wakers), &time, nullptr) <= 0) return;
-  if (wakers[0].revents != 0) bell_.take_rings();
-  if ((wakers[1].revents & POLLIN) != 0) {
-    signal_.take();
-  } else if (wakers[1].revents != 0) {
-    // An error (an interface that went down): it would end every sleep at once. Reading it takes it away from a socket;
-    // where it stays, looking now and then has to do.
-    int error = 0;
-    socklen_t size = sizeof error;
-    getsockopt(wakers[1].fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    const timespec moment = to_timespec(std::min(duration, deaf_sleep));
-    ppoll(wakers, 1, &moment, nullptr);
+  if (ppoll(wakers_.data(), wakers_.size(), &time, nullptr) <= 0) return;
+  if (wakers_[0].revents != 0) bell_.take_rings();
+  bool any_packet = false;
+  bool any_error = false;
+  for (size_t i = 0; i < signals_.size(); i++) {
+    pollfd& waker = wakers_[i + 1];
+    if ((waker.revents & POLLIN) != 0) {
+      signals_[i].take();
+      any_packet = true;
+    } else if (waker.revents != 0) {
+      // An error (an interface that went down): it would end every sleep at once. Reading it takes it away from a
+      // socket; where it stays, looking now and then has to do.
+      int error = 0;
+      socklen_t size = sizeof error;
+      getsockopt(waker.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+      waker.fd = -1;  // the others still wake
+      any_error = true;
+    }
   }
+  if (!any_error) return;
+  if (!any_packet && wakers_[0].revents == 0) {
+    const timespec moment = to_timespec(std::min(duration, deaf_sleep));
+    ppoll(wakers_.data(), wakers_.size(), &moment, nullptr);
+  }
+  for (size_t i = 0; i < signals_.size(); i++) wakers_[i + 1].fd = signals_[i].descriptor();
 }
 
 }  // namespace talaria::app

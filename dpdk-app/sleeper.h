@@ -1,6 +1,10 @@
 // How a worker sleeps until a packet, a colleague, or a time. Made by the main thread, used by the worker's.
 #pragma once
 
+#include <poll.h>
+
+#include <vector>
+
 #include "core/base/time.h"
 #include "dpdk-app/doorbell.h"
 #include "dpdk-app/packet_signal.h"
@@ -9,10 +13,8 @@ namespace talaria::app {
 
 class Sleeper {
  public:
-  // The bell outlives the sleeper. Without a signal packets do not end a sleep.
-  Sleeper(Doorbell& bell, PacketSignal signal) : bell_(bell), signal_(std::move(signal)) {}
-
-  bool hears_packets() const { return signal_.exists(); }
+  // The bell outlives the sleeper. A signal for each port; without one its packets do not end a sleep.
+  Sleeper(Doorbell& bell, std::vector<PacketSignal> signals);
 
   // From here on a packet and a ring end the next sleep; what came before must be looked for once more.
   void arm();
@@ -25,7 +27,8 @@ class Sleeper {
   static constexpr base::Duration deaf_sleep = std::chrono::microseconds(100);
 
   Doorbell& bell_;
-  PacketSignal signal_;
+  std::vector<PacketSignal> signals_;
+  std::vector<pollfd> wakers_;  // the bell, then the signals
 };
 
 }  // namespace talaria::app

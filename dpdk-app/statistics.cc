@@ -8,23 +8,20 @@
 namespace talaria::app {
 namespace {
 
-CounterSources sources_of(const Datapath& datapath, broker::WorkerIndex index) {
+CounterSources sources_of(const Datapath& datapath, const Ports& ports, broker::WorkerIndex index) {
   const worker::Worker& worker = datapath.worker(index);
-  return {datapath.device_counters(index),
-          worker.host().counters(),
-          worker.stack().counters(),
-          worker.sessions().counters(),
-          worker.engine().counters(),
-          worker.pool().counters(),
-          worker.counters()};
+  std::vector<PortCounterSources> of_ports;
+  for (size_t port = 0; port < ports.size(); port++)
+    of_ports.push_back({ports[port]->name(), datapath.device_counters(index, port), worker.host(port).counters()});
+  return {std::move(of_ports),        worker.stack().counters(), worker.sessions().counters(),
+          worker.engine().counters(), worker.pool().counters(),  worker.counters()};
 }
 
 }  // namespace
 
 control::WorkerFigures Statistics::worker(broker::WorkerIndex index) const {
-  const CounterSources sources = sources_of(datapath_, index);
+  const CounterSources sources = sources_of(datapath_, ports_, index);
   const worker::WorkerCounters& counted = sources.worker;
-  const net::HostCounters& host = sources.host;
   const amqp091::session::SessionCounters& sessions = sources.sessions;
 
   control::WorkerFigures figures;
@@ -34,8 +31,10 @@ control::WorkerFigures Statistics::worker(broker::WorkerIndex index) const {
   figures.turns_idle = counted.turns_idle.value();
   figures.busy_ns = counted.busy_ns.value();
   figures.asleep_ns = counted.asleep_ns.value();
-  figures.packets_in = host.frames_received.value();
-  figures.packets_out = host.frames_sent.value();
+  for (const PortCounterSources& port : sources.ports) {
+    figures.packets_in += port.host.frames_received.value();
+    figures.packets_out += port.host.frames_sent.value();
+  }
   figures.messages_in = sessions.messages_published.value();
   figures.messages_out = sessions.messages_delivered.value() + sessions.messages_got.value();
   figures.longest_turn_ns = counted.longest_turn_ns.value();
@@ -52,33 +51,40 @@ control::WorkerFigures Statistics::worker(broker::WorkerIndex index) const {
 }
 
 std::vector<control::LayerCount> Statistics::counters(broker::WorkerIndex index) const {
-  return list_counters(sources_of(datapath_, index));
+  return list_counters(sources_of(datapath_, ports_, index));
 }
 
 std::vector<control::PortFigures> Statistics::ports() const {
+  std::vector<control::PortFigures> all;
+  for (size_t index = 0; index < ports_.size(); index++) all.push_back(port(index));
+  return all;
+}
+
+control::PortFigures Statistics::port(size_t index) const {
+  const Port& port = *ports_[index];
   control::PortFigures figures;
-  figures.name = port_.name();
-  figures.driver = port_.driver();
-  figures.mac = net::to_text(port_.capabilities().mac);
-  figures.address = addresses_text(settings_);
-  const Link link = port_.link();
+  figures.name = port.name();
+  figures.driver = port.driver();
+  figures.mac = net::to_text(port.capabilities().mac);
+  figures.address = addresses_text(settings_.ports[index]);
+  const Link link = port.link();
   figures.link_up = link.up;
   figures.speed_mbps = link.speed_mbps;
-  figures.mtu = port_.capabilities().mtu;
-  figures.numa_node = port_.numa_node();
-  const Port::Statistics port = port_.statistics();
-  figures.total = {port.packets_in, port.bytes_in, port.packets_out, port.bytes_out};
-  figures.drops = port.drops;
+  figures.mtu = port.capabilities().mtu;
+  figures.numa_node = port.numa_node();
+  const Port::Statistics counted = port.statistics();
+  figures.total = {counted.packets_in, counted.bytes_in, counted.packets_out, counted.bytes_out};
+  figures.drops = counted.drops;
   // Worker k has queue k; where one queue is shared it is worker 0's device that counts it.
-  for (size_t queue = 0; queue < port_.queues(); queue++) {
-    const DeviceCounters& device = datapath_.device_counters(queue);
+  for (size_t queue = 0; queue < port.queues(); queue++) {
+    const DeviceCounters& device = datapath_.device_counters(queue, index);
     figures.queues.push_back(
         {device.packets_in.value(), device.bytes_in.value(), device.packets_out.value(), device.bytes_out.value()});
     figures.drops.emplace_back("queue " + std::to_string(queue) + ": frame too long", device.drop_long_frame.value());
     figures.drops.emplace_back("queue " + std::to_string(queue) + ": worker does not keep up",
                                device.drop_spread_full.value());
   }
-  return {std::move(figures)};
+  return figures;
 }
 
 bool Statistics::connection(const broker::SessionAddress& session, control::ConnectionFigures& figures) const {

@@ -1,4 +1,4 @@
-// control::Statistics over the workers' single-writer counters and the port's own statistics. The control thread alone
+// control::Statistics over the workers' single-writer counters and the ports' own statistics. The control thread alone
 // calls it; nothing here touches the datapath but by reading.
 #pragma once
 
@@ -12,9 +12,9 @@ namespace talaria::app {
 class Statistics final : public control::Statistics {
  public:
   // Everything outlives the statistics.
-  Statistics(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated, const Port& port,
+  Statistics(const Settings& settings, const CorePlan& plan, const std::vector<unsigned>& isolated, const Ports& ports,
              const Datapath& datapath)
-      : settings_(settings), plan_(plan), isolated_(isolated), port_(port), datapath_(datapath) {}
+      : settings_(settings), plan_(plan), isolated_(isolated), ports_(ports), datapath_(datapath) {}
 
   broker::WorkerIndex workers() const override { return static_cast<broker::WorkerIndex>(datapath_.size()); }
   control::WorkerFigures worker(broker::WorkerIndex index) const override;
@@ -23,10 +23,12 @@ class Statistics final : public control::Statistics {
   bool connection(const broker::SessionAddress& session, control::ConnectionFigures& figures) const override;
 
  private:
+  control::PortFigures port(size_t index) const;
+
   const Settings& settings_;
   const CorePlan& plan_;
   const std::vector<unsigned>& isolated_;
-  const Port& port_;
+  const Ports& ports_;
   const Datapath& datapath_;
 };
 

@@ -190,7 +190,7 @@ std::expected<int, Failure> run(LoadSettings& settings, TscClock clock) {
   worker::WorkerConfig example = worker_config(settings.base, 0);
   const PacketNeeds needs = packet_needs(example);
   const size_t packets_mib =
-      rings ? RingPair::memory_mib({.mtu = settings.base.mtu}) + 64 : packet_memory_mib(settings.base, needs);
+      rings ? RingPair::memory_mib({.mtu = settings.base.ports[0].mtu}) + 64 : packet_memory_mib(settings.base, needs);
   const size_t broker_mib = rings ? settings.base.memory_mib + worker_overhead_mib(example) : 0;
   settings.base.huge_pages = settings.huge_pages.value_or(host.huge_page_free_mib >= packets_mib + broker_mib);
 
@@ -209,7 +209,7 @@ std::expected<int, Failure> run(LoadSettings& settings, TscClock clock) {
   std::unique_ptr<Port> port;
   if (!rings) {
     settings.base.workers = 1;
-    auto opened = Port::open(settings.base, needs);
+    auto opened = Port::open(settings.base, settings.base.ports[0], needs);
     if (!opened) return std::unexpected(opened.error());
     port = std::move(*opened);
     if (auto started = port->start(); !started) return std::unexpected(started.error());
@@ -219,7 +219,7 @@ std::expected<int, Failure> run(LoadSettings& settings, TscClock clock) {
   load::Report report;
   report.label = settings.label;
   report.transport = rings ? "rings" : settings.transport == Transport::memif ? "memif" : "port";
-  report.mtu = settings.base.mtu;
+  report.mtu = settings.base.ports[0].mtu;
   report.machine = describe_machine(host, *plan, settings.base.huge_pages, clock);
   if (!settings.ceiling) {
     report.ceiling_reason = "not asked for";

@@ -27,20 +27,21 @@ std::unexpected<Failure> refuse(const std::string& name, const std::string& what
 
 }  // namespace
 
-size_t TapPort::memory_bytes(const Settings& settings, const PacketNeeds& needs) {
-  return TapDevice::memory_bytes(settings.mtu, needs.to_send + packets_of_a_turn);
+size_t TapPort::memory_bytes(const PortSettings& port, const PacketNeeds& needs) {
+  return TapDevice::memory_bytes(port.mtu, needs.to_send + packets_of_a_turn);
 }
 
-std::expected<std::unique_ptr<TapPort>, Failure> TapPort::open(const Settings& settings, const PacketNeeds& needs) {
-  std::unique_ptr<TapPort> port(new TapPort(settings, needs));
+std::expected<std::unique_ptr<TapPort>, Failure> TapPort::open(const Settings& settings, const PortSettings& wanted,
+                                                               const PacketNeeds& needs) {
+  std::unique_ptr<TapPort> port(new TapPort(settings, wanted, needs));
   if (auto done = port->attach(settings.workers); !done) return std::unexpected(done.error());
-  if (auto done = port->configure(settings.mtu); !done) return std::unexpected(done.error());
+  if (auto done = port->configure(wanted.mtu); !done) return std::unexpected(done.error());
   return port;
 }
 
-TapPort::TapPort(const Settings& settings, const PacketNeeds& needs)
+TapPort::TapPort(const Settings& settings, const PortSettings& port, const PacketNeeds& needs)
     : packets_to_write_(needs.to_send + packets_of_a_turn), memory_(settings.huge_pages, any_node) {
-  name_ = settings.tap;
+  name_ = port.tap;
   driver_ = "tap";
 }
 

@@ -12,7 +12,8 @@ namespace talaria::app {
 
 class TapPort final : public Port {
  public:
-  static std::expected<std::unique_ptr<TapPort>, Failure> open(const Settings& settings, const PacketNeeds& needs);
+  static std::expected<std::unique_ptr<TapPort>, Failure> open(const Settings& settings, const PortSettings& port,
+                                                               const PacketNeeds& needs);
   ~TapPort() override;
 
   std::expected<void, Failure> start() override { return {}; }
@@ -23,10 +24,10 @@ class TapPort final : public Port {
   Statistics statistics() const override;
 
   // Pure: of one worker's packets.
-  static size_t memory_bytes(const Settings& settings, const PacketNeeds& needs);
+  static size_t memory_bytes(const PortSettings& port, const PacketNeeds& needs);
 
  private:
-  TapPort(const Settings& settings, const PacketNeeds& needs);
+  TapPort(const Settings& settings, const PortSettings& port, const PacketNeeds& needs);
   std::expected<void, Failure> attach(uint16_t queues);
   std::expected<void, Failure> configure(uint16_t mtu);
 

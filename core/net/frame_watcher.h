@@ -17,8 +17,8 @@ class FrameWatcher {
  public:
   virtual ~FrameWatcher() = default;
   // Looks at it and keeps nothing of it; bounded, and on the message path: no lock, no allocation, no system call.
-  // `now` is the turn's.
-  virtual void see(FrameWay way, const Packet& packet, base::Time now) = 0;
+  // `port` is the number that Host::watch_frames was told, `now` the turn's.
+  virtual void see(size_t port, FrameWay way, const Packet& packet, base::Time now) = 0;
 };
 
 }  // namespace talaria::net

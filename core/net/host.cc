@@ -68,7 +68,7 @@ size_t Host::receive(base::Time now) {
   for (size_t i = 0; i < frames; i++) prefetch_headers(burst_[i]);
   turn_ = now;
   if (watcher_) [[unlikely]]
-    for (size_t i = 0; i < frames; i++) watcher_->see(FrameWay::in, burst_[i], now);
+    for (size_t i = 0; i < frames; i++) watcher_->see(watched_port_, FrameWay::in, burst_[i], now);
   uint64_t bytes = 0;
   for (size_t i = 0; i < frames; i++) {
     bytes += burst_[i].length;

@@ -165,6 +165,9 @@ class Host {
   std::span<const LearnedNeighbor> take_learned_neighbors();
   // A colleague heard it: updates an address this host asked for or knows; others are not taken in.
   void learn(const LearnedNeighbor& learned, base::Time now);
+  // The worker's other hosts, each on a port of its own. An address of theirs is not taken here, whoever gives it: a
+  // connection is known by its local address (core/tcp/stack.h). They outlive this one's last turn.
+  void set_siblings(std::vector<const Host*> siblings) { siblings_ = std::move(siblings); }
   // What changed of our addresses and routes since the last call; a colleague applies it.
   std::vector<NetworkChange> take_changes() { return std::exchange(changes_, {}); }
   bool has_changes() const { return !changes_.empty(); }
@@ -174,8 +177,11 @@ class Host {
   bool has_heard() const { return !heard_.empty(); }
   void on_heard(const Heard& heard, base::Time now);
 
-  // Sees every frame from now on; null: nobody does. Outlives the next call of this.
-  void watch_frames(FrameWatcher* watcher) { watcher_ = watcher; }
+  // Sees every frame from now on, and that it is of this port; null: nobody does. Outlives the next call of this.
+  void watch_frames(FrameWatcher* watcher, size_t port = 0) {
+    watcher_ = watcher;
+    watched_port_ = port;
+  }
 
   const HostCounters& counters() const { return counters_; }
   // Packets held by this host (waiting for an address or for the port): 0 when everything is home.
@@ -224,6 +230,7 @@ class Host {
   // host_dhcp.cc
   std::optional<DhcpMessage> dhcp_answer(const Ipv4Header& ip, base::Bytes bytes, ChecksumVerdict checksum) const;
   void on_dhcp(const DhcpMessage& message, base::Time now);
+  void listen_to_dhcp(const DhcpMessage& message, base::Time now);
   void take_dhcp_steps(base::Time now);
   void send_dhcp(const DhcpMessage& message, Ipv4Address to, base::Time now);
   void hear_for_another(const Heard& heard);
@@ -249,6 +256,7 @@ class Host {
                 const MacAddress& mac);
   void begin_autoconfiguration(base::Time now);
   void take_autoconfiguration_steps(base::Time now);
+  bool is_a_siblings(const IpAddress& address) const;
   void change(const NetworkChange& news);
 
   // host_arp.cc: who is where.
@@ -273,6 +281,7 @@ class Host {
   base::RateLimit unreachables_;
 
   FrameWatcher* watcher_ = nullptr;
+  size_t watched_port_ = 0;
   base::Time turn_{};  // the last receive's
 
   std::array<Packet, burst_max> burst_{};
@@ -281,6 +290,7 @@ class Host {
   std::array<IcmpError, icmp_errors_max> icmp_errors_{};
   size_t icmp_error_count_ = 0;
 
+  std::vector<const Host*> siblings_;
   Routing routing_;
   uint64_t admitted_ = none_admitted;  // the IPv4 addresses, source before destination, that were last found good
   base::HashKey key_;

@@ -37,6 +37,12 @@ std::optional<DhcpMessage> Host::dhcp_answer(const Ipv4Header& ip, base::Bytes b
 void Host::on_dhcp(const DhcpMessage& message, base::Time now) {
   counters_.dhcp_received.add();
   if (!dhcp_) return hear_for_another({.kind = Heard::Kind::dhcp, .dhcp = message});
+  listen_to_dhcp(message, now);
+}
+
+// An offer of what another port has is none (two networks behind address translators that number alike, say).
+void Host::listen_to_dhcp(const DhcpMessage& message, base::Time now) {
+  if (is_a_siblings(message.yours)) return counters_.address_conflicts.add();
   dhcp_->on_message(message, now);
   take_dhcp_steps(now);
 }
@@ -94,8 +100,7 @@ void Host::on_heard(const Heard& heard, base::Time now) {
   switch (heard.kind) {
     case Heard::Kind::dhcp:
       if (!dhcp_) break;
-      dhcp_->on_message(heard.dhcp, now);
-      take_dhcp_steps(now);
+      listen_to_dhcp(heard.dhcp, now);
       break;
     case Heard::Kind::router:
       if (!autoconfiguration_) break;

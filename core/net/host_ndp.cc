@@ -174,8 +174,16 @@ void Host::take_autoconfiguration_steps(base::Time) {
   look_again_at(autoconfiguration_->next_deadline());
 }
 
+bool Host::is_a_siblings(const IpAddress& address) const {
+  return std::any_of(siblings_.begin(), siblings_.end(),
+                     [&](const Host* sibling) { return sibling->routing().is_ours(address); });
+}
+
 // Of ours, for us and for the other workers.
 void Host::change(const NetworkChange& news) {
+  using Kind = NetworkChange::Kind;
+  if (news.kind == Kind::address_added && is_a_siblings(news.address.address)) return counters_.address_conflicts.add();
+  if (news.kind == Kind::address_removed && !routing_.is_ours(news.address.address)) return;  // it was refused
   apply(news);
   if (config_.announce) changes_.push_back(news);  // the others have the configuration themselves
 }

@@ -122,7 +122,7 @@ void Host::enqueue(Packet& packet) {
   if (transmit_tail_ - transmit_head_ == transmit_queue_.size())
     return drop(packet, counters_.drop_transmit_queue_full);
   if (watcher_) [[unlikely]]
-    watcher_->see(FrameWay::out, packet, turn_);
+    watcher_->see(watched_port_, FrameWay::out, packet, turn_);
   transmit_queue_[transmit_tail_++ & (transmit_queue_.size() - 1)] = packet;
 }
 

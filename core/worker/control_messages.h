@@ -62,7 +62,7 @@ struct CloseSession {
 struct Announce {
   broker::Announcement* announcement = nullptr;
 };
-// Who sees every frame of this worker's port from now on; null: nobody. Reported with FramesWatched; `watcher` is lent
+// Who sees every frame of this worker's ports from now on; null: nobody. Reported with FramesWatched; `watcher` is lent
 // until another one's was.
 struct WatchFrames {
   net::FrameWatcher* watcher = nullptr;

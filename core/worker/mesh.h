@@ -34,6 +34,13 @@ namespace talaria::worker {
 
 using broker::WorkerIndex;
 
+// What was heard on one of the network ports; all workers number them alike.
+template <class T>
+struct OnPort {
+  uint8_t port = 0;
+  T what{};
+};
+
 // One direction between two workers.
 struct Lane {
   explicit Lane(size_t capacity)
@@ -48,9 +55,9 @@ struct Lane {
   base::Mailbox<broker::Operation> operations;
   base::Mailbox<broker::Event> events;
   base::Mailbox<broker::Message*> releases;
-  base::Mailbox<net::LearnedNeighbor> neighbors;
-  base::Mailbox<net::NetworkChange> network;
-  base::Mailbox<net::Heard> heard;
+  base::Mailbox<OnPort<net::LearnedNeighbor>> neighbors;
+  base::Mailbox<OnPort<net::NetworkChange>> network;
+  base::Mailbox<OnPort<net::Heard>> heard;
   base::Mailbox<net::IcmpError> icmp_errors;
 };
 static_assert(base::has_lines_of_its_own<Lane>, "its neighbour in memory is another pair's");

@@ -49,13 +49,33 @@ size_t drain(base::Mailbox<T>& mailbox, size_t most, Take take) {
   return taken;
 }
 
+std::vector<std::unique_ptr<net::Host>> make_hosts(const WorkerConfig& config, std::span<net::Device* const> devices) {
+  CHECK(devices.size() == config.hosts.size());
+  std::vector<std::unique_ptr<net::Host>> hosts;
+  for (size_t port = 0; port < devices.size(); port++)
+    hosts.push_back(std::make_unique<net::Host>(config.hosts[port], *devices[port], config.key));
+  for (const auto& host : hosts) {
+    std::vector<const net::Host*> siblings;
+    for (const auto& other : hosts)
+      if (other != host) siblings.push_back(other.get());
+    host->set_siblings(std::move(siblings));
+  }
+  return hosts;
+}
+
+std::vector<net::Host*> pointers_to(const std::vector<std::unique_ptr<net::Host>>& hosts) {
+  std::vector<net::Host*> pointers;
+  for (const auto& host : hosts) pointers.push_back(host.get());
+  return pointers;
+}
+
 }  // namespace
 
-Worker::Worker(const WorkerConfig& config, net::Device& device, Mesh& mesh)
+Worker::Worker(const WorkerConfig& config, std::span<net::Device* const> devices, Mesh& mesh)
     : config_(config),
       mesh_(mesh),
-      host_(config.host, device, config.key),
-      stack_(config.tcp, host_, config.key, config.memory),
+      hosts_(make_hosts(config, devices)),
+      stack_(config.tcp, pointers_to(hosts_), config.key, config.memory),
       arena_(config.message_memory),
       outbox_(mesh.workers(), config.deliveries_per_turn),
       pool_(arena_, outbox_, config.index, config.marks),
@@ -101,9 +121,12 @@ base::Time Worker::next_deadline() const {
   if (left_over_ || !outbox_.dead.empty() || !outbox_.deliveries.empty() || sessions_.has_work() ||
       stack_.has_output() || connections_wait || !engine_.idle())
     return base::Time{};
-  const base::Time next =
-      std::min({stack_.next_deadline(), host_.next_deadline(), sessions_.next_deadline(), engine_.next_deadline()});
-  return host_.transmit_waiting() ? std::min(next, polled_ + transmit_retry) : next;
+  base::Time next = std::min({stack_.next_deadline(), sessions_.next_deadline(), engine_.next_deadline()});
+  for (const auto& host : hosts_) {
+    next = std::min(next, host->next_deadline());
+    if (host->transmit_waiting()) next = std::min(next, polled_ + transmit_retry);
+  }
+  return next;
 }
 
 // ---- mailboxes in
@@ -141,14 +164,14 @@ bool Worker::take_peer_messages(base::Time now) {
       any = true;
       take_events_of(lane, now);
     }
-    net::LearnedNeighbor neighbor;
-    while (lane.neighbors.pop(neighbor)) host_.learn(neighbor, now);
-    net::Heard heard;
-    while (lane.heard.pop(heard)) host_.on_heard(heard, now);
-    net::NetworkChange change;
+    OnPort<net::LearnedNeighbor> neighbor;
+    while (lane.neighbors.pop(neighbor)) hosts_[neighbor.port]->learn(neighbor.what, now);
+    OnPort<net::Heard> heard;
+    while (lane.heard.pop(heard)) hosts_[heard.port]->on_heard(heard.what, now);
+    OnPort<net::NetworkChange> change;
     while (lane.network.pop(change)) {
-      host_.apply(change);
-      on_network_change(change, now);
+      hosts_[change.port]->apply(change.what);
+      on_network_change(change.what, now);
     }
     net::IcmpError error;
     while (lane.icmp_errors.pop(error)) stack_.on_icmp_error(error, now);
@@ -179,11 +202,15 @@ void Worker::take_events_of(Lane& lane, base::Time now) {
 // ---------------------------------------------------------------------------------------------------
 
 bool Worker::receive(base::Time now) {
-  const size_t frames = host_.receive(now);
-  share_icmp_errors();
-  stack_.on_segments(host_.datagrams(), now);
-  host_.on_time(now);
-  if (host_.has_changes()) share_network_changes(now);
+  size_t frames = 0;
+  for (uint8_t port = 0; port < hosts_.size(); port++) {
+    net::Host& host = *hosts_[port];
+    frames += host.receive(now);
+    share_icmp_errors(host);
+    stack_.on_segments(host.datagrams(), now, port);
+    host.on_time(now);
+    if (host.has_changes()) share_network_changes(port, now);
+  }
   stack_.on_time(now);
   sessions_.on_time(now);
   return frames != 0;
@@ -250,7 +277,7 @@ bool Worker::transmit(base::Time now) {
   const bool had_output = stack_.has_output();
   stack_.end_input(now);
   stack_.output(now);
-  host_.flush();
+  for (const auto& host : hosts_) host->flush();
   return had_output;
 }
 
@@ -271,9 +298,11 @@ void Worker::send_peer_messages() {
       left_over_ = true;
     }
   }
-  share_neighbors();
+  for (uint8_t port = 0; port < hosts_.size(); port++) {
+    share_neighbors(port);
+    if (hosts_[port]->has_heard()) pass_heard(port);
+  }
   if (!network_changes_.empty()) tell_network_changes();
-  if (host_.has_heard()) pass_heard();
 }
 
 void Worker::tell_network_changes() {
@@ -291,10 +320,10 @@ void Worker::tell_network_changes() {
 }
 
 // An address that came or went, a router. Rare; none may be lost, so what does not fit waits.
-void Worker::share_network_changes(base::Time now) {
-  for (const net::NetworkChange& change : host_.take_changes()) {
+void Worker::share_network_changes(uint8_t port, base::Time now) {
+  for (const net::NetworkChange& change : hosts_[port]->take_changes()) {
     on_network_change(change, now);
-    network_changes_.push_back(change);
+    network_changes_.push_back({port, change});
     reports_.push_back(NetworkChanged{new std::string(net::to_text(change))});
   }
 }
@@ -304,25 +333,26 @@ void Worker::on_network_change(const net::NetworkChange& change, base::Time now)
 }
 
 // Whoever announces is among them; who does not takes no notice. What does not fit is said again on the link.
-void Worker::pass_heard() {
-  for (const net::Heard& heard : host_.take_heard())
+void Worker::pass_heard(uint8_t port) {
+  for (const net::Heard& heard : hosts_[port]->take_heard())
     for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++)
-      if (peer != config_.index) mesh_.lane(config_.index, peer).heard.push(heard);
+      if (peer != config_.index) mesh_.lane(config_.index, peer).heard.push(OnPort<net::Heard>{port, heard});
 }
 
 // Where an error arrives says nothing about who has the connection. Only a hint, too: the next full segment causes
 // another.
-void Worker::share_icmp_errors() {
-  for (const net::IcmpError& error : host_.icmp_errors())
+void Worker::share_icmp_errors(const net::Host& host) {
+  for (const net::IcmpError& error : host.icmp_errors())
     for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++)
       if (peer != config_.index) mesh_.lane(config_.index, peer).icmp_errors.push(error);
 }
 
 // Only a hint: what does not fit is learnt again when it is needed.
-void Worker::share_neighbors() {
-  for (const net::LearnedNeighbor& neighbor : host_.take_learned_neighbors())
+void Worker::share_neighbors(uint8_t port) {
+  for (const net::LearnedNeighbor& neighbor : hosts_[port]->take_learned_neighbors())
     for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++)
-      if (peer != config_.index) mesh_.lane(config_.index, peer).neighbors.push(neighbor);
+      if (peer != config_.index)
+        mesh_.lane(config_.index, peer).neighbors.push(OnPort<net::LearnedNeighbor>{port, neighbor});
 }
 
 void Worker::send_reports() {
@@ -395,7 +425,7 @@ void Worker::on_command(const Announce& command, base::Time now) {
 }
 
 void Worker::on_command(const WatchFrames& command, base::Time) {
-  host_.watch_frames(command.watcher);
+  for (size_t port = 0; port < hosts_.size(); port++) hosts_[port]->watch_frames(command.watcher, port);
   reports_.push_back(FramesWatched{});
 }
 

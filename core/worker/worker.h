@@ -1,16 +1,20 @@
 // One datapath core: everything it owns, and the walk.
 //
-// A worker is a single-threaded program. It owns one Device queue pair, the TCP connections and AMQP sessions that
-// arrive there, and the queues homed here with their messages; it shares nothing with other workers but the mailboxes
-// of the Mesh. `poll(now)` is one turn of the walk that docs/ARCHITECTURE.md describes, every step of it bounded; the
-// caller (dpdk-app's core loop, the simulator) passes the time in and decides what to do when a turn found nothing.
+// A worker is a single-threaded program. It owns one Device queue pair of each network port, the TCP connections and
+// AMQP sessions that arrive there, and the queues homed here with their messages; it shares nothing with other workers
+// but the mailboxes of the Mesh. `poll(now)` is one turn of the walk that docs/ARCHITECTURE.md describes, every step of
+// it bounded; the caller (dpdk-app's core loop, the simulator) passes the time in and decides what to do when a turn
+// found nothing.
 //
 // Memory: message memory is injected; everything else is reserved at construction from the numbers in WorkerConfig. No
 // turn allocates on the message path; topology changes and handshakes may.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <memory_resource>
+#include <span>
 #include <vector>
 
 #include "core/amqp091/session/sessions.h"
@@ -31,7 +35,7 @@ namespace talaria::worker {
 
 struct WorkerConfig {
   WorkerIndex index = 0;
-  net::HostConfig host;
+  std::vector<net::HostConfig> hosts = std::vector<net::HostConfig>(1);  // one for each network port
   tcp::Config tcp;
   broker::MessagePool::Marks marks;
   amqp091::session::Config session;
@@ -62,8 +66,10 @@ struct WorkerConfig {
 // here.
 class alignas(base::cache_line) Worker {
  public:
-  // Device and mesh outlive the worker; both may be shared out to other workers, each with its own end.
-  Worker(const WorkerConfig& config, net::Device& device, Mesh& mesh);
+  // Devices, as many as there are hosts, and mesh outlive the worker; both may be shared out to other workers, each
+  // with its own end.
+  Worker(const WorkerConfig& config, std::span<net::Device* const> devices, Mesh& mesh);
+  Worker(const WorkerConfig& config, net::Device& device, Mesh& mesh) : Worker(config, std::array{&device}, mesh) {}
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -81,7 +87,8 @@ class alignas(base::cache_line) Worker {
 
   const WorkerCounters& counters() const { return counters_; }
   WorkerCounters& counters() { return counters_; }
-  const net::Host& host() const { return host_; }
+  size_t ports() const { return hosts_.size(); }
+  const net::Host& host(size_t port = 0) const { return *hosts_[port]; }
   const tcp::Stack& stack() const { return stack_; }
   const amqp091::session::Sessions& sessions() const { return sessions_; }
   const broker::Engine& engine() const { return engine_; }
@@ -104,12 +111,12 @@ class alignas(base::cache_line) Worker {
   void take_events_of(Lane& lane, base::Time now);
   void pass_events(base::Time now);
   void pass_event(const broker::Event& event, base::Time now);
-  void share_neighbors();
-  void share_network_changes(base::Time now);
+  void share_neighbors(uint8_t port);
+  void share_network_changes(uint8_t port, base::Time now);
   void tell_network_changes();
-  void pass_heard();
+  void pass_heard(uint8_t port);
   void on_network_change(const net::NetworkChange& change, base::Time now);
-  void share_icmp_errors();
+  void share_icmp_errors(const net::Host& host);
 
   void on_command(const Apply& command, base::Time now);
   void on_command(const PassAnswer& command, base::Time now);
@@ -124,7 +131,7 @@ class alignas(base::cache_line) Worker {
   WorkerConfig config_;
   Mesh& mesh_;
   WorkerCounters counters_;
-  net::Host host_;
+  std::vector<std::unique_ptr<net::Host>> hosts_;  // by port
   tcp::Stack stack_;
   base::Arena arena_;
   broker::Outbox outbox_;
@@ -132,12 +139,12 @@ class alignas(base::cache_line) Worker {
   broker::Engine engine_;
   amqp091::session::Sessions sessions_;
 
-  std::vector<ControlReport> reports_;               // not yet in the mailbox, for want of room
-  std::vector<broker::Event> events_;                // being passed on; swapped with the outbox's
-  std::vector<broker::Deliver> peer_deliveries_;     // a run of them, on its way from a mailbox to the sessions
-  std::vector<net::NetworkChange> network_changes_;  // some workers do not know them yet
-  std::vector<size_t> network_changes_told_;         // to each worker, from the front
-  uint64_t applied_ = 0;                             // the newest topology change here
+  std::vector<ControlReport> reports_;                       // not yet in the mailbox, for want of room
+  std::vector<broker::Event> events_;                        // being passed on; swapped with the outbox's
+  std::vector<broker::Deliver> peer_deliveries_;             // a run of them, on its way from a mailbox to the sessions
+  std::vector<OnPort<net::NetworkChange>> network_changes_;  // some workers do not know them yet
+  std::vector<size_t> network_changes_told_;                 // to each worker, from the front
+  uint64_t applied_ = 0;                                     // the newest topology change here
   uint64_t applied_reported_ = 0;
   bool draining_ = false;
   bool drained_ = false;

@@ -36,7 +36,7 @@ constexpr worker::WorkerIndex worker_counts[] = {1, 2, 4, 8};
 worker::WorkerConfig worker_config(worker::WorkerIndex index, base::MutableBytes memory) {
   worker::WorkerConfig config;
   config.index = index;
-  config.host = {.addresses = {{broker_address, 24}}, .announce = false};
+  config.hosts = {{.addresses = {{broker_address, 24}}, .announce = false}};
   config.message_memory = memory;
   config.key = {7, 8};
   return config;

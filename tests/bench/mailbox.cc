@@ -122,7 +122,7 @@ void IdleTurn(benchmark::State& state) {
   constexpr size_t bytes = size_t{128} << 20;
   const auto memory = std::make_unique_for_overwrite<uint8_t[]>(bytes);
   worker::WorkerConfig config;
-  config.host = {.addresses = {{net::Ipv4Address{0xc6120001}, 24}}, .announce = false};
+  config.hosts = {{.addresses = {{net::Ipv4Address{0xc6120001}, 24}}, .announce = false}};
   config.message_memory = {memory.get(), bytes};
   config.key = {7, 8};
   auto one = std::make_unique<worker::Worker>(config, pipe.right, mesh);

@@ -96,7 +96,7 @@ load::Plan plan_of(const Scale& scale) {
 
 worker::WorkerConfig worker_config(const load::Plan& plan, base::MutableBytes memory) {
   worker::WorkerConfig config;
-  config.host = {.addresses = {{broker_address, 24}}, .announce = false};
+  config.hosts = {{.addresses = {{broker_address, 24}}, .announce = false}};
   config.message_memory = memory;
   config.key = {7, 8};
   config.make_room_for(plan.connections() + 64);

@@ -35,7 +35,7 @@ class StepWorker {
   StepWorker(const worker::WorkerConfig& config, net::Device& device, worker::Mesh& mesh)
       : config_(config),
         mesh_(mesh),
-        host_(config.host, device, config.key),
+        host_(config.hosts[0], device, config.key),
         stack_(config.tcp, host_, config.key, config.memory),
         arena_(config.message_memory),
         outbox_(1, config.deliveries_per_turn),

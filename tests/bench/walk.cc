@@ -35,7 +35,7 @@ WalkSums stepped[std::size(scenarios)];
 
 worker::WorkerConfig worker_config(base::MutableBytes memory) {
   worker::WorkerConfig config;
-  config.host = {.addresses = {{broker_address, 24}}, .announce = false};
+  config.hosts = {{.addresses = {{broker_address, 24}}, .announce = false}};
   config.message_memory = memory;
   config.key = {7, 8};
   return config;

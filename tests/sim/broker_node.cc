@@ -80,8 +80,8 @@ BrokerNode::BrokerNode(World& world, Network& network, const BrokerConfig& confi
     memory_.push_back(std::make_unique<Pages>(config.message_bytes));
     worker::WorkerConfig mine;
     mine.index = index;
-    mine.host.addresses = {{net::Ipv4Address{config.address}, 16}};
-    mine.host.announce = index == 0;
+    mine.hosts[0].addresses = {{net::Ipv4Address{config.address}, 16}};
+    mine.hosts[0].announce = index == 0;
     mine.tcp = config.tcp;
     mine.session = config.session;
     mine.message_memory = memory_.back()->bytes();

@@ -152,14 +152,14 @@ class FrameBuffersTest : public ::testing::Test {
     ip.destination = {0xc6120002};
     net::emit_ipv4(ip, frame.data() + 14, true);
   }
-  void see(size_t worker, int64_t time, uint16_t port, net::FrameWay way = net::FrameWay::in) {
-    base::store_be16(frame.data() + 36, port);
+  void see(size_t worker, int64_t time, uint16_t tcp_port, net::FrameWay way = net::FrameWay::in, size_t port = 0) {
+    base::store_be16(frame.data() + 36, tcp_port);
     net::Packet packet{.data = frame.data(), .length = 60};
-    buffers.watchers()[worker]->see(way, packet, at(time));
+    buffers.watchers()[worker]->see(port, way, packet, at(time));
   }
 
   TscClock clock = TscClock::start();
-  FrameBuffers buffers{"port0", 2, clock};
+  FrameBuffers buffers{{"port0"}, 2, clock};
   Bytes frame;
 };
 
@@ -220,6 +220,38 @@ TEST_F(FrameBuffersTest, WhatTheRingDoesNotTakeIsCounted) {
   }
   EXPECT_GT(parts, 10u);
   EXPECT_EQ(found, 2 + buffers.frames());
+}
+
+// Each port is an interface of the file, or only the one that was asked for.
+TEST_F(FrameBuffersTest, SeveralPortsStandApart) {
+  FrameBuffers several({"left", "right"}, 1, clock);
+  const auto see_at = [&](size_t port) {
+    net::Packet packet{.data = frame.data(), .length = 60};
+    several.watchers()[0]->see(port, net::FrameWay::in, packet, at(1));
+  };
+  ASSERT_TRUE(several.open({}));
+  for (size_t port : {0, 1, 1}) see_at(port);
+  std::vector<Block> blocks = blocks_of(several.take(1 << 20, true));
+  ASSERT_EQ(blocks.size(), 3u + 3 + 2);
+  EXPECT_NE(blocks[1].body.find("left"), std::string::npos);
+  EXPECT_NE(blocks[2].body.find("right"), std::string::npos);
+  for (size_t i = 0; i < 3; i++) EXPECT_EQ(word(blocks[3 + i], 0), i == 0 ? 0u : 1u);
+  EXPECT_EQ(word(blocks[6], 0), 0u);
+  EXPECT_EQ(word(blocks[7], 0), 1u);
+  EXPECT_EQ(word(blocks[6], 4), 1u) << "frames of the left";
+  EXPECT_EQ(word(blocks[7], 4), 2u) << "and of the right";
+  several.close();
+
+  ASSERT_TRUE(several.open({.port = "right", .filter = "", .snap_length = 0}));
+  for (size_t port : {0, 1, 0}) see_at(port);
+  EXPECT_EQ(several.frames(), 1u);
+  blocks = blocks_of(several.take(1 << 20, true));
+  ASSERT_EQ(blocks.size(), 2u + 1 + 1);
+  EXPECT_NE(blocks[1].body.find("right"), std::string::npos);
+  EXPECT_EQ(word(blocks[2], 0), 0u);
+  several.close();
+  EXPECT_EQ(several.open({.port = "up", .filter = "", .snap_length = 0}).error(),
+            "there is no port 'up', the broker's are left, right");
 }
 
 TEST_F(FrameBuffersTest, RefusesAnotherPortAndWhatIsNoFilter) {

@@ -39,7 +39,7 @@ struct Layers {
     auto* first = static_cast<base::Counter*>(counters);
     for (base::Counter& counter : std::span(first, bytes / sizeof(base::Counter))) counter.set(++last);
   }
-  CounterSources sources() const { return {device, host, stack, sessions, engine, pool, worker}; }
+  CounterSources sources() const { return {{{"port0", device, host}}, stack, sessions, engine, pool, worker}; }
 };
 
 TEST(Counters, EveryCounterOfEveryLayerIsListedOnce) {
@@ -72,6 +72,24 @@ TEST(Counters, ANameStandsForItsOwnCounter) {
   EXPECT_EQ(found["pool refused_begins"], 1004u);
   EXPECT_EQ(found["device carried"], 1005u);
   EXPECT_EQ(found["worker peers_congested"], 1006u);
+}
+
+TEST(Counters, PortsAreToldApart) {
+  Layers layers;
+  CounterSources sources = layers.sources();
+  sources.ports[0].name = "a";
+  net::HostCounters other_host;
+  const DeviceCounters other_device;
+  other_host.drop_bad_arp.set(7);
+  sources.ports.push_back({"b", other_device, other_host});
+  std::map<std::string, uint64_t> found;
+  for (const control::LayerCount& each : list_counters(sources))
+    EXPECT_TRUE(found.emplace(each.layer + " " + each.name, each.value).second) << each.layer << " " << each.name;
+  EXPECT_EQ(found["ip/b drop_bad_arp"], 7u);
+  EXPECT_TRUE(found.contains("ip/a drop_bad_arp") && found.contains("device/a packets_in"));
+  EXPECT_FALSE(found.contains("ip drop_bad_arp"));
+  EXPECT_FALSE(is_daily_work("ip/b", "drop_bad_arp"));
+  EXPECT_TRUE(is_daily_work("ip/b", "frames_received"));
 }
 
 TEST(Counters, WhatIsCalledDailyWorkIsThere) {

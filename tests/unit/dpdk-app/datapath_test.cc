@@ -31,7 +31,7 @@ struct Size {
 
 Settings settings_of(const Size& size) {
   Settings settings;
-  settings.addresses = {{net::Ipv4Address{0xc6120002}, 24}};
+  settings.ports[0].addresses = {{net::Ipv4Address{0xc6120002}, 24}};
   settings.max_connections = size.connections;
   settings.send_memory_mib = size.send_mib;
   settings.receive_memory_mib = size.receive_mib;

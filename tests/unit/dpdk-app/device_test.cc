@@ -35,7 +35,7 @@ class RingPort : public ::testing::Test {
     if (port_ != nullptr) return;  // DPDK starts once in a process
     Settings settings;
     settings.huge_pages = false;
-    settings.vdev = "net_ring0";
+    settings.ports[0].vdev = "net_ring0";
     settings.workers = workers;
     settings.memory_mib = 8;
     std::vector<std::string> arguments = eal_arguments(settings, {.control = first_core(), .workers = {}}, 128);
@@ -43,7 +43,7 @@ class RingPort : public ::testing::Test {
     auto eal = Eal::start(arguments);
     ASSERT_TRUE(eal) << eal.error().reason;
     eal_ = new Eal(std::move(*eal));
-    auto port = DpdkPort::open(settings, {.received = 64, .to_send = 64});
+    auto port = DpdkPort::open(settings, settings.ports[0], {.received = 64, .to_send = 64});
     ASSERT_TRUE(port) << port.error().reason;
     port_ = port->release();
     ASSERT_TRUE(port_->start());

@@ -77,7 +77,7 @@ TEST(HostReport, TellsIsolatedCoresFromOthers) {
   const CorePlan plan{.control = 0, .workers = {2, 3}};
   const PortFacts port{
       .name = "0000:01:00.0", .driver = "net_ice", .numa_node = 0, .queues = 2, .checksums_by_port = true};
-  const auto lines = host_report(facts, settings, plan, port);
+  const auto lines = host_report(facts, settings, plan, {port});
   EXPECT_TRUE(says(lines, "worker 0 on core 2: isolated, no timer interrupt", false));
   EXPECT_TRUE(says(lines, "worker 1 on core 3: the core is not isolated", true));
   EXPECT_TRUE(says(lines, "worker 1 runs on NUMA node 1, the port is on node 0", true));
@@ -92,7 +92,7 @@ TEST(HostReport, WarnsOfWhatCosts) {
   settings.workers = 2;
   settings.huge_pages = false;
   const auto lines =
-      host_report({}, settings, {.control = 0, .workers = {1, 1}}, {.name = "net_tap0", .driver = "net_tap"});
+      host_report({}, settings, {.control = 0, .workers = {1, 1}}, {{.name = "net_tap0", .driver = "net_tap"}});
   EXPECT_TRUE(says(lines, "it shares the core with another thread", true));
   EXPECT_TRUE(says(lines, "worker 0 receives and sends for all", true));
   EXPECT_TRUE(says(lines, "without huge pages", true));

@@ -61,7 +61,7 @@ TEST(LoadOptions, EverythingThatIsSaidIsHeard) {
   EXPECT_EQ(plan.drain_patience, std::chrono::seconds(3));
   EXPECT_EQ(plan.prefix, "p");
   EXPECT_EQ(settings->runs, 5u);
-  EXPECT_EQ(settings->base.mtu, 9000);
+  EXPECT_EQ(settings->base.ports[0].mtu, 9000);
   EXPECT_TRUE(settings->checksums);
   EXPECT_EQ(settings->cores, (std::vector<unsigned>{1, 0}));
   EXPECT_EQ(settings->base.memory_mib, 64u);
@@ -92,8 +92,8 @@ TEST(LoadOptions, ToAnotherProcess) {
   const auto memif = read({"--transport", "memif", "--memif-socket", "/tmp/s", "--address", "10.0.0.3/16", "--broker",
                            "10.0.0.2:5673", "--cores", "1", "--user", "u", "--password", "p", "--vhost", "v"});
   ASSERT_TRUE(memif) << memif.error().text;
-  EXPECT_EQ(memif->base.vdev, "net_memif0,role=client,socket=/tmp/s,socket-abstract=no");
-  EXPECT_EQ(net::to_text(memif->base.addresses.at(0)), "10.0.0.3/16");
+  EXPECT_EQ(memif->base.ports[0].vdev, "net_memif0,role=client,socket=/tmp/s,socket-abstract=no");
+  EXPECT_EQ(net::to_text(memif->base.ports[0].addresses.at(0)), "10.0.0.3/16");
   EXPECT_EQ(net::to_text(memif->broker_address), "10.0.0.2");
   EXPECT_EQ(memif->broker_port, 5673);
   EXPECT_EQ(memif->plan.user, "u");
@@ -101,7 +101,7 @@ TEST(LoadOptions, ToAnotherProcess) {
   EXPECT_EQ(memif->plan.vhost, "v");
   const auto port = read({"--transport", "port", "--port", "01:00.0"});
   ASSERT_TRUE(port) << port.error().text;
-  EXPECT_EQ(port->base.pci_port, "0000:01:00.0");
+  EXPECT_EQ(port->base.ports[0].pci_port, "0000:01:00.0");
 }
 
 TEST(LoadOptions, WhatMeansNothingIsRefused) {

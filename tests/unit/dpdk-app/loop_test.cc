@@ -157,7 +157,7 @@ base::Duration time_of(const auto& action) {
 
 TEST(Sleeper, ARingBeforeTheSleepEndsItAtOnce) {
   Doorbell bell;
-  Sleeper sleeper(bell, {});
+  Sleeper sleeper(bell, std::vector<PacketSignal>());
   EXPECT_FALSE(bell.listens());
   bell.ring();
   sleeper.arm();
@@ -176,8 +176,9 @@ TEST(Sleeper, APacketEndsTheSleep) {
   Doorbell bell;
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
-  Sleeper sleeper(bell, PacketSignal::of_descriptor(ends[0]));
-  EXPECT_TRUE(sleeper.hears_packets());
+  std::vector<PacketSignal> signals(1);
+  signals[0] = PacketSignal::of_descriptor(ends[0]);
+  Sleeper sleeper(bell, std::move(signals));
   sleeper.arm();
   EXPECT_GE(time_of([&] { sleeper.sleep(20ms); }), 20ms);
   ASSERT_EQ(write(ends[1], "x", 1), 1);
@@ -192,18 +193,36 @@ TEST(Sleeper, APacketEndsTheSleep) {
   close(ends[0]);
 }
 
+// One of them may be broken and stay so: the others still wake.
+TEST(Sleeper, APacketOfAnyPortEndsTheSleep) {
+  Doorbell bell;
+  int first[2], second[2];
+  ASSERT_EQ(pipe(first), 0);
+  ASSERT_EQ(pipe(second), 0);
+  std::vector<PacketSignal> signals(2);
+  signals[0] = PacketSignal::of_descriptor(first[0]);
+  signals[1] = PacketSignal::of_descriptor(second[0]);
+  Sleeper sleeper(bell, std::move(signals));
+  sleeper.arm();
+  EXPECT_GE(time_of([&] { sleeper.sleep(20ms); }), 20ms);
+  ASSERT_EQ(write(second[1], "x", 1), 1);
+  EXPECT_LT(time_of([&] { sleeper.sleep(10s); }), 5s);
+  close(first[1]);
+  EXPECT_LT(time_of([&] { sleeper.sleep(10s); }), 5s);
+  for (int end : {first[0], second[0], second[1]}) close(end);
+}
+
 TEST(Sleeper, AColleagueHasMailUntilItIsTaken) {
   Doorbell bell;
   worker::Lane lane(256);
-  rte_ring* none = nullptr;
-  const Colleague colleague{.bell = &bell, .lane = &lane, .packets = none};
+  const Colleague colleague{.bell = &bell, .lane = &lane};
   EXPECT_FALSE(colleague.has_mail());
   lane.releases.push(nullptr);
   EXPECT_TRUE(colleague.has_mail());
   broker::Message* message = nullptr;
   EXPECT_TRUE(lane.releases.pop(message));
   EXPECT_FALSE(colleague.has_mail());
-  lane.neighbors.push(net::LearnedNeighbor{});
+  lane.neighbors.push(worker::OnPort<net::LearnedNeighbor>{});
   EXPECT_TRUE(colleague.has_mail()) << "a packet may wait for an address";
 }
 

@@ -39,11 +39,11 @@ TEST_F(Options, CommandLineAlone) {
   auto settings = read({"--vdev", "net_tap0,iface=t0", "--address", "198.18.0.2/24", "--no-huge", "--workers", "2",
                         "--cores", "1", "--vlan", "7", "--demo-account", "--idle", "spin", "--memory-mib=64"});
   ASSERT_TRUE(settings) << settings.error().text;
-  EXPECT_EQ(settings->vdev, "net_tap0,iface=t0");
-  EXPECT_EQ(net::to_text(settings->addresses.at(0)), "198.18.0.2/24");
+  EXPECT_EQ(settings->ports[0].vdev, "net_tap0,iface=t0");
+  EXPECT_EQ(net::to_text(settings->ports[0].addresses.at(0)), "198.18.0.2/24");
   EXPECT_EQ(settings->workers, 2);
   EXPECT_EQ(settings->cores, std::vector<unsigned>{1});
-  EXPECT_EQ(settings->vlan, 7);
+  EXPECT_EQ(settings->ports[0].vlan, 7);
   EXPECT_EQ(settings->idle, IdleMode::spin);
   EXPECT_EQ(settings->memory_mib, 64u);
   EXPECT_FALSE(settings->huge_pages);
@@ -55,7 +55,7 @@ TEST_F(Options, FileAlone) {
   write_file("# the lab\n\n" + minimal_ + "  cores=2-3\nno-huge\ndemo-account = false\n");
   auto settings = read({});
   ASSERT_TRUE(settings) << settings.error().text;
-  EXPECT_EQ(settings->vdev, "net_tap0,iface=t0");
+  EXPECT_EQ(settings->ports[0].vdev, "net_tap0,iface=t0");
   EXPECT_EQ(settings->workers, 2) << "as many as cores";
   EXPECT_FALSE(settings->huge_pages);
   EXPECT_FALSE(settings->demo_account);
@@ -103,29 +103,84 @@ TEST_F(Options, ASwitchIsOnOrOff) {
 }
 
 TEST_F(Options, EverySettingStandsOnce) {
-  write_file(minimal_ + "vdev = net_ring0\n");
-  EXPECT_TRUE(refused({}, file_ + " line 3: 'vdev' stands already in line 1"));
-  write_file(minimal_ + "port = 01:00.0\n");
-  EXPECT_TRUE(refused({}, file_ + " line 1: vdev: the broker serves one port, and there is --port 0000:01:00.0"));
+  write_file(minimal_ + "workers = 2\nworkers = 2\n");
+  EXPECT_TRUE(refused({}, file_ + " line 4: 'workers' stands already in line 3"));
+  write_file("mtu = 1400\n" + minimal_ + "mtu = 1400\n");
+  EXPECT_TRUE(refused({}, file_ + " line 4: 'mtu' stands already in line 1"));
   write_file("");
-  EXPECT_TRUE(refused({"--vdev", "net_tap0", "--vdev", "net_ring0", "--address", "198.18.0.2/24"},
-                      "--vdev is given more than once"));
+  EXPECT_TRUE(refused({"--vdev", "net_tap0", "--workers", "1", "--workers", "2", "--address", "198.18.0.2/24"},
+                      "--workers is given more than once"));
+}
+
+// What names a port begins it.
+TEST_F(Options, SeveralPorts) {
+  auto settings = read({"--mtu",         "1400",          "--tap",         "a",      "--address",
+                        "198.18.0.2/24", "--vdev",        "net_ring0",     "--vlan", "7",
+                        "--address",     "198.18.1.2/24", "--mtu",         "9000",   "--gateway",
+                        "198.18.1.1",    "--address",     "198.18.2.2/24", "--port", "01:00.0"});
+  ASSERT_TRUE(settings) << settings.error().text;
+  ASSERT_EQ(settings->ports.size(), 3u);
+  EXPECT_EQ(settings->ports[0].name(), "a");
+  EXPECT_EQ(addresses_text(settings->ports[0]), "198.18.0.2/24");
+  EXPECT_EQ(settings->ports[0].mtu, 1400) << "before the first is the first's";
+  EXPECT_FALSE(settings->ports[0].vlan);
+  EXPECT_EQ(settings->ports[1].name(), "net_ring0");
+  EXPECT_EQ(addresses_text(settings->ports[1]), "198.18.1.2/24, 198.18.2.2/24");
+  EXPECT_EQ(settings->ports[1].vlan, 7);
+  EXPECT_EQ(settings->ports[1].mtu, 9000);
+  EXPECT_EQ(settings->ports[1].gateways.size(), 1u);
+  EXPECT_EQ(settings->ports[2].name(), "0000:01:00.0");
+  EXPECT_TRUE(finds_addresses(settings->ports[2]));
+  EXPECT_EQ(settings->ports[2].mtu, 1500);
+
+  EXPECT_TRUE(refused({"--tap", "a", "--vlan", "7", "--tap", "b", "--vlan", "8", "--vlan", "9"},
+                      "--vlan is given more than once"));
+  EXPECT_TRUE(refused({"--tap", "a", "--tap", "a"}, "--tap: the port a is given twice"));
+  EXPECT_TRUE(refused({"--tap", "a", "--address", "198.18.0.2/24", "--tap", "b", "--address", "198.18.0.2/24"},
+                      "--address: port b: 198.18.0.2 is the address of port a"));
+  EXPECT_TRUE(refused({"--tap", "a", "--tap", "b/c"}, "--tap: 'b/c' is no interface's name"));
+}
+
+TEST_F(Options, SeveralPortsOfAFile) {
+  const std::string two = "tap = a\naddress = 198.18.0.2/24\nmtu = 1400\n\ntap = b\naddress = 198.18.1.2/24\n";
+  write_file(two + "mtu = 9000\nworkers = 2\n");
+  auto settings = read({"--workers", "3"});
+  ASSERT_TRUE(settings) << settings.error().text;
+  ASSERT_EQ(settings->ports.size(), 2u);
+  EXPECT_EQ(settings->workers, 3);
+  EXPECT_EQ(settings->ports[0].mtu, 1400);
+  EXPECT_EQ(settings->ports[1].name(), "b");
+  EXPECT_EQ(addresses_text(settings->ports[1]), "198.18.1.2/24");
+  EXPECT_EQ(settings->ports[1].mtu, 9000);
+  EXPECT_TRUE(refused({"--mtu", "1500"}, "--mtu: the configuration file names several ports"));
+  EXPECT_TRUE(refused({"--tap", "c"}, "--tap: the configuration file names several ports"));
+  write_file(two + "mtu = 9000\nmtu = 9000\n");
+  EXPECT_TRUE(refused({}, file_ + " line 8: 'mtu' stands already in line 7"));
+
+  // A command line that names ports names all of them; what the file says of its only port is the first's.
+  write_file(minimal_);
+  settings = read({"--tap", "c", "--tap", "d", "--mtu", "1300"});
+  ASSERT_TRUE(settings) << settings.error().text;
+  ASSERT_EQ(settings->ports.size(), 2u);
+  EXPECT_EQ(settings->ports[0].name(), "c");
+  EXPECT_EQ(addresses_text(settings->ports[0]), "198.18.0.2/24");
+  EXPECT_EQ(settings->ports[1].mtu, 1300);
 }
 
 TEST_F(Options, SeveralAddressesAndRoutes) {
   write_file(minimal_ + "address = 10.1.0.2/16\nroute = 10.2.0.0/16,10.1.0.1\nroute = 10.3.0.0/16,198.18.0.9\n");
   auto settings = read({"--gateway", "198.18.0.1"});
   ASSERT_TRUE(settings) << settings.error().text;
-  ASSERT_EQ(settings->addresses.size(), 2u);
-  EXPECT_EQ(net::to_text(settings->addresses[1]), "10.1.0.2/16");
-  ASSERT_EQ(all_routes(*settings).size(), 3u);
-  EXPECT_EQ(net::to_text(settings->routes[1].gateway), "198.18.0.9");
+  ASSERT_EQ(settings->ports[0].addresses.size(), 2u);
+  EXPECT_EQ(net::to_text(settings->ports[0].addresses[1]), "10.1.0.2/16");
+  ASSERT_EQ(all_routes(settings->ports[0]).size(), 3u);
+  EXPECT_EQ(net::to_text(settings->ports[0].routes[1].gateway), "198.18.0.9");
   settings = read({"--address", "10.9.0.2/16", "--route", "10.2.0.0/16,10.9.0.1"});
   ASSERT_TRUE(settings) << settings.error().text;
-  EXPECT_EQ(settings->routes.size(), 1u) << "the command line's, not the file's";
+  EXPECT_EQ(settings->ports[0].routes.size(), 1u) << "the command line's, not the file's";
   settings = read({"--address", "198.18.0.5/24", "--address", "10.1.0.8/16"});
   ASSERT_TRUE(settings) << settings.error().text;
-  EXPECT_EQ(settings->addresses.size(), 2u) << "the command line's, not the file's";
+  EXPECT_EQ(settings->ports[0].addresses.size(), 2u) << "the command line's, not the file's";
   EXPECT_TRUE(refused({"--address", "198.18.0.5/24", "--address", "10.1/16"}, "--address: '10.1' is no IP address"));
   EXPECT_TRUE(refused({"--route", "10.2.0.0/16"}, "--route: a route is a network and its router"));
 }
@@ -147,9 +202,9 @@ TEST_F(Options, CommandLineWins) {
   write_file(minimal_ + "mtu = 1400\nworkers = 4\n");
   auto settings = read({"--mtu", "1300", "--vdev", "net_null0"});
   ASSERT_TRUE(settings) << settings.error().text;
-  EXPECT_EQ(settings->mtu, 1300);
+  EXPECT_EQ(settings->ports[0].mtu, 1300);
   EXPECT_EQ(settings->workers, 4);
-  EXPECT_EQ(settings->vdev, "net_null0");
+  EXPECT_EQ(settings->ports[0].vdev, "net_null0");
 }
 
 TEST_F(Options, RefusalNamesTheLine) {

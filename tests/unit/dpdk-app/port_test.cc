@@ -40,7 +40,7 @@ TEST(EalArguments, WorkersAreLcoresAndMayShareCores) {
 TEST(EalArguments, PciIsLookedAtOnlyForPciPorts) {
   Settings settings;
   EXPECT_TRUE(has(eal_arguments(settings, {.control = 0, .workers = {1}}, 1), "--no-pci"));
-  settings.pci_port = "0000:01:00.0";
+  settings.ports[0].pci_port = "0000:01:00.0";
   settings.eal_arguments = {"--iova-mode=va"};
   const auto arguments = eal_arguments(settings, {.control = 0, .workers = {1}}, 1);
   EXPECT_FALSE(has(arguments, "--no-pci"));
@@ -139,7 +139,7 @@ TEST(PacketMemory, GrowsWithWorkersAndMtu) {
   settings.workers = 4;
   const size_t four = packet_memory_mib(settings, needs);
   EXPECT_GT(four, one);
-  settings.mtu = 9000;
+  settings.ports[0].mtu = 9000;
   EXPECT_GT(packet_memory_mib(settings, needs), four);
 }
 

@@ -7,8 +7,8 @@ namespace {
 
 Settings valid() {
   Settings settings;
-  settings.vdev = "net_tap0,iface=t0";
-  settings.addresses = {{net::Ipv4Address{0xc6120002}, 24}};  // 198.18.0.2
+  settings.ports[0].vdev = "net_tap0,iface=t0";
+  settings.ports[0].addresses = {{net::Ipv4Address{0xc6120002}, 24}};  // 198.18.0.2
   return settings;
 }
 
@@ -47,15 +47,15 @@ TEST(Settings, AddressesOfBothFamilies) {
                            "::/64", "2001:db8::g/64"})
     EXPECT_FALSE(parse_address_with_prefix(text)) << text;
   Settings settings = valid();
-  settings.addresses.push_back(*address);
-  settings.gateways = {net::Ipv4Address{0xc6120001}, *parse_address("fe80::1")};
+  settings.ports[0].addresses.push_back(*address);
+  settings.ports[0].gateways = {net::Ipv4Address{0xc6120001}, *parse_address("fe80::1")};
   EXPECT_EQ(refused_setting(settings), "") << "its router's link-local address";
-  settings.gateways[1] = *parse_address("2001:db9::1");
+  settings.ports[0].gateways[1] = *parse_address("2001:db9::1");
   EXPECT_EQ(refused_setting(settings), "gateway");
-  settings.gateways = {*parse_address("fe80::1"), *parse_address("fe80::2")};
+  settings.ports[0].gateways = {*parse_address("fe80::1"), *parse_address("fe80::2")};
   EXPECT_EQ(refused_setting(settings), "gateway") << "two of one family";
-  settings.gateways = {};
-  settings.mtu = 1279;
+  settings.ports[0].gateways = {};
+  settings.ports[0].mtu = 1279;
   EXPECT_EQ(refused_setting(settings), "mtu");
 }
 
@@ -105,50 +105,74 @@ TEST(Settings, EalArgumentsThatAreOursAreRefused) {
   EXPECT_TRUE(parse_eal_arguments("--iova-mode=va --legacy-mem")) << "not ours";
 }
 
+// An address is of one port, and so is a name.
+TEST(Settings, PortsAreToldApart) {
+  Settings settings = valid();
+  PortSettings second;
+  second.tap = "t1";
+  second.addresses = {{net::Ipv4Address{0xc6120102}, 24}};
+  settings.ports.push_back(second);
+  EXPECT_EQ(refused_setting(settings), "");
+  settings.ports[1].addresses = {{net::Ipv4Address{0xc6120003}, 24}};
+  EXPECT_EQ(refused_setting(settings), "") << "one network on two ports";
+  settings.ports[1].addresses = {{net::Ipv4Address{0xc6120002}, 16}};
+  EXPECT_EQ(refused_setting(settings), "address") << "one address on two ports";
+  EXPECT_EQ(find_contradiction(settings)->reason,
+            "port t1: 198.18.0.2 is the address of port net_tap0: an address is of one port");
+  settings.ports[1] = second;
+  settings.ports[1].gateways = {net::Ipv4Address{0xc6120001}};
+  EXPECT_EQ(refused_setting(settings), "gateway") << "of the other port's network";
+  settings.ports[1] = second;
+  settings.ports.push_back(second);
+  EXPECT_EQ(refused_setting(settings), "tap") << "the same port twice";
+  settings.ports.resize(1);
+  for (size_t more = 1; more < ports_max; more++) {
+    settings.ports.emplace_back().tap = "more" + std::to_string(more);
+    EXPECT_EQ(refused_setting(settings), "");
+  }
+  settings.ports.emplace_back().tap = "onemore";
+  EXPECT_EQ(refused_setting(settings), "tap") << "too many";
+}
+
 TEST(Settings, ContradictionsAreFound) {
   EXPECT_EQ(refused_setting(valid()), "");
 
   Settings settings = valid();
-  settings.vdev.clear();
+  settings.ports[0].vdev.clear();
   EXPECT_EQ(refused_setting(settings), "vdev");
 
   settings = valid();
-  settings.pci_port = "0000:01:00.0";
-  EXPECT_EQ(refused_setting(settings), "vdev") << "two ports";
-  settings.tap = "t0";
-  EXPECT_EQ(refused_setting(settings), "vdev") << "three";
-  settings.vdev.clear();
-  EXPECT_EQ(refused_setting(settings), "tap") << "two ports";
-  settings.tap.clear();
+  settings.ports[0].vdev.clear();
+  settings.ports[0].pci_port = "0000:01:00.0";
   EXPECT_EQ(refused_setting(settings), "");
-  settings.pci_port.clear();
-  settings.tap = "t0";
+  settings.ports[0].pci_port.clear();
+  settings.ports[0].tap = "t0";
   EXPECT_EQ(refused_setting(settings), "");
 
   settings = valid();
-  settings.addresses = {};
+  settings.ports[0].addresses = {};
   EXPECT_EQ(refused_setting(settings), "") << "DHCP and routers";
-  settings.gateways = {net::Ipv4Address{0xc6120001}};
+  settings.ports[0].gateways = {net::Ipv4Address{0xc6120001}};
   EXPECT_EQ(refused_setting(settings), "gateway");
-  settings.gateways = {};
-  settings.addresses = {valid().addresses[0], valid().addresses[0]};
+  settings.ports[0].gateways = {};
+  settings.ports[0].addresses = {valid().ports[0].addresses[0], valid().ports[0].addresses[0]};
   EXPECT_EQ(refused_setting(settings), "address") << "twice";
 
   settings = valid();
-  settings.addresses.push_back({net::Ipv4Address{0xc6130002}, 24});
-  settings.routes = {{{net::Ipv4Address{0x0a000000}, 8}, net::Ipv4Address{0xc6130001}}};
+  settings.ports[0].addresses.push_back({net::Ipv4Address{0xc6130002}, 24});
+  settings.ports[0].routes = {{{net::Ipv4Address{0x0a000000}, 8}, net::Ipv4Address{0xc6130001}}};
   EXPECT_EQ(refused_setting(settings), "");
-  settings.routes.push_back({{net::Ipv4Address{0x0a000000}, 8}, net::Ipv4Address{0xc6120001}});
+  settings.ports[0].routes.push_back({{net::Ipv4Address{0x0a000000}, 8}, net::Ipv4Address{0xc6120001}});
   EXPECT_EQ(refused_setting(settings), "route") << "two ways to one network";
-  settings.routes = {{{net::Ipv4Address{0x0a000000}, 8}, net::Ipv4Address{0xc6140001}}};
+  settings.ports[0].routes = {{{net::Ipv4Address{0x0a000000}, 8}, net::Ipv4Address{0xc6140001}}};
   EXPECT_EQ(refused_setting(settings), "route") << "its router is no neighbour";
 
   settings = valid();
-  settings.gateways = {net::Ipv4Address{0xc6120101}};
+  settings.ports[0].gateways = {net::Ipv4Address{0xc6120101}};
   EXPECT_EQ(refused_setting(settings), "gateway") << "in another network";
-  settings.gateways = {settings.addresses[0].address};
+  settings.ports[0].gateways = {settings.ports[0].addresses[0].address};
   EXPECT_EQ(refused_setting(settings), "gateway") << "the broker itself";
-  settings.gateways = {net::Ipv4Address{0xc6120001}};
+  settings.ports[0].gateways = {net::Ipv4Address{0xc6120001}};
   EXPECT_EQ(refused_setting(settings), "");
 
   settings = valid();

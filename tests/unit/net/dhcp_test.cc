@@ -280,6 +280,22 @@ TEST_F(HostDhcpTest, GetsAnAddressUsesItAndLosesIt) {
   EXPECT_FALSE(host->routing().next_hop(Ipv4Address{0x08080808}));
 }
 
+// A connection is known by its local address: no two ports have the same one.
+TEST_F(HostDhcpTest, AnAddressOfAnotherPortIsNotTaken) {
+  start();
+  FakeDevice other_device{{2, 0, 0, 0, 0, 9}};
+  const Host sibling({.addresses = {{offered, 24}}, .announce = false}, other_device, {1, 2});
+  host->set_siblings({&sibling});
+  at(0s);
+  const DhcpMessage discover = take_messages()[0];
+  hear(answer(discover, DhcpType::offer));
+  EXPECT_TRUE(take_messages().empty()) << "it is not asked for";
+  hear(answer(discover, DhcpType::ack), offered);
+  EXPECT_FALSE(host->routing().is_ours(offered));
+  EXPECT_TRUE(host->take_changes().empty());
+  EXPECT_EQ(host->counters().address_conflicts.value(), 2u) << "each offer of it is counted";
+}
+
 TEST_F(HostDhcpTest, OthersPassOnWhatTheyHear) {
   start();
   at(0s);

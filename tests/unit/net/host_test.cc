@@ -546,7 +546,7 @@ TEST_F(HostTest, AnEmptyPoolIsCountedNotFatal) {
 
 TEST_F(HostTest, AWatcherSeesEveryFrameBothWaysUntilItIsTakenAway) {
   struct Watcher : FrameWatcher {
-    void see(FrameWay way, const Packet& packet, base::Time now) override {
+    void see(size_t, FrameWay way, const Packet& packet, base::Time now) override {
       seen.emplace_back(way, Frame(packet.data, packet.data + packet.length), now);
     }
     std::vector<std::tuple<FrameWay, Frame, base::Time>> seen;

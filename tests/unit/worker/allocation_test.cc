@@ -56,7 +56,7 @@ TEST_P(WorkerAllocation, NoneUnderASteadyLoad) {
   tests::Pipe pipe(true);
   tests::ClientHost clients(pipe.left, client_address);
   WorkerConfig config;
-  config.host = {.addresses = {{broker_address, 24}}, .announce = false};
+  config.hosts = {{.addresses = {{broker_address, 24}}, .announce = false}};
   config.message_memory = memory;
   config.key = {7, 8};
   Worker worker(config, pipe.right, mesh);

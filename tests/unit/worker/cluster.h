@@ -149,7 +149,7 @@ class Cluster {
       memory.resize((options.message_blocks + 1) * base::Arena::block_bytes);
       WorkerConfig config;
       config.index = index;
-      config.host = {.addresses = {{broker_address, 24}}, .announce = false};
+      config.hosts = {{.addresses = {{broker_address, 24}}, .announce = false}};
       config.tcp = options.tcp;
       config.marks.reserve = broker::Engine::reserve_bytes(workers);
       config.session = options.session;

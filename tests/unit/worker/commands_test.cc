@@ -33,7 +33,7 @@ TEST(WorkerCommands, AreTakenUpWithABound) {
 
 TEST(WorkerCommands, AWatcherSeesFramesUntilItsEndIsReported) {
   struct Watcher : net::FrameWatcher {
-    void see(net::FrameWay way, const net::Packet&, base::Time) override { seen[way == net::FrameWay::in]++; }
+    void see(size_t, net::FrameWay way, const net::Packet&, base::Time) override { seen[way == net::FrameWay::in]++; }
     size_t seen[2] = {};
   } watcher;
   Cluster cluster;

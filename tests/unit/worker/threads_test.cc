@@ -32,7 +32,7 @@ struct Node {
   static WorkerConfig config(WorkerIndex index, std::vector<uint8_t>& memory) {
     WorkerConfig config;
     config.index = index;
-    config.host = {.addresses = {{broker_address, 24}}, .announce = false};
+    config.hosts = {{.addresses = {{broker_address, 24}}, .announce = false}};
     config.message_memory = memory;
     config.key = {7, 8};
     return config;
