@@ -141,6 +141,10 @@ bool Stack::acceptable(Connection& connection, const Segment& segment) {
   // Not before what was last acknowledged (an ACK that was overtaken by data still counts), not behind the window.
   Sequence end = segment.sequence + segment.sequence_bytes();
   bool in_window = at_or_after(end, receive.last_ack_sent) && at_or_before(segment.sequence, receive.edge);
+  // A peer that probes a shut window with its next byte may count that as sent: its acknowledgements then come from one
+  // byte behind the window, and without them nothing that we send would ever be acknowledged.
+  bool behind_probe = receive.edge == receive.next && segment.sequence == receive.edge + 1 && segment.payload.empty() &&
+                      !segment.has(flag_fin);
   if (reset) {
     on_reset(connection, segment);
     return false;
@@ -153,7 +157,7 @@ bool Stack::acceptable(Connection& connection, const Segment& segment) {
     challenge(connection);
     return false;
   }
-  if (!in_window) {
+  if (!in_window && !behind_probe) {
     counters_.drop_outside_window.add();
     answer_unacceptable(connection, segment);
     return false;
@@ -178,8 +182,14 @@ void Stack::answer_unacceptable(Connection& connection, const Segment& segment) 
 void Stack::on_reset(Connection& connection, const Segment& segment) {
   counters_.resets_received.add();
   auto& receive = connection.receive;
-  if (segment.sequence == receive.next)
-    return finish(connection, receive.state == State::syn_received ? CloseReason::refused : CloseReason::reset_by_peer);
+  if (segment.sequence == receive.next) {
+    if (receive.state == State::syn_received) return finish(connection, CloseReason::refused);
+    // RFC 9293 3.10.7.4 has no "connection reset" here: the peer took everything and forgot us before our FIN was
+    // acknowledged, as one does that ends TIME_WAIT early, or whose ACK was lost.
+    const bool peer_has_all = receive.finished && connection.send.unacknowledged == connection.send.end;
+    return finish(connection,
+                  peer_has_all && connection.send.finish ? CloseReason::finished : CloseReason::reset_by_peer);
+  }
   if (after(segment.sequence, receive.next) && before(segment.sequence, receive.edge)) challenge(connection);
 }
 

@@ -30,7 +30,7 @@ struct PeerConfig {
   uint32_t in_flight_max = 16 * 1024;  // bytes sent and not acknowledged
   uint32_t send_buffer = 64 * 1024;
   Duration timeout = 300ms;
-  Duration time_wait = 20s;
+  Duration time_wait = 240s;    // two MSL (RFC 9293 3.4.2): a last FIN that was lost again and again finds somebody
   uint32_t timeouts_max = 400;  // in a row, then the connection is given up
   std::optional<uint8_t> window_scale;
   bool timestamps = false;
