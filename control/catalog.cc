@@ -244,6 +244,14 @@ PermissionRow row_of(const User& user, const std::string& vhost, const Permissio
   return {user.name, vhost, permission.configure.text(), permission.write.text(), permission.read.text()};
 }
 
+std::string own_name(std::string_view vhost, const std::string& name) {
+  constexpr std::string_view theirs = "amq.rabbitmq.", ours = "amq.talaria.";
+  if (!name.starts_with(theirs)) return name;
+  for (const OwnExchange& exchange : own_exchanges)
+    if (exchange.is_in(vhost) && name.substr(theirs.size()) == exchange.name + ours.size()) return exchange.name;
+  return name;
+}
+
 std::string_view type_name(broker::ExchangeType type) {
   switch (type) {
     case broker::ExchangeType::direct: return "direct";

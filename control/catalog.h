@@ -121,6 +121,7 @@ struct Vhost {
   std::string description;
   std::vector<std::string> tags;
   OperatorLimits limits;
+  bool traced = false;  // until the process ends
   Policies user_policies, operator_policies;
   // What was applied since they changed last, by the names of both.
   std::map<std::pair<std::string, std::string>, std::shared_ptr<const AppliedPolicies>> applied_policies;
@@ -248,10 +249,18 @@ inline constexpr std::pair<const char*, broker::ExchangeType> predeclared_exchan
     {"amq.match", broker::ExchangeType::headers},
 };
 
-// The vhost "/" has two more, internal ones, on which the broker tells what happens.
+// And topic exchanges on which the broker tells what happens, in "/" or in every vhost.
 inline constexpr const char* event_exchange = "amq.talaria.event";
 inline constexpr const char* log_exchange = "amq.talaria.log";
-inline constexpr const char* own_exchanges[] = {event_exchange, log_exchange};
+inline constexpr const char* trace_exchange = "amq.talaria.trace";
+struct OwnExchange {
+  const char* name;
+  bool everywhere;
+  bool is_in(std::string_view vhost) const { return everywhere || vhost == "/"; }
+};
+inline constexpr OwnExchange own_exchanges[] = {{event_exchange, false}, {log_exchange, false}, {trace_exchange, true}};
+// RabbitMQ has the same under amq.rabbitmq.*, and so its clients' tools: the name of ours, or `name` itself.
+std::string own_name(std::string_view vhost, const std::string& name);
 
 // A table as text that is equal for equivalent tables (order and integer widths do not show): half of a binding's name.
 std::string canonical(const base::FieldTable& table);

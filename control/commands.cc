@@ -249,6 +249,8 @@ bool Commands::change(const std::string& verb, const Arguments& arguments, Pendi
     pending.ticket = plane_.add_vhost({given("vhost"), text(arguments, "description", ""), texts(arguments, "tags")});
   } else if (verb == "delete_vhost") {
     pending.ticket = plane_.delete_vhost(given("vhost"));
+  } else if (verb == "trace_on" || verb == "trace_off") {
+    pending.ticket = plane_.trace(vhost_name(), verb == "trace_on");
   } else if (verb == "set_permissions") {
     pending.ticket =
         plane_.set_permissions({given("user"), vhost_name(), given("configure"), given("write"), given("read")});

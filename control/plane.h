@@ -155,6 +155,8 @@ class Plane {
   Ticket set_permissions(const PermissionRow& row);
   Ticket clear_permissions(const std::string& name, const std::string& vhost);
   Ticket set_topic_permissions(const TopicPermissionRow& row);
+  // Whether copies of what is published and delivered there go to the vhost's trace exchange. Not kept over a restart.
+  Ticket trace(const std::string& vhost, bool on);
   // Of one exchange, or, where none is named, of all in the vhost.
   Ticket clear_topic_permissions(const std::string& name, const std::string& vhost,
                                  const std::optional<std::string>& exchange);

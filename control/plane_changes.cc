@@ -37,17 +37,16 @@ Vhost& Plane::enter(const VhostRow& row) {
     exchange->predeclared = true;
     enter(std::move(exchange));
   }
-  if (vhost.name == "/") {
-    for (const char* name : own_exchanges) {
-      auto exchange = std::make_unique<Exchange>();
-      exchange->vhost = &vhost;
-      exchange->name = name;
-      exchange->type = broker::ExchangeType::topic;
-      exchange->durable = true;
-      exchange->internal = true;
-      exchange->predeclared = true;
-      enter(std::move(exchange));
-    }
+  for (const OwnExchange& own : own_exchanges) {
+    if (!own.is_in(vhost.name)) continue;
+    auto exchange = std::make_unique<Exchange>();
+    exchange->vhost = &vhost;
+    exchange->name = own.name;
+    exchange->type = broker::ExchangeType::topic;
+    exchange->durable = true;
+    exchange->internal = true;
+    exchange->predeclared = true;
+    enter(std::move(exchange));
   }
   tell("vhost.created", vhost);
   return vhost;

@@ -230,6 +230,9 @@ struct Plane::Import {
     if (!plane.catalog_.vhost(vhost))
       for (const auto& [predeclared, type] : predeclared_exchanges)
         if (name == predeclared) return Future{true, type};
+    if (!plane.catalog_.vhost(vhost))
+      for (const OwnExchange& own : own_exchanges)
+        if (name == own.name && own.is_in(vhost)) return Future{true, broker::ExchangeType::topic};
     auto made = exchanges_made.find({vhost, name});
     return made == exchanges_made.end() ? std::nullopt : std::optional(made->second);
   }
@@ -240,7 +243,8 @@ struct Plane::Import {
   }
 
   void judge_bindings() {
-    for (const BindingRow& row : wanted.bindings) {
+    for (BindingRow row : wanted.bindings) {
+      row.source = own_name(row.vhost, row.source);
       std::string what = "binding from '" + row.source + "' to '" + row.destination + "' in vhost '" + row.vhost + "'";
       demand_vhost(row.vhost, what);
       if (row.key.size() > 255) wrong(what + ": the routing key is too long");
@@ -253,8 +257,8 @@ struct Plane::Import {
         continue;
       }
       if (auto refusal = check_binding_arguments(source->type, row.arguments)) wrong(what + ": " + refusal->text);
-      bindings.push_back(row);
       if (source->durable && destination->durable) edits.push_back(Put<BindingRow>{row});
+      bindings.push_back(std::move(row));
     }
     if (plane.catalog_.binding_count() + bindings.size() > plane.options_.limits.bindings) wrong("too many bindings");
   }

@@ -220,6 +220,16 @@ Ticket Plane::delete_vhost(const std::string& name) {
   return done(closed);
 }
 
+Ticket Plane::trace(const std::string& name, bool on) {
+  Vhost* vhost = catalog_.vhost(name);
+  if (!vhost) return failed(Fault::no_such_vhost, no_vhost(name));
+  if (vhost->traced == on) return done();
+  vhost->traced = on;
+  broadcast(broker::TraceVhost{vhost->id, on ? Catalog::exchange(*vhost, trace_exchange)->id : broker::ExchangeId{}});
+  spdlog::info("virtual host '{}' is {}", printable(name), on ? "traced" : "no longer traced");
+  return done();
+}
+
 Ticket Plane::set_permissions(const PermissionRow& row) {
   User* user = catalog_.user(row.user);
   if (!user) return failed(Fault::no_such_user, no_user(row.user));

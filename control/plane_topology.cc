@@ -60,6 +60,7 @@ std::string Plane::unused_name(const Vhost& vhost) {
 Plane::Body Plane::on(Connection& connection, broker::DeclareExchange& request) {
   strip_line_ends(request.name);
   Vhost& vhost = *connection.vhost;
+  request.name = own_name(vhost.name, request.name);
   std::string what = exchange_text(request.name, vhost.name);
   Exchange* existing = Catalog::exchange(vhost, request.name);
 
@@ -185,6 +186,7 @@ Plane::Body Plane::on(Connection& connection, broker::Bind& request) {
   strip_line_ends(request.source);
   strip_line_ends(request.destination);
   Vhost& vhost = *connection.vhost;
+  request.source = own_name(vhost.name, request.source);
   bool to_queue = request.destination_is_queue;
   if (auto refusal = refused(connection, broker::Access::write, !to_queue, request.destination))
     return *std::move(refusal);

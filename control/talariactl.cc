@@ -473,6 +473,13 @@ void describe(CLI::App& app, Options& options, Action& action) {
       ->add_option("vhost", options.name, "its name")
       ->required();
 
+  in_vhost(verb("trace_on", "copy what is published and delivered in a vhost to amq.talaria.trace", ask([&options] {
+                  return json{{"command", "trace_on"}, {"vhost", options.vhost}};
+                })));
+  in_vhost(verb("trace_off", "no longer", ask([&options] {
+                  return json{{"command", "trace_off"}, {"vhost", options.vhost}};
+                })));
+
   CLI::App* set_permissions = user_argument(
       in_vhost(verb("set_permissions", "let an account into a vhost", ask([&options] {
                       return json{{"command", "set_permissions"},   {"user", options.user},   {"vhost", options.vhost},

@@ -117,6 +117,9 @@ class Engine {
   Exchange* find_exchange(ExchangeId id) const { return replica_.find_exchange(id); }
   QueueRecord* find_queue(QueueId id) const { return replica_.find_queue(id); }
 
+  // Whether any vhost is traced: otherwise nobody need ask which.
+  bool tracing() const { return replica_.traced_vhosts() != 0; }
+
   // ---- what sessions ask; here or elsewhere ----
 
   // Whether a publish to these queues can be accepted now. If not, the session keeps the message and reads no more from

@@ -28,6 +28,20 @@ void Replica::apply(const RemoveVhost& change) {
   vhosts_[change.id.slot].thing.reset();
 }
 
+void Replica::apply(const TraceVhost& change) {
+  Vhost* vhost = find_vhost(change.id);
+  CHECK(vhost);
+  Exchange* to = change.to ? find_exchange(change.to) : nullptr;
+  CHECK(!change.to || (to && &to->vhost() == vhost));
+  trace(*vhost, to);
+}
+
+void Replica::trace(Vhost& vhost, Exchange* to) {
+  if (vhost.traced_to_) traced_vhosts_--;
+  if (to) traced_vhosts_++;
+  vhost.traced_to_ = to;
+}
+
 void Replica::apply(const AddExchange& change) {
   Vhost* vhost = find_vhost(change.vhost);
   CHECK(vhost && !vhost->find_exchange(change.name));
@@ -44,6 +58,7 @@ void Replica::apply(const ChangeExchange& change) {
 void Replica::apply(const RemoveExchange& change) {
   Exchange* exchange = find_exchange(change.id);
   CHECK(exchange && exchange->bindings() == 0 && exchange->bindings_to() == 0);
+  if (exchange->vhost().traced_to() == exchange) trace(exchange->vhost(), nullptr);
   exchange->vhost().exchanges_.erase(Vhost::hash_of(exchange->name()),
                                      [&](const Exchange* candidate) { return candidate == exchange; });
   exchanges_[change.id.slot].thing.reset();

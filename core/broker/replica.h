@@ -28,9 +28,13 @@ class Replica {
   Exchange* find_exchange(ExchangeId id) const { return find(exchanges_, id); }
   QueueRecord* find_queue(QueueId id) const { return find(queues_, id); }
 
+  // How many vhosts are traced.
+  size_t traced_vhosts() const { return traced_vhosts_; }
+
   // Cold. All but the queue's home, which the engine minds (it sets and clears QueueRecord::local around these).
   void apply(const AddVhost& change);
   void apply(const RemoveVhost& change);
+  void apply(const TraceVhost& change);
   void apply(const AddExchange& change);
   void apply(const ChangeExchange& change);
   void apply(const RemoveExchange& change);
@@ -62,10 +66,12 @@ class Replica {
   template <class Thing, class Id>
   static Thing& put(Slots<Thing>& slots, Id id, std::unique_ptr<Thing> thing);
   Destination destination_of(const Binding& binding) const;
+  void trace(Vhost& vhost, Exchange* to);
 
   Slots<Vhost> vhosts_;
   Slots<Exchange> exchanges_;
   Slots<QueueRecord> queues_;
+  size_t traced_vhosts_ = 0;
 };
 
 }  // namespace talaria::broker

@@ -43,6 +43,11 @@ struct AddVhost {
 struct RemoveVhost {
   VhostId id;
 };
+// What is published and delivered in the vhost is told on an exchange of it from now on; void: no longer.
+struct TraceVhost {
+  VhostId id;
+  ExchangeId to;
+};
 struct AddExchange {
   VhostId vhost;
   ExchangeId id;
@@ -106,7 +111,8 @@ struct RemoveBinding {
 // What sessions have learnt about permissions is void: ask again.
 struct PermissionsChanged {};
 
-using TopologyChange = std::variant<AddVhost, RemoveVhost, AddExchange, ChangeExchange, RemoveExchange, AddQueue,
-                                    ChangeQueue, RemoveQueue, MoveQueue, AddBinding, RemoveBinding, PermissionsChanged>;
+using TopologyChange =
+    std::variant<AddVhost, RemoveVhost, TraceVhost, AddExchange, ChangeExchange, RemoveExchange, AddQueue, ChangeQueue,
+                 RemoveQueue, MoveQueue, AddBinding, RemoveBinding, PermissionsChanged>;
 
 }  // namespace talaria::broker

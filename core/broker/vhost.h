@@ -38,6 +38,9 @@ class Vhost {
   // need not parse them.
   bool needs_headers() const { return headers_bindings_ != 0; }
 
+  // Where what is published and delivered here is told; nullptr: nowhere.
+  Exchange* traced_to() const { return traced_to_; }
+
   size_t exchanges() const { return exchanges_.size(); }
   size_t queues() const { return queues_.size(); }
 
@@ -51,6 +54,7 @@ class Vhost {
   VhostId id_;
   uint64_t mark_ = 0;  // counts routings
   size_t headers_bindings_ = 0;
+  Exchange* traced_to_ = nullptr;
   base::FlatMap<Exchange*> exchanges_;
   base::FlatMap<QueueRecord*> queues_;
   std::string name_;

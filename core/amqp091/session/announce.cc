@@ -1,11 +1,9 @@
-// What the broker publishes itself.
-#include <span>
+// Events and log lines, which the control plane makes.
 
-#include "core/amqp091/session/rewriting.h"
+#include "core/amqp091/session/own_messages.h"
 #include "core/amqp091/session/sessions.h"
 #include "core/amqp091/session/shared.h"
 #include "core/base/bytes.h"
-#include "core/broker/exchange.h"
 #include "core/broker/vhost.h"
 
 namespace talaria::amqp091::session {
@@ -16,10 +14,7 @@ void Sessions::announce(const broker::Announcement& announcement, base::Time now
   broker::Vhost* vhost = shared.engine.find_vhost(announcement.vhost);
   broker::Exchange* exchange = vhost ? vhost->find_exchange(announcement.exchange) : nullptr;
   if (!exchange) return;
-  std::span<const base::HeaderView> headers;
-  if (vhost->needs_headers()) headers = own_headers(announcement.properties, shared.headers);
-  broker::route(*vhost, *exchange, announcement.routing_key, headers, shared.targets);
-  const auto targets = shared.targets.queues();
+  const auto targets = route_own(shared, *exchange, announcement.routing_key, announcement.properties);
   if (targets.empty()) return;
 
   broker::MessageHead head;

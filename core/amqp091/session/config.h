@@ -55,7 +55,9 @@ struct Config {
   size_t resumed_per_turn = 64;              // publishers that wait for room, tried again
   uint32_t dead_letters_per_turn = 64;
   size_t dead_letter_bytes_per_turn = 256 * 1024;  // of their bodies
-  size_t settle_per_turn = 4096;                   // deliveries a closing channel gives back
+  uint32_t traces_per_turn = 4096;
+  size_t trace_bytes_per_turn = 1 << 20;  // of their bodies
+  size_t settle_per_turn = 4096;          // deliveries a closing channel gives back
   uint32_t timers_per_turn = 256;
 
   // Bodies from this size on are sent by reference to the message, smaller ones are copied into the send buffer.

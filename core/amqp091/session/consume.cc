@@ -362,6 +362,10 @@ void on_event(Shared& shared, const broker::Got& event) {
     connection.info->unacknowledged.add();
     channel->counters->unacknowledged.add();
   }
+  if (shared.engine.tracing()) [[unlikely]] {
+    const broker::QueueRecord* queue = shared.engine.find_queue(event.queue);
+    if (queue) shared.traces.delivered(*channel, queue->name, *event.message, event.redelivered);
+  }
   write_get_ok(*channel, event, tag);
   shared.pool.release(event.message);
 }

@@ -57,6 +57,10 @@ struct SessionCounters {
   base::Counter announcements_published;
   base::Counter announcements_lost;  // there was no memory, or no room at the queue's home
 
+  // Copies of what clients publish and get, in vhosts that are traced.
+  base::Counter traces_published;
+  base::Counter traces_lost;  // too many waited, memory was short, or there was no room at the queue's home
+
   // Messages that died in queues of this worker.
   base::Counter dead_letters_published;   // anew
   base::Counter dead_letters_unroutable;  // dropped: nothing is bound where they go
@@ -100,7 +104,7 @@ struct SessionCounters {
 
 template <class Visitor>
 void SessionCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(SessionCounters) == 50 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
+  static_assert(sizeof(SessionCounters) == 52 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
                 "a counter is missing below");
   visit("frames_in", frames_in.value());
   visit("frames_out", frames_out.value());
@@ -120,6 +124,8 @@ void SessionCounters::for_each(Visitor&& visit) const {
   visit("replies_dropped", replies_dropped.value());
   visit("announcements_published", announcements_published.value());
   visit("announcements_lost", announcements_lost.value());
+  visit("traces_published", traces_published.value());
+  visit("traces_lost", traces_lost.value());
   visit("dead_letters_published", dead_letters_published.value());
   visit("dead_letters_unroutable", dead_letters_unroutable.value());
   visit("dead_letters_in_circles", dead_letters_in_circles.value());

@@ -66,39 +66,38 @@ void DeadLetters::work(Shared& shared) {
   blocked_ = false;
   size_t budget = shared.config.dead_letter_bytes_per_turn;
   for (uint32_t done = 0; done < shared.config.dead_letters_per_turn && !waiting_.empty(); done++) {
-    const Progress progress = one(shared, budget);
-    blocked_ = progress == Progress::blocked;
-    if (progress != Progress::done) return;
+    const Copying progress = one(shared, budget);
+    blocked_ = progress == Copying::blocked;
+    if (progress != Copying::done) return;
     shared.pool.release(waiting_.front().message);
     waiting_.pop_front();
   }
 }
 
 void DeadLetters::abandon(broker::MessagePool& pool) {
-  builder_.reset();
-  body_.reset();
+  copy_.abandon();
   if (made_) pool.release(std::exchange(made_, nullptr));
   for (const broker::DeadMessage& dead : waiting_) pool.release(dead.message);
   waiting_.clear();
 }
 
-DeadLetters::Progress DeadLetters::one(Shared& shared, size_t& budget) {
+Copying DeadLetters::one(Shared& shared, size_t& budget) {
   const broker::DeadMessage& dead = waiting_.front();
-  if (!made_ && !builder_) {
+  if (!made_ && !copy_.under_way()) {
     broker::Vhost* vhost = shared.engine.find_vhost(dead.vhost);
     if (!vhost || !vhost->find_exchange(dead.settings->dead_lettering->exchange)) {
       shared.counters.dead_letters_no_exchange.add();
-      return Progress::done;
+      return Copying::done;
     }
     if (!describe(shared)) {
       shared.counters.dead_letters_too_long.add();
-      return Progress::done;
+      return Copying::done;
     }
-    if (!begin(shared)) return Progress::blocked;
+    if (!begin(shared)) return Copying::blocked;
   }
-  if (builder_) {
-    const Progress copied = copy_body(budget);
-    if (copied != Progress::done) return copied;
+  if (copy_.under_way()) {
+    const Copying copied = copy_.work(budget, made_);
+    if (copied != Copying::done) return copied;
   }
   return hand_over(shared);
 }
@@ -182,27 +181,7 @@ bool DeadLetters::begin(Shared& shared) {
   head.priority = dead.message->priority();
   head.received = shared.now;
   head.dead_lettered = true;
-  builder_ = shared.pool.begin(head);
-  if (!builder_) return false;
-  body_ = dead.message->body();
-  return true;
-}
-
-DeadLetters::Progress DeadLetters::copy_body(size_t& budget) {
-  while (builder_->missing() != 0 && budget != 0) {
-    const Bytes piece = body_->next(budget);
-    budget -= piece.size();
-    if (!builder_->append(piece)) {
-      // Promised memory that was not there, which is never seen: begun anew.
-      builder_.reset();
-      return Progress::blocked;
-    }
-  }
-  if (builder_->missing() != 0) return Progress::out_of_budget;
-  made_ = builder_->finish();
-  builder_.reset();
-  body_.reset();
-  return Progress::done;
+  return copy_.begin(shared.pool, head, *dead.message);
 }
 
 // A cycle that no client has a part in would never end.
@@ -215,14 +194,14 @@ bool DeadLetters::died_without_rejection_in(std::string_view queue) const {
   return false;
 }
 
-DeadLetters::Progress DeadLetters::hand_over(Shared& shared) {
+Copying DeadLetters::hand_over(Shared& shared) {
   const broker::DeadMessage& dead = waiting_.front();
   broker::Vhost* vhost = shared.engine.find_vhost(dead.vhost);
   broker::Exchange* exchange = vhost ? vhost->find_exchange(made_->exchange()) : nullptr;
   if (!exchange) {
     shared.counters.dead_letters_no_exchange.add();
     shared.pool.release(std::exchange(made_, nullptr));
-    return Progress::done;
+    return Copying::done;
   }
   std::span<const base::HeaderView> views;
   std::vector<uint8_t> raw;
@@ -238,14 +217,14 @@ DeadLetters::Progress DeadLetters::hand_over(Shared& shared) {
   if (dead.reason != broker::DeathReason::rejected)
     std::erase_if(targets,
                   [this](const broker::QueueRecord* target) { return died_without_rejection_in(target->name); });
-  if (!targets.empty() && !shared.engine.room_for_accepted(targets)) return Progress::blocked;
+  if (!targets.empty() && !shared.engine.room_for_accepted(targets)) return Copying::blocked;
   if (found != targets.size()) shared.counters.dead_letters_in_circles.add(found - targets.size());
   if (found == 0) shared.counters.dead_letters_unroutable.add();
   if (!targets.empty()) shared.counters.dead_letters_published.add();
   broker::ChannelAddress nobody;
   nobody.worker = shared.self;
   shared.engine.publish(targets, std::exchange(made_, nullptr), nobody, 0);
-  return Progress::done;
+  return Copying::done;
 }
 
 }  // namespace talaria::amqp091::session

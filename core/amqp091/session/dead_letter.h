@@ -22,11 +22,11 @@
 
 #include <cstdint>
 #include <deque>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "core/amqp091/session/body_copy.h"
 #include "core/base/bytes.h"
 #include "core/base/field.h"
 #include "core/broker/message_pool.h"
@@ -51,21 +51,17 @@ class DeadLetters {
   void abandon(broker::MessagePool& pool);
 
  private:
-  enum class Progress : uint8_t { done, blocked, out_of_budget };
-
-  Progress one(Shared& shared, size_t& budget);
-  Progress copy_body(size_t& budget);
+  Copying one(Shared& shared, size_t& budget);
   bool begin(Shared& shared);
-  Progress hand_over(Shared& shared);
+  Copying hand_over(Shared& shared);
   bool describe(const Shared& shared);
   bool died_without_rejection_in(std::string_view queue) const;
 
   std::deque<broker::DeadMessage> waiting_;
   bool blocked_ = false;
   // Of the first one.
-  std::optional<broker::MessageBuilder> builder_;  // its body is being copied
-  std::optional<broker::PayloadCursor> body_;      // what is left of that
-  broker::Message* made_ = nullptr;                // complete, not yet published
+  BodyCopy copy_;
+  broker::Message* made_ = nullptr;  // complete, not yet published
   std::vector<uint8_t> properties_;
   base::FieldArray deaths_;
   std::string routing_key_;

@@ -188,6 +188,11 @@ size_t hand_on(Consumer& consumer, const broker::Deliver& delivery) {
   return frames;
 }
 
+void trace(const Consumer& consumer, const broker::Deliver& delivery) {
+  consumer.channel.connection.shared->traces.delivered(consumer.channel, consumer.queue_name, *delivery.message,
+                                                       delivery.redelivered);
+}
+
 void count_handed_on(Connection& connection, uint64_t messages, uint64_t frames) {
   connection.shared->counters.messages_delivered.add(messages);
   connection.shared->counters.frames_out.add(frames);
@@ -219,6 +224,8 @@ void deliver(Shared& shared, Channel* channel, std::span<const broker::Deliver> 
     for (const broker::Deliver& delivery : run) shared.pool.release(delivery.message);
     return;
   }
+  // Of direct replies only the publishing is told.
+  const bool traced = shared.engine.tracing() && consumer->queue;
   uint64_t messages = 0, frames = 0;
   for (const broker::Deliver& delivery : run) {
     note_passed(*consumer, delivery);
@@ -227,6 +234,8 @@ void deliver(Shared& shared, Channel* channel, std::span<const broker::Deliver> 
       channel->parked.push_back(delivery);
       continue;
     }
+    if (traced) [[unlikely]]
+      trace(*consumer, delivery);
     frames += hand_on(*consumer, delivery);
     messages++;
   }
@@ -239,10 +248,14 @@ void deliver_parked(Channel& channel) {
   while (!channel.parked.empty() && (channel.prefetch_limit == 0 || channel.counted < channel.prefetch_limit)) {
     const broker::Deliver delivery = channel.parked.front();
     channel.parked.pop_front();
-    if (Consumer* consumer = channel.consumer(delivery.consumer.consumer))
-      count_handed_on(channel.connection, 1, hand_on(*consumer, delivery));
-    else
+    Consumer* consumer = channel.consumer(delivery.consumer.consumer);
+    if (consumer == nullptr) {
       give_back(*channel.connection.shared, delivery);
+      continue;
+    }
+    if (channel.connection.shared->engine.tracing()) [[unlikely]]
+      trace(*consumer, delivery);
+    count_handed_on(channel.connection, 1, hand_on(*consumer, delivery));
   }
   pause_if_full(channel.connection);
 }

@@ -167,7 +167,7 @@ bool route_known(Channel& channel, std::span<broker::QueueRecord* const>& queues
     return true;
   }
   broker::Exchange* exchange = known_exchange(channel);
-  if (exchange == nullptr || exchange->vhost().needs_headers()) [[unlikely]]
+  if (exchange == nullptr || exchange->vhost().needs_headers() || shared.engine.tracing()) [[unlikely]]
     return false;
   broker::route(exchange->vhost(), *exchange, publishing.front.routing_key(), {}, shared.targets);
   queues = shared.targets.queues();
@@ -210,6 +210,13 @@ bool route(Channel& channel, const broker::Message& message, std::span<broker::Q
   return true;
 }
 
+// For whoever has the vhost traced. The message is being taken.
+inline void trace(const Channel& channel, broker::Message& message, std::span<broker::QueueRecord* const> queues) {
+  Shared& shared = *channel.connection.shared;
+  if (shared.engine.tracing()) [[unlikely]]
+    shared.traces.published(channel, message, queues);
+}
+
 // There is room for it in all of `queues`, of which there is one at least.
 void store(Channel& channel, broker::Message* message, std::span<broker::QueueRecord* const> queues) {
   uint64_t sequence = 0;
@@ -241,6 +248,7 @@ Reply hand_over_reply(Channel& channel, broker::Message* message, Stall& why) {
     why = {Stall::For::broker, 0, room};
     return Reply::waits;
   }
+  trace(channel, *message, {});
   shared.engine.hand_over(*consumer, message);
   confirm_at_once(channel);
   count_published(channel.connection);
@@ -267,12 +275,14 @@ bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
       why = {Stall::For::own_reading, 0, {}};
       return false;
     }
+    trace(channel, *message, {});
     drop_unroutable(channel, message, mandatory);
   } else {
     if (const broker::Room room = shared.engine.room_for(queues); !room) [[unlikely]] {
       why = {Stall::For::broker, 0, room};
       return false;
     }
+    trace(channel, *message, queues);
     store(channel, message, queues);
   }
   count_published(connection);

@@ -46,6 +46,7 @@ Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& sta
 // What is still under way is the worker's: it stops sessions by draining them. Here references go back, nothing else.
 Shared::~Shared() {
   dead_letters.abandon(pool);
+  traces.abandon(pool);
   for (broker::Request* request : requests) delete request;
   for (size_t slot = 0; slot < config.sessions; slot++) {
     Connection& connection = connections[slot];
@@ -354,6 +355,8 @@ void Sessions::end_turn(base::Time now) {
   shared.closing.walk([](Connection& c) -> bool& { return c.closing_listed; },
                       [](Connection& connection) { take_apart(connection); });
   shared.full.walk([](Connection& c) -> bool& { return c.full_listed; }, on_full);
+  if (!shared.traces.empty()) [[unlikely]]
+    shared.traces.work(shared);
 }
 
 base::Time Sessions::next_deadline() const {
@@ -368,7 +371,7 @@ base::Time Sessions::next_deadline() const {
 bool Sessions::has_work() const {
   const Shared& shared = *shared_;
   return !shared.more_input.empty() || !shared.settling.empty() || !shared.closing.empty() || !shared.parked.empty() ||
-         !shared.passed.empty() || shared.dead_letters.has_work();
+         !shared.passed.empty() || shared.dead_letters.has_work() || !shared.traces.empty();
 }
 
 // ---- looking --------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@
 #include "core/amqp091/session/dead_letter.h"
 #include "core/amqp091/session/info.h"
 #include "core/amqp091/session/latency.h"
+#include "core/amqp091/session/trace.h"
 #include "core/base/field.h"
 #include "core/base/hash.h"
 #include "core/base/time.h"
@@ -112,6 +113,7 @@ struct Shared {
   SessionCounters counters;
   BacklogStore backlogs;
   DeadLetters dead_letters;
+  Traces traces;
 
   // Slots. A session's slot stays taken until everything it held has been given back.
   std::unique_ptr<Connection[]> connections;

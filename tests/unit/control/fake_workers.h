@@ -76,6 +76,7 @@ class FakeWorker final : public WorkerLink {
   std::vector<Announced> announcements;
 
   std::map<broker::VhostId, std::string> vhosts;
+  std::map<broker::VhostId, broker::ExchangeId> traced;
   std::map<broker::ExchangeId, broker::AddExchange> exchanges;
   std::map<broker::QueueId, broker::AddQueue> queues;
   std::vector<broker::Binding> bindings;
@@ -147,6 +148,11 @@ class FakeWorker final : public WorkerLink {
     for (auto& [id, queue] : queues) EXPECT_NE(queue.vhost, change.id);
     slots.erase({'v', change.id.slot});
     EXPECT_EQ(vhosts.erase(change.id), 1u);
+  }
+  void apply(const broker::TraceVhost& change) {
+    EXPECT_TRUE(vhosts.contains(change.id));
+    EXPECT_TRUE(!change.to || exchanges.contains(change.to));
+    traced[change.id] = change.to;
   }
   void apply(const broker::AddExchange& change) {
     EXPECT_TRUE(vhosts.contains(change.vhost));

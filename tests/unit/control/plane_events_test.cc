@@ -49,6 +49,44 @@ TEST_F(PlaneEvents, AreNotMadeWhenNobodyListens) {
                          "deletion of system exchange 'amq.talaria.event' in vhost '/' not allowed"));
 }
 
+TEST_F(PlaneEvents, AreFoundByRabbitMqsNameOfTheirExchange) {
+  listener = open(0);
+  ASSERT_TRUE(is_done(ask(listener, queue("events"))));
+  auto passive = exchange("amq.rabbitmq.event", "topic");
+  passive.passive = true;
+  EXPECT_TRUE(is_done(ask(listener, passive)));
+  ASSERT_TRUE(is_done(ask(listener, bind("amq.rabbitmq.event", "events", "queue.created"))));
+  EXPECT_EQ(plane->catalog().vhost("/")->bindings.size(), 1u);
+  workers[0]->announcements.clear();
+  ASSERT_TRUE(is_done(ask(listener, queue("q"))));
+  EXPECT_EQ(keys(), Keys{"queue.created"});
+  broker::Bind unbind = bind("amq.rabbitmq.event", "events", "queue.created");
+  unbind.remove = true;
+  ASSERT_TRUE(is_done(ask(listener, unbind)));
+  EXPECT_TRUE(plane->catalog().vhost("/")->bindings.empty());
+  EXPECT_TRUE(is_refused(ask(listener, bind("amq.rabbitmq.other", "events")), broker::RefusalReason::not_found,
+                         "no exchange 'amq.rabbitmq.other' in vhost '/'"));
+}
+
+TEST_F(PlaneEvents, TracingIsSwitchedForAVhostAndGoesWithIt) {
+  ASSERT_TRUE(result_of(plane->add_vhost({"v", "", {}})).has_value());
+  const broker::VhostId vhost = plane->catalog().vhost("v")->id;
+  EXPECT_FALSE(Catalog::exchange(*plane->catalog().vhost("v"), event_exchange));
+  const Exchange* to = Catalog::exchange(*plane->catalog().vhost("v"), trace_exchange);
+  ASSERT_TRUE(to && to->internal);
+  ASSERT_TRUE(result_of(plane->trace("v", true)).has_value());
+  EXPECT_TRUE(plane->catalog().vhost("v")->traced);
+  for (auto& worker : workers) EXPECT_EQ(worker->traced[vhost], to->id);
+  const size_t before = workers[0]->changes;
+  ASSERT_TRUE(result_of(plane->trace("v", true)).has_value());
+  EXPECT_EQ(workers[0]->changes, before) << "it is already";
+  ASSERT_TRUE(result_of(plane->trace("v", false)).has_value());
+  for (auto& worker : workers) EXPECT_EQ(worker->traced[vhost], broker::ExchangeId{});
+  EXPECT_FALSE(result_of(plane->trace("nowhere", true)).has_value());
+  ASSERT_TRUE(result_of(plane->trace("v", true)).has_value());
+  ASSERT_TRUE(result_of(plane->delete_vhost("v")).has_value());
+}
+
 TEST_F(PlaneEvents, TellOfTopology) {
   listen();
   const auto session = open(1);

@@ -31,7 +31,7 @@ TEST_F(PlaneTopology, EveryVhostBeginsWithThePredeclaredExchanges) {
   for (auto& [id, exchange] : workers[2]->exchanges) found[exchange.name] = exchange.type;
   std::map<std::string, broker::ExchangeType> wanted(std::begin(predeclared_exchanges),
                                                      std::end(predeclared_exchanges));
-  for (const char* name : own_exchanges) wanted[name] = broker::ExchangeType::topic;
+  for (const OwnExchange& own : own_exchanges) wanted[own.name] = broker::ExchangeType::topic;
   EXPECT_EQ(found, wanted);
 }
 
@@ -578,15 +578,17 @@ TEST_F(PlaneTopology, TwoDeletesOfOneQueueAreBothAnswered) {
 }
 
 TEST_F(PlaneTopology, LimitsAreCountedAnswers) {
-  options.limits = {.vhosts = 1, .exchanges = 9, .queues = 1, .bindings = 1, .users = 2};
+  const size_t exchanges = std::size(predeclared_exchanges) + std::size(own_exchanges) + 1;
+  options.limits = {.vhosts = 1, .exchanges = exchanges, .queues = 1, .bindings = 1, .users = 2};
   start(memory);
   client = open(0);
   ASSERT_TRUE(is_done(ask(client, queue("q"))));
   EXPECT_TRUE(is_refused(ask(client, queue("p")), precondition_failed,
                          "cannot declare queue 'p' in vhost '/': queue limit (1) is reached"));
   ASSERT_TRUE(is_done(ask(client, exchange("x"))));
-  EXPECT_TRUE(is_refused(ask(client, exchange("y")), precondition_failed,
-                         "cannot declare exchange 'y' in vhost '/': exchange limit (9) is reached"));
+  EXPECT_TRUE(is_refused(
+      ask(client, exchange("y")), precondition_failed,
+      "cannot declare exchange 'y' in vhost '/': exchange limit (" + std::to_string(exchanges) + ") is reached"));
   ASSERT_TRUE(is_done(ask(client, bind("x", "q"))));
   EXPECT_TRUE(
       is_refused(ask(client, bind("x", "q", "2")), precondition_failed, "cannot bind: binding limit (1) is reached"));

@@ -89,6 +89,10 @@ class Script {
     bindings_.push_back(binding);
     apply(broker::AddBinding{binding});
   }
+  // Copies of what goes by go to that exchange; "": nowhere.
+  void trace(const std::string& exchange) {
+    apply(broker::TraceVhost{vhost_, exchange.empty() ? broker::ExchangeId{} : exchanges_.at(exchange)});
+  }
   bool has_queue(const std::string& name) const { return queues_.contains(name); }
   const broker::QueueCounters& counters(const std::string& name) const { return *queues_.at(name).counters; }
 
@@ -388,7 +392,7 @@ class World {
     }
   }
   void take_apart_queues() {
-    for (const char* name : {"q", "r", "far", "far2", "temp", "big"})
+    for (const char* name : {"q", "r", "far", "far2", "temp", "big", "traces"})
       if (control.has_queue(name)) control.remove_queue(name);
     here.engine.dispatch(now, 1024);
     there.engine.dispatch(now, 1024);
