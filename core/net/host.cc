@@ -178,14 +178,18 @@ void Host::take_segment(const Packet& packet, const IpAddress& source, const IpA
                                    .l4_bytes = static_cast<uint16_t>(l4.size())};
 }
 
+// For TCP. Those of one turn that there is no room for are only hints: the next full segment causes another.
+void Host::take_icmp_error(const IcmpError& error) {
+  if (icmp_error_count_ == icmp_errors_.size()) return counters_.drop_icmp_other.add();
+  icmp_errors_[icmp_error_count_++] = error;
+  counters_.icmp_errors.add();
+}
+
 void Host::on_icmp(base::Bytes l4, const Ipv4Header& ip, base::Time now) {
   counters_.icmp_received.add();
   auto message = parse_icmp(l4);
   if (!message) return counters_.drop_bad_icmp.add();
-  if (auto error = parse_icmp_error(*message); error && icmp_error_count_ < icmp_errors_.size()) {
-    icmp_errors_[icmp_error_count_++] = *error;
-    return counters_.icmp_errors.add();
-  }
+  if (auto error = parse_icmp_error(*message)) return take_icmp_error(*error);
   if (message->type != icmp_echo_request || message->code != 0) return counters_.drop_icmp_other.add();
   if (l4.size() + ipv4_header_bytes > mtu()) return counters_.drop_bad_icmp.add();
   Packet reply = allocate();

@@ -207,6 +207,7 @@ class Host {
   void on_ipv4_payload(Packet& packet, const Ipv4Header& ip, base::Bytes datagram, base::Time now);
   void take_segment(const Packet& packet, const IpAddress& source, const IpAddress& destination, base::Bytes l4);
   bool is_group_of_ours(const EthernetHeader& ethernet) const;
+  void take_icmp_error(const IcmpError& error);
   void on_icmp(base::Bytes l4, const Ipv4Header& ip, base::Time now);
   void on_udp(base::Bytes datagram, const Ipv4Header& ip, ChecksumVerdict checksum, base::Time now);
   void drop(Packet& packet, base::Counter& reason);

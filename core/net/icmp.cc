@@ -11,7 +11,6 @@ std::optional<IcmpMessage> parse_icmp(base::Bytes bytes) {
 }
 
 std::optional<IcmpError> parse_icmp_error(const IcmpMessage& message) {
-  constexpr size_t quoted_tcp_bytes = 8;  // ports and sequence number
   if (message.type != icmp_unreachable || message.body.size() < 4 + ipv4_header_bytes + quoted_tcp_bytes) return {};
   const uint8_t* ip = message.body.data() + 4;
   const size_t header_bytes = static_cast<size_t>(ip[0] & 15) * 4;
@@ -20,10 +19,10 @@ std::optional<IcmpError> parse_icmp_error(const IcmpMessage& message) {
       ip[9] != static_cast<uint8_t>(IpProtocol::tcp) || message.body.size() < 4 + header_bytes + quoted_tcp_bytes)
     return {};
   const uint8_t* tcp = ip + header_bytes;
-  return IcmpError{.code = message.code,
+  return IcmpError{.too_big = message.code == icmp_code_fragmentation_needed,
                    .next_hop_mtu = base::load_be16(message.body.data() + 2),
-                   .source = {base::load_be32(ip + 12)},
-                   .destination = {base::load_be32(ip + 16)},
+                   .source = Ipv4Address{base::load_be32(ip + 12)},
+                   .destination = Ipv4Address{base::load_be32(ip + 16)},
                    .source_port = base::load_be16(tcp),
                    .destination_port = base::load_be16(tcp + 2),
                    .sequence = base::load_be32(tcp + 4)};

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "core/base/bytes.h"
+#include "core/net/icmp_error.h"
 #include "core/net/ipv4.h"
 
 namespace talaria::net {
@@ -26,19 +27,8 @@ struct IcmpMessage {
   base::Bytes body;  // behind the first 4 bytes: rest of header and data
 };
 
-// Destination unreachable (RFC 792, RFC 1191), about a TCP segment of ours. Anybody can send one: what it quotes has to
-// be checked against what is in flight (RFC 5927).
-struct IcmpError {
-  uint8_t code = 0;
-  uint16_t next_hop_mtu = 0;  // of fragmentation needed; 0: the router is older than RFC 1191
-  Ipv4Address source{};       // of the segment: ours
-  Ipv4Address destination{};
-  uint16_t source_port = 0;
-  uint16_t destination_port = 0;
-  uint32_t sequence = 0;
-};
-
-// Empty if the message is no destination unreachable or does not quote the beginning of a TCP segment.
+// Of destination unreachable (RFC 792, RFC 1191). Empty if the message is none, or does not quote the beginning of a
+// TCP segment.
 std::optional<IcmpError> parse_icmp_error(const IcmpMessage& message);
 
 // Empty if short or the checksum over all of `bytes` is wrong.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/net/ethernet.h"
+#include "core/net/ipv6.h"
 
 namespace talaria::net {
 namespace {
@@ -43,6 +44,25 @@ size_t emit_mac(Option type, const MacAddress& mac, uint8_t* to) {
 }
 
 }  // namespace
+
+std::optional<IcmpError> parse_icmpv6_error(const Icmpv6Message& message) {
+  const bool too_big = message.type == icmpv6_packet_too_big;
+  if ((!too_big && message.type != icmpv6_unreachable) ||
+      message.body.size() < 4 + ipv6_header_bytes + quoted_tcp_bytes)
+    return {};
+  const uint8_t* ip = message.body.data() + 4;
+  const IpAddress source = load_ipv6_address(ip + 8), destination = load_ipv6_address(ip + 24);
+  if (ip[0] >> 4 != 6 || ip[6] != static_cast<uint8_t>(IpProtocol::tcp) || source.is_v4() || destination.is_v4())
+    return {};
+  const uint8_t* tcp = ip + ipv6_header_bytes;
+  return IcmpError{.too_big = too_big,
+                   .next_hop_mtu = too_big ? base::load_be32(message.body.data()) : 0,
+                   .source = source,
+                   .destination = destination,
+                   .source_port = base::load_be16(tcp),
+                   .destination_port = base::load_be16(tcp + 2),
+                   .sequence = base::load_be32(tcp + 4)};
+}
 
 std::optional<Icmpv6Message> parse_icmpv6(base::Bytes bytes, const IpAddress& source, const IpAddress& destination) {
   if (bytes.size() < 4) return {};

@@ -2,6 +2,7 @@
 //
 //  type 1 | code 1 | checksum 2 | body
 //
+//  errors                   unused 4 (packet too big: MTU), as much of the packet as fits
 //  echo                     identifier 2, sequence 2, data
 //  neighbour solicitation   reserved 4, target 16, options
 //  neighbour advertisement  R S O and reserved 4, target 16, options
@@ -18,6 +19,7 @@
 
 #include "core/base/bytes.h"
 #include "core/net/device.h"
+#include "core/net/icmp_error.h"
 #include "core/net/ip_address.h"
 
 namespace talaria::net {
@@ -46,6 +48,9 @@ struct Icmpv6Message {
 
 // Empty if short or the checksum over pseudo header and `bytes` is wrong.
 std::optional<Icmpv6Message> parse_icmpv6(base::Bytes bytes, const IpAddress& source, const IpAddress& destination);
+// Of destination unreachable and packet too big (RFC 4443 3.1, 3.2). Empty if the message is neither, or does not quote
+// the beginning of a TCP segment as we send them, without extension headers.
+std::optional<IcmpError> parse_icmpv6_error(const Icmpv6Message& message);
 // Writes 4 + body bytes with the checksum; returns how many. `to` may not overlap `body`.
 size_t emit_icmpv6(const Icmpv6Message& message, const IpAddress& source, const IpAddress& destination, uint8_t* to);
 

@@ -268,12 +268,6 @@ void Stack::set_options(Connection& connection, uint16_t peer_mss, const Segment
   }
   uint16_t mss = peer_mss == 0 ? mss_default : std::max(peer_mss, mss_floor);
   send.mss = std::min<uint16_t>(mss, segment_max(receive.interface, connection.tuple().family()));
-  // No router cuts an IPv6 packet that is too long, and what it says about that is not listened to: beyond one, the
-  // size that every link takes (RFC 8200 5).
-  const bool beyond_a_router =
-      connection.tuple().is_ipv6() && !host_of(connection).routing().on_link(connection.ipv6.remote);
-  if (beyond_a_router)
-    send.mss = std::min<uint16_t>(send.mss, net::ipv6_mtu_min - net::ipv6_header_bytes - tcp_header_bytes);
 }
 
 }  // namespace talaria::tcp

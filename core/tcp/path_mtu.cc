@@ -1,23 +1,31 @@
-// How large a segment the path takes: what routers say (RFC 1191), believed only if it fits what is in flight (RFC
-// 5927), and what is found out when they say nothing and full segments vanish (RFC 2923). What was cut is tried again
-// after ten minutes (RFC 1191 6.3): routes change.
+// How large a segment the path takes: what routers say (RFC 1191, RFC 8201), believed only if it fits what is in flight
+// (RFC 5927), and what is found out when they say nothing and full segments vanish (RFC 2923). What was cut is tried
+// again after ten minutes (RFC 1191 6.3): routes change.
 #include <algorithm>
+#include <array>
 
 #include "core/tcp/stack.h"
 
 namespace talaria::tcp {
 namespace {
 
-constexpr uint32_t headers_bytes = net::ipv4_header_bytes + tcp_header_bytes;
-constexpr uint32_t mtu_min = 68;  // every link of the Internet takes that much (RFC 791): less is a lie
-// Nobody is made to send smaller segments than these, whatever comes: dust would cost more than the path is worth.
-constexpr uint32_t path_mss_min = 512;
+// What differs from one version of IP to the other.
+struct Path {
+  uint32_t headers_bytes;
+  uint32_t mtu_min;  // every link takes that much (RFC 791, RFC 8200 5): less is a lie
+  // Nobody is made to send smaller segments than these, whatever comes: dust would cost more than the path is worth.
+  uint32_t mss_min;
+  std::array<uint32_t, 4> plateaus;  // segments to try, one after the other, where larger ones vanish
+};
+constexpr Path ipv4{net::ipv4_header_bytes + tcp_header_bytes, 68, 512, {4312, 1460, 1024, 536}};
+constexpr Path ipv6{net::ipv6_header_bytes + tcp_header_bytes, net::ipv6_mtu_min, 1220, {4292, 1440, 1220, 1220}};
 constexpr base::Duration restore_after = std::chrono::minutes(10);
-// Segments to try, one after the other, where larger ones vanish.
-constexpr uint32_t plateaus[] = {4312, 1460, 1024, 536};
 
-uint32_t plateau_below(uint32_t mss) {
-  for (uint32_t plateau : plateaus)
+const Path& path_of(const Connection& connection) { return connection.tuple().is_ipv6() ? ipv6 : ipv4; }
+
+uint32_t plateau_below(const Connection& connection) {
+  const uint32_t mss = connection.send.mss;
+  for (uint32_t plateau : path_of(connection).plateaus)
     if (plateau < mss) return plateau;
   return mss;
 }
@@ -27,10 +35,11 @@ uint32_t plateau_below(uint32_t mss) {
 // Errors other than "too big" are soft: routes come back (RFC 5927 5.2, RFC 9293 3.9.2.2).
 void Stack::on_icmp_error(const net::IcmpError& error, base::Time now) {
   now_ = now;
-  const Tuple tuple{error.destination.value, error.source.value, error.destination_port, error.source_port};
+  const AddressPair pair{error.source, error.destination};
+  const Tuple tuple = tuple_of(pair, error.source_port, error.destination_port, secrets_.address_key());
   const uint32_t slot = index_.find(tuple, hash(tuple));
   if (slot == base::none) return;  // a colleague's, or nobody's
-  if (error.code != net::icmp_code_fragmentation_needed) return counters_.icmp_ignored.add();
+  if (!error.too_big) return counters_.icmp_ignored.add();
   Connection& connection = connections_[slot];
   const auto& send = connection.send;
   const bool in_flight = at_or_after(error.sequence, send.unacknowledged) && before(error.sequence, send.max);
@@ -40,8 +49,9 @@ void Stack::on_icmp_error(const net::IcmpError& error, base::Time now) {
 
 void Stack::on_packet_too_big(Connection& connection, uint32_t mtu) {
   auto& send = connection.send;
-  if (mtu == 0) mtu = plateau_below(send.mss) + headers_bytes;  // RFC 1191 5
-  const uint32_t mss = mtu < mtu_min ? send.mss : std::max(mtu - headers_bytes, path_mss_min);
+  const Path& path = path_of(connection);
+  if (mtu == 0) mtu = plateau_below(connection) + path.headers_bytes;  // RFC 1191 5
+  const uint32_t mss = mtu < path.mtu_min ? send.mss : std::max(mtu - path.headers_bytes, path.mss_min);
   if (mss >= send.mss) return counters_.icmp_ignored.add();
   counters_.path_mtu_cuts.add();
   cut_mss(connection, mss);
@@ -66,7 +76,7 @@ void Stack::on_packet_too_big(Connection& connection, uint32_t mtu) {
 // Four timeouts in a row or six, eight, ..., and what is lost is larger than what would get through anywhere.
 void Stack::suspect_black_hole(Connection& connection) {
   const auto& send = connection.send;
-  const uint32_t smaller = plateau_below(send.mss);
+  const uint32_t smaller = plateau_below(connection);
   if (distance(send.unacknowledged, earlier(send.max, send.end)) <= smaller || smaller >= send.mss) return;
   counters_.black_holes.add();
   cut_mss(connection, smaller);

@@ -1,4 +1,5 @@
 // Two stacks over a bad link: streams are byte-exact in both directions, connections end, everything comes home.
+#include "core/net/icmpv6.h"
 #include "tests/unit/tcp/world.h"
 
 namespace talaria::tcp {
@@ -275,30 +276,119 @@ TEST(TcpLink, Ipv6ConnectionsKnowTheirAddresses) {
   EXPECT_EQ(world.server.stack.connection_count(), 0u);
 }
 
-// Each is a router to the other: what lies beyond may have links that take less.
-TEST(TcpLink, BeyondARouterIpv6SegmentsFitEveryLink) {
-  auto router = [](const net::MacAddress& mac) {
+// Two hosts, each a router to the other, and a link between that takes no IPv6 packet longer than 1300 bytes.
+class TcpIpv6Path : public testing::Test {
+ protected:
+  static constexpr uint32_t link_mtu = 1300;
+  static constexpr net::MacAddress near_mac{2, 0, 0, 0, 0, 1}, far_mac{2, 0, 0, 0, 0, 2};
+  static inline const net::IpAddress near_address{0x20010db800010000, 1}, far_address{0x20010db800020000, 2};
+
+  static net::Route router(const net::MacAddress& mac) {
     return net::default_route(net::Autoconfiguration({.mac = mac, .secret = {}}, {}).link_local().address);
-  };
-  constexpr net::MacAddress near_mac{2, 0, 0, 0, 0, 1}, far_mac{2, 0, 0, 0, 0, 2};
-  const Endpoint server{{0x20010db800020000, 2}, 5672};
-  Node near({0x20010db800010000, 1}, near_mac, small(), 1500, {router(far_mac)});
-  Node far(server.address, far_mac, small(), 1500, {router(near_mac)});
-  far.stack.listen(5672);
-  base::Time now{1s};
-  auto id = near.stack.connect(server, {}, now);
-  ASSERT_TRUE(id);
-  for (int i = 0; i < 10; i++) {
-    for (auto [from, to] : {std::pair{&near, &far}, std::pair{&far, &near}}) {
-      from->stack.events();
-      from->end_turn(now);
-      for (net::Frame& frame : std::exchange(from->device.sent, {})) to->device.arriving.push_back(std::move(frame));
-      to->begin_turn(now);
+  }
+  void connect() {
+    far.stack.listen(5672);
+    id = *near.stack.connect({far_address, 5672}, {}, now);
+    pass(10);
+    ASSERT_EQ(info().state, State::established);
+    ASSERT_EQ(info().send_mss, 1440);
+  }
+  ConnectionInfo info() { return *near.stack.info(id, now); }
+  // There and back so many times.
+  void pass(int times) {
+    for (int i = 0; i < times; i++) {
+      carry(near, far);
+      carry(far, near);
+      now += 1ms;
     }
   }
-  ASSERT_EQ(near.stack.info(*id, now)->state, State::established);
-  EXPECT_EQ(near.stack.info(*id, now)->send_mss, 1220);
-  EXPECT_EQ(near.stack.info(*id, now)->receive_mss, 1440);
+  // What is too long comes back, if routers say so, as an error with the beginning of what they did not pass on.
+  void carry(Node& from, Node& to) {
+    from.stack.events();
+    from.end_turn(now);
+    for (net::Frame& frame : std::exchange(from.device.sent, {})) {
+      if (frame.size() <= 14 + link_mtu)
+        to.device.arriving.push_back(std::move(frame));
+      else if (routers_tell)
+        tell_too_big(from, link_mtu, base::Bytes(frame).subspan(14, 100));
+    }
+    to.begin_turn(now);
+    from.begin_turn(now);
+  }
+  void tell_too_big(Node& node, uint32_t mtu, base::Bytes quoted) {
+    std::vector<uint8_t> body(4);
+    base::store_be32(body.data(), mtu);
+    body.insert(body.end(), quoted.begin(), quoted.end());
+    const net::IpAddress router_address{0x20010db800030000, 3}, to = net::load_ipv6_address(quoted.data() + 8);
+    net::Frame frame(14 + net::ipv6_header_bytes + 4 + body.size());
+    net::emit_ethernet(
+        {.destination = node.device.capabilities().mac, .source = far_mac, .vlan = {}, .type = net::ethertype_ipv6},
+        frame.data());
+    net::emit_ipv6({.payload_bytes = static_cast<uint16_t>(4 + body.size()),
+                    .next_header = 58,
+                    .hop_limit = 60,
+                    .source = router_address,
+                    .destination = to},
+                   frame.data() + 14);
+    net::emit_icmpv6({.type = net::icmpv6_packet_too_big, .code = 0, .body = body}, router_address, to,
+                     frame.data() + 14 + net::ipv6_header_bytes);
+    node.device.arriving.push_back(std::move(frame));
+  }
+  void write(size_t bytes) {
+    const std::vector<uint8_t> zeros(bytes);
+    ASSERT_TRUE(near.stack.send(id, zeros));
+  }
+
+  Node near{near_address, near_mac, small(), 1500, {router(far_mac)}};
+  Node far{far_address, far_mac, small(), 1500, {router(near_mac)}};
+  base::Time now{1s};
+  ConnectionId id;
+  bool routers_tell = true;
+};
+
+TEST_F(TcpIpv6Path, IsWhatARouterSays) {
+  connect();
+  write(20'000);
+  pass(20);
+  EXPECT_EQ(info().send_mss, link_mtu - 60);
+  EXPECT_EQ(info().queued, 0u);
+  EXPECT_EQ(near.stack.counters().timeouts.value(), 0u);
+  EXPECT_EQ(near.stack.counters().path_mtu_cuts.value(), 1u);
+}
+
+TEST_F(TcpIpv6Path, IsFoundWhenNobodySays) {
+  routers_tell = false;
+  connect();
+  write(20'000);
+  for (int i = 0; i < 1000 && info().queued > 0; i++) {
+    now = std::max(now, near.stack.next_deadline());
+    pass(5);
+  }
+  EXPECT_EQ(info().send_mss, 1220);
+  EXPECT_EQ(info().queued, 0u);
+}
+
+TEST_F(TcpIpv6Path, IsNotWhatAForgerSays) {
+  connect();
+  write(1000);
+  near.end_turn(now);
+  ASSERT_EQ(near.device.sent.size(), 1u);
+  const net::Frame segment = near.device.sent[0];
+  const auto ignored = [&] { return near.stack.counters().icmp_ignored.value(); };
+  tell_too_big(near, 1279, base::Bytes(segment).subspan(14));
+  near.begin_turn(now);
+  EXPECT_EQ(ignored(), 1u) << "every link takes 1280";
+  net::Frame not_in_flight = segment;
+  base::store_be32(not_in_flight.data() + 14 + net::ipv6_header_bytes + 4, 0x12345678);
+  tell_too_big(near, 1300, base::Bytes(not_in_flight).subspan(14));
+  near.begin_turn(now);
+  EXPECT_EQ(ignored(), 2u);
+  tell_too_big(near, 1300, base::Bytes(segment).subspan(14, net::ipv6_header_bytes + 7));
+  near.begin_turn(now);
+  EXPECT_EQ(near.host.counters().drop_icmp_other.value(), 1u) << "it does not quote the sequence number";
+  EXPECT_EQ(info().send_mss, 1440);
+  pass(5);
+  EXPECT_EQ(info().queued, 0u);
 }
 
 TEST(TcpLink, TwoFamiliesDoNotMeet) {
