@@ -46,7 +46,7 @@ void Stack::on_syn(const Tuple& tuple, uint64_t hash, const Segment& segment) {
   // Better no answer, and the peer tries again, than a handshake that ends nowhere.
   if (connections_.free() == 0) return counters_.syn_dropped_no_connection.add();
   if (!source_has_room(tuple)) return;
-  const uint64_t source = source_hash(tuple);
+  const uint64_t source = source_hash(tuple, ipv6_in_hand_);
   if (config_.handshakes_per_source != 0 && handshakes_by_source_.of(source) >= config_.handshakes_per_source) {
     counters_.half_open_source_full.add();
     return send_cookie(tuple, segment);
@@ -71,20 +71,24 @@ void Stack::on_syn(const Tuple& tuple, uint64_t hash, const Segment& segment) {
 }
 
 void Stack::forget(HalfOpen& entry, uint64_t hash) {
-  if (config_.handshakes_per_source != 0) handshakes_by_source_.remove(source_hash(entry.key));
+  if (config_.handshakes_per_source != 0) {
+    const AddressPair ipv6 = entry.key.is_ipv6() ? half_open_.addresses(entry) : AddressPair{};
+    handshakes_by_source_.remove(source_hash(entry.key, ipv6));
+  }
   half_open_.remove(entry, hash);
 }
 
-uint64_t Stack::source_hash(const Tuple& tuple) const {
-  uint8_t bytes[4];
-  base::store_be32(bytes, tuple.remote_address);
+// One address of IPv4; of IPv6 the network, since whoever has one address there has 2^64 of them.
+uint64_t Stack::source_hash(const Tuple& tuple, const AddressPair& ipv6) const {
+  uint8_t bytes[8];
+  base::store_be64(bytes, tuple.is_ipv6() ? ipv6.remote.high : tuple.remote_address);
   return base::siphash24(secrets_.table_key(), bytes);
 }
 
 // May its address have one more connection? Counted if not.
 bool Stack::source_has_room(const Tuple& tuple) {
   if (config_.connections_per_source == 0) return true;
-  if (connections_by_source_.of(source_hash(tuple)) < config_.connections_per_source) return true;
+  if (connections_by_source_.of(source_hash(tuple, ipv6_in_hand_)) < config_.connections_per_source) return true;
   counters_.syn_dropped_source.add();
   return false;
 }

@@ -359,7 +359,7 @@ class Stack {
   void tell_waiting_writers();
   uint32_t send_limit() const;
   uint32_t timestamp_clock(uint32_t offset) const;
-  uint64_t source_hash(const Tuple& tuple) const;
+  uint64_t source_hash(const Tuple& tuple, const AddressPair& ipv6) const;
   uint16_t segment_max(InterfaceIndex interface, net::IpFamily family) const;
   uint16_t local_mss(InterfaceIndex interface, const Tuple& tuple) const;
   uint64_t hash(const Tuple& tuple) const { return hash_of(tuple, secrets_.table_key()); }

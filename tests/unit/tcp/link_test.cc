@@ -391,6 +391,62 @@ TEST_F(TcpIpv6Path, IsNotWhatAForgerSays) {
   EXPECT_EQ(info().queued, 0u);
 }
 
+// Whoever has one address of an IPv6 network has all of them: limits are for the network.
+TEST(TcpIpv6Source, IsANetwork) {
+  auto mac = [](uint32_t number) { return net::MacAddress{2, 0, 0, 0, 0, static_cast<uint8_t>(number)}; };
+  auto default_route_to = [](const net::MacAddress& router) {
+    return net::default_route(net::Autoconfiguration({.mac = router, .secret = {}}, {}).link_local().address);
+  };
+  Config config = small();
+  config.connections_per_source = 2;
+  config.handshakes_per_source = 1;
+  constexpr uint64_t here = 0x20010db800000000, elsewhere = 0x20010db800000001;
+  std::deque<Node> nodes;
+  nodes.emplace_back(net::IpAddress{here, 1}, mac(1), config, uint16_t{1500},
+                     std::vector<net::Route>{default_route_to(mac(5))});
+  for (uint32_t number : {2u, 3u, 4u})
+    nodes.emplace_back(net::IpAddress{here, number}, mac(number), small(), uint16_t{1500});
+  nodes.emplace_back(net::IpAddress{elsewhere, 5}, mac(5), small(), uint16_t{1500},
+                     std::vector<net::Route>{default_route_to(mac(1))});
+  Node& server = nodes[0];
+  server.stack.listen(5672);
+  base::Time now{1s};
+  // Every frame comes to everybody else.
+  auto pass = [&](int times) {
+    for (int i = 0; i < times; i++) {
+      for (Node& node : nodes) {
+        node.begin_turn(now);
+        node.stack.events();
+        node.end_turn(now);
+        for (const net::Frame& frame : std::exchange(node.device.sent, {}))
+          for (Node& other : nodes)
+            if (&other != &node) other.device.arriving.push_back(frame);
+      }
+      now += 10ms;
+    }
+  };
+  std::vector<ConnectionId> ids;
+  for (size_t client = 1; client < nodes.size(); client++) {
+    ids.push_back(*nodes[client].stack.connect({{here, 1}, 5672}, {}, now));
+    pass(10);
+  }
+  auto established = [&](size_t client) {
+    const auto info = nodes[client].stack.info(ids[client - 1], now);
+    return info && info->state == State::established;
+  };
+  EXPECT_TRUE(established(1));
+  EXPECT_TRUE(established(2));
+  EXPECT_FALSE(established(3)) << "the third of its network";
+  EXPECT_TRUE(established(4)) << "of another network";
+  EXPECT_GT(server.stack.counters().syn_dropped_source.value(), 0u);
+  nodes[1].stack.abort(ids[0]);
+  for (int i = 0; i < 8 && !established(3); i++) {
+    now = std::max(now, nodes[3].stack.next_deadline());
+    pass(10);
+  }
+  EXPECT_TRUE(established(3)) << "a place came free";
+}
+
 TEST(TcpLink, TwoFamiliesDoNotMeet) {
   World world(1, {}, small(), small(), 1500, net::IpFamily::v6);
   EXPECT_FALSE(world.client.stack.connect({World::address(net::IpFamily::v4, 2), 5672}, {}, world.now));
