@@ -153,6 +153,7 @@ struct Channel {
   uint32_t prefetch = 0;
   uint32_t global_prefetch = 0;
   bool confirms = false;
+  bool transactional = false;
   std::map<std::string, Consumer, std::less<>> consumers;  // by tag
 };
 

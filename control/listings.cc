@@ -266,7 +266,7 @@ json list_channels(const Catalog& catalog) {
                       {"number", number},
                       {"user", connection->opened.user},
                       {"vhost", connection->opened.vhost},
-                      {"transactional", false},
+                      {"transactional", channel.transactional},
                       {"confirm", channel.confirms},
                       {"consumer_count", channel.consumers.size()},
                       {"messages_unacknowledged", channel.counters ? channel.counters->unacknowledged.value() : 0},

@@ -183,6 +183,7 @@ void Plane::note(Connection& connection, broker::ChannelChanged& notice) {
   channel->second.prefetch = notice.prefetch;
   channel->second.global_prefetch = notice.global_prefetch;
   channel->second.confirms = notice.confirms;
+  channel->second.transactional = notice.transactional;
 }
 
 void Plane::note(Connection& connection, broker::ConsumerAdded& notice) {

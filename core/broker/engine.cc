@@ -96,6 +96,22 @@ void Engine::publish(std::span<QueueRecord* const> targets, Message* message, co
   }
 }
 
+void Engine::publish_accepted(std::span<const Admitted> targets, Message* message, const ChannelAddress& publisher,
+                              uint64_t sequence) {
+  counters_.published.add();
+  if (targets.size() > 1) message->add_references(static_cast<uint32_t>(targets.size() - 1));
+  for (const Admitted& target : targets) {
+    if (target.queue->home == self_) {
+      store_accepted(*target.queue->local, message, publisher, sequence, target.promised);
+      continue;
+    }
+    CHECK(target.queue->home != nowhere);  // the caller asked for room
+    message->mark_shared();
+    outbox_.operations[target.queue->home].push_back(Publish{
+        target.queue->id, message, publisher, sequence, target.promised ? Admission::promised : Admission::accepted});
+  }
+}
+
 // ---- past all queues ------------------------------------------------------------------------------------------------
 
 Room Engine::room_for(WorkerIndex worker) const {
@@ -119,7 +135,15 @@ void Engine::tell(const Probe& probe) {
 // ---- into a queue ---------------------------------------------------------------------------------------------------
 
 void Engine::store(Queue& queue, Message* message, const ChannelAddress& publisher, uint64_t sequence) {
-  const Enqueued how = queue.enqueue(message);
+  note_stored(queue.enqueue(message), message, publisher, sequence);
+}
+
+void Engine::store_accepted(Queue& queue, Message* message, const ChannelAddress& publisher, uint64_t sequence,
+                            bool promised) {
+  note_stored(queue.enqueue_accepted(message, promised), message, publisher, sequence);
+}
+
+inline void Engine::note_stored(Enqueued how, Message* message, const ChannelAddress& publisher, uint64_t sequence) {
   if (how == Enqueued::stored) [[likely]] {
     counters_.stored.add();
   } else if (how == Enqueued::no_memory) {
@@ -132,14 +156,22 @@ void Engine::store(Queue& queue, Message* message, const ChannelAddress& publish
 // ---- operations -----------------------------------------------------------------------------------------------------
 
 template <class Kind>
+static Operation as_operation(const Kind& one) {
+  if constexpr (std::is_same_v<Kind, Purge> || std::is_same_v<Kind, Reservation>)
+    return RareOperation{one};
+  else
+    return one;
+}
+
+template <class Kind>
 void Engine::ask(const Kind& operation) {
   const QueueRecord* record = find_queue(operation.queue);
   if (!record || record->home == self_) [[likely]]
     perform(record ? record->local : nullptr, operation);
   else if (record->home == nowhere) [[unlikely]]
-    move_.held.push_back(operation);
+    move_.held.push_back(as_operation(operation));
   else
-    outbox_.operations[record->home].push_back(operation);
+    outbox_.operations[record->home].push_back(as_operation(operation));
 }
 
 void Engine::subscribe(const Subscribe& wish) { ask(wish); }
@@ -150,6 +182,7 @@ void Engine::settle(const Settle& settlement) { ask(settlement); }
 void Engine::get(const Get& wish) { ask(wish); }
 void Engine::count(const Count& wish) { ask(wish); }
 void Engine::purge(const Purge& wish) { ask(wish); }
+void Engine::reserve(const Reservation& wish) { ask(wish); }
 void Engine::passed(const Passed& report) {
   const QueueRecord* record = find_queue(report.queue);
   if (!record || record->home == self_) return;
@@ -161,6 +194,8 @@ void Engine::resume_held() {
   const auto again = [this]<class Kind>(const Kind& one) {
     if constexpr (std::is_same_v<Kind, Passed>)
       passed(one);
+    else if constexpr (std::is_same_v<Kind, RareOperation>)
+      std::visit([this](const auto& rare) { ask(rare); }, one.what);
     else if constexpr (!std::is_same_v<Kind, Publish> && !std::is_same_v<Kind, MoveStep>)  // they never wait
       ask(one);
   };
@@ -172,6 +207,8 @@ void Engine::perform(const Operation& operation) {
   const auto one_kind = [this]<class Kind>(const Kind& one) {
     if constexpr (std::is_same_v<Kind, MoveStep>)
       perform(one);
+    else if constexpr (std::is_same_v<Kind, RareOperation>)
+      std::visit([this](const auto& rare) { perform(whole(rare.queue), rare); }, one.what);
     else
       perform(whole(one.queue), one);
   };
@@ -194,7 +231,11 @@ Queue* Engine::local(QueueId id) const {
 
 void Engine::perform(Queue* queue, const Publish& operation) {
   if (queue) {
-    store(*queue, operation.message, operation.publisher, operation.sequence);
+    if (operation.admission == Admission::asked) [[likely]]
+      store(*queue, operation.message, operation.publisher, operation.sequence);
+    else
+      store_accepted(*queue, operation.message, operation.publisher, operation.sequence,
+                     operation.admission == Admission::promised);
     if (queue->note_remote_publish(operation.publisher.worker, limits_.move_after)) [[unlikely]]
       consider_move(*queue, operation.publisher.worker);
     return;
@@ -261,6 +302,17 @@ void Engine::perform(Queue* queue, const Count& operation) {
 void Engine::perform(Queue* queue, const Purge& operation) {
   const uint32_t count = queue ? purge_now(operation.queue) : 0;
   home_.tell(operation.channel.worker, Purged{operation.channel, operation.queue, count});
+}
+
+// A queue that is gone has room for everybody: what comes to it is dropped, and confirmed.
+void Engine::perform(Queue* queue, const Reservation& operation) {
+  if (operation.given_back) {
+    if (queue) queue->give_back_reserved(operation.messages, operation.bytes);
+    return;
+  }
+  const bool granted = !queue || queue->reserve(operation.messages, operation.bytes);
+  home_.tell(operation.channel.worker,
+             Reserved{operation.channel, operation.queue, operation.messages, granted, operation.bytes});
 }
 
 // ---- control --------------------------------------------------------------------------------------------------------

@@ -87,6 +87,12 @@ struct Room {
   explicit operator bool() const { return shortage == Shortage::none; }
 };
 
+// Where a decided message goes.
+struct Admitted {
+  QueueRecord* queue = nullptr;
+  bool promised = false;  // the queue has kept a place for it
+};
+
 // May the queue go? The answer holds for this moment.
 enum class DeleteCheck : uint8_t { may_go, in_use, not_empty, no_such_queue };
 struct DeletePlan {
@@ -130,6 +136,9 @@ class Engine {
   // Takes over one reference. Each target answers with Stored if `sequence` is not 0; no targets, no answer.
   void publish(std::span<QueueRecord* const> targets, Message* message, const ChannelAddress& publisher,
                uint64_t sequence);
+  // The same for what nobody refuses any more: a transaction that has been decided. A target that is gone is nullptr.
+  void publish_accepted(std::span<const Admitted> targets, Message* message, const ChannelAddress& publisher,
+                        uint64_t sequence);
   void subscribe(const Subscribe& wish);      // -> Subscribed
   void unsubscribe(const Unsubscribe& wish);  // -> Unsubscribed
   void credit(const Credit& wish);
@@ -139,6 +148,7 @@ class Engine {
   void get(const Get& wish);              // -> Got
   void count(const Count& wish);          // -> Counted
   void purge(const Purge& wish);          // -> Purged
+  void reserve(const Reservation& wish);  // -> Reserved, unless places are given back
 
   // ---- past all queues, from session to session, here or on another worker ----
 
@@ -198,6 +208,7 @@ class Engine {
   void perform(Queue* queue, const Get& operation);
   void perform(Queue* queue, const Count& operation);
   void perform(Queue* queue, const Purge& operation);
+  void perform(Queue* queue, const Reservation& operation);
 
   // engine_move.cc
   void perform(const MoveStep& step);
@@ -228,6 +239,9 @@ class Engine {
   }
 
   void store(Queue& queue, Message* message, const ChannelAddress& publisher, uint64_t sequence);
+  void store_accepted(Queue& queue, Message* message, const ChannelAddress& publisher, uint64_t sequence,
+                      bool promised);
+  void note_stored(Enqueued how, Message* message, const ChannelAddress& publisher, uint64_t sequence);
   Queue* local(QueueId id) const;
   Queue* whole(QueueId id) const;
   void free_remains(uint32_t most);

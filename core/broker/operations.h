@@ -28,12 +28,19 @@ enum class Outcome : uint8_t {
 // ---- operations: session -> queue
 // ------------------------------------------------------------------------------------
 
+// Whether a full queue may refuse a message (Overflow::reject_publish).
+enum class Admission : uint8_t {
+  asked,
+  accepted,  // it was decided that it goes in: part of a transaction
+  promised,  // likewise, and the queue has kept a place for it (Reservation)
+};
 // Takes over one reference to the message. Answered with Stored when `sequence` is not 0.
 struct Publish {
   QueueId queue;
   Message* message = nullptr;
   ChannelAddress publisher;
   uint64_t sequence = 0;
+  Admission admission = Admission::asked;
 };
 struct Subscribe {
   QueueId queue;
@@ -84,6 +91,19 @@ struct Purge {
   QueueId queue;
   ChannelAddress channel;
 };
+// Places within the limits of a queue that refuses what exceeds them, for messages that will come with
+// Admission::promised. Answered with Reserved; or (`given_back`) they will not come, which is not answered.
+struct Reservation {
+  QueueId queue;
+  ChannelAddress channel;
+  uint32_t messages = 0;
+  bool given_back = false;
+  uint64_t bytes = 0;  // of their bodies
+};
+// One alternative for what is rare, which keeps the operations of every day few enough for a switch.
+struct RareOperation {
+  std::variant<Purge, Reservation> what;
+};
 
 // ---- engine -> engine: a queue moves (move.h draws it)
 // -----------------------------------------------------------------
@@ -97,6 +117,8 @@ struct LastOperation {
 struct QueueHandOver {
   uint64_t next_position = 0;
   uint32_t unacknowledged = 0;
+  uint32_t reserved_messages = 0;
+  uint64_t reserved_bytes = 0;
 };
 struct SubscriptionHandOver {
   ConsumerAddress consumer;
@@ -137,7 +159,7 @@ struct MoveStep {
 };
 
 using Operation =
-    std::variant<Publish, Subscribe, Unsubscribe, Credit, Pause, Passed, Settle, Get, Count, Purge, MoveStep>;
+    std::variant<Publish, Subscribe, Unsubscribe, Credit, Pause, Passed, Settle, Get, Count, RareOperation, MoveStep>;
 
 // ---- events: queue -> session
 // ----------------------------------------------------------------------------------------
@@ -197,6 +219,15 @@ struct Purged {
   uint32_t count = 0;
 };
 
+// `granted`: places for so many messages are kept. Otherwise the queue is full.
+struct Reserved {
+  ChannelAddress channel;
+  QueueId queue;
+  uint32_t messages = 0;
+  bool granted = false;
+  uint64_t bytes = 0;
+};
+
 // Between sessions, about a consumer that no queue knows: is it there?
 struct Probe {
   enum class Step : uint8_t { question, there, gone };
@@ -220,8 +251,8 @@ struct QueueLeft {
   MoveOutcome outcome = MoveOutcome::moved;
 };
 
-using Event =
-    std::variant<Deliver, Stored, Subscribed, Unsubscribed, Cancelled, Got, Counted, Purged, Probe, QueueLeft>;
+using Event = std::variant<Deliver, Stored, Subscribed, Unsubscribed, Cancelled, Got, Counted, Purged, Reserved, Probe,
+                           QueueLeft>;
 
 static_assert(std::is_trivially_copyable_v<Operation> && sizeof(Operation) <= 64);
 static_assert(std::is_trivially_copyable_v<Event> && sizeof(Event) <= 64);

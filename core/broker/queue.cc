@@ -35,7 +35,7 @@ Queue::~Queue() { CHECK(!active_ && ready_ == 0 && unacked_.empty() && subscript
 
 Enqueued Queue::enqueue(Message* message) {
   if (extras_ || message->expires()) [[unlikely]]
-    return enqueue_apart(message);
+    return enqueue_apart(message, false);
   void* memory = home_.arena.allocate(sizeof(QueueEntry));
   if (!memory) [[unlikely]]
     return Enqueued::no_memory;

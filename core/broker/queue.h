@@ -96,6 +96,9 @@ struct QueueExtras {
   base::TimerNode lease;  // of a queue that expires, while nobody consumes from it
   base::TimerNode trim;   // while there is more than a new limit allows
   base::Time last_used{};
+  // Places kept for transactions that are being decided, or whose messages are on their way (Reservation).
+  uint64_t reserved_messages = 0;
+  uint64_t reserved_bytes = 0;
   std::unique_ptr<PriorityBands> bands;  // set: `Queue::fresh_` and `returned_` are not used
 };
 
@@ -119,6 +122,12 @@ class alignas(base::cache_line) Queue {
   bool behind() const { return ready_ >= ceiling_ && rota_.any(); }
 
   Enqueued enqueue(Message* message);
+  // What has been decided: it is not refused for a limit. `promised`: a place was reserved for it.
+  Enqueued enqueue_accepted(Message* message, bool promised);
+  // Keeps places within the limits of a queue that refuses what exceeds them; any other has room for everything. False:
+  // it is full.
+  bool reserve(uint32_t messages, uint64_t bytes);
+  void give_back_reserved(uint64_t messages, uint64_t bytes);
   SubscribeResult subscribe(const Subscribe& wish);
   // False when that consumer was not subscribed.
   bool unsubscribe(const ConsumerAddress& consumer);
@@ -204,8 +213,8 @@ class alignas(base::cache_line) Queue {
   void on_lease_end();
   void on_own_timer(const base::TimerNode& timer);
   void trim();
-  Enqueued enqueue_apart(Message* message);
-  bool would_overflow(const Message& message) const;
+  Enqueued enqueue_apart(Message* message, bool accepted);
+  bool would_overflow(uint64_t messages, uint64_t bytes) const;
   bool over_limit() const;
   void hand_out_surplus();
   void drop_surplus();

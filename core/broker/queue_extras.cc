@@ -120,9 +120,9 @@ base::Time Queue::deadline_of(const Message& message) const {
   return most == Message::never_expires ? base::never : home_.now + milliseconds(most);
 }
 
-Enqueued Queue::enqueue_apart(Message* message) {
+Enqueued Queue::enqueue_apart(Message* message, bool accepted) {
   if (!extras_) make_extras();
-  if (would_overflow(*message) && record_.settings->overflow != Overflow::drop_head) {
+  if (!accepted && would_overflow(1, message->body_size()) && record_.settings->overflow != Overflow::drop_head) {
     home_.counters.refused_over_limit.add();
     if (record_.settings->overflow == Overflow::reject_publish_dlx)
       bury(message, DeathReason::over_limit);
@@ -233,12 +233,36 @@ void Queue::elect(Subscription* newcomer) {
 
 // ---- limits ---------------------------------------------------------------------------------------------------------
 
-bool Queue::would_overflow(const Message& message) const {
+// Beside what is kept for others.
+bool Queue::would_overflow(uint64_t messages, uint64_t bytes) const {
   const QueueSettings* settings = record_.settings.get();
   if (!settings) return false;
-  return (settings->max_length && uint64_t{ready_} + 1 > *settings->max_length) ||
+  return (settings->max_length && ready_ + extras_->reserved_messages + messages > *settings->max_length) ||
          (settings->max_length_bytes &&
-          counters_.bytes_ready.value() + message.body_size() > *settings->max_length_bytes);
+          counters_.bytes_ready.value() + extras_->reserved_bytes + bytes > *settings->max_length_bytes);
+}
+
+bool Queue::reserve(uint32_t messages, uint64_t bytes) {
+  if (!extras_) make_extras();
+  const QueueSettings* settings = record_.settings.get();
+  if (settings && settings->overflow != Overflow::drop_head && would_overflow(messages, bytes)) {
+    home_.counters.refused_over_limit.add(messages);
+    return false;
+  }
+  extras_->reserved_messages += messages;
+  extras_->reserved_bytes += bytes;
+  return true;
+}
+
+void Queue::give_back_reserved(uint64_t messages, uint64_t bytes) {
+  CHECK(extras_ && extras_->reserved_messages >= messages && extras_->reserved_bytes >= bytes);
+  extras_->reserved_messages -= messages;
+  extras_->reserved_bytes -= bytes;
+}
+
+Enqueued Queue::enqueue_accepted(Message* message, bool promised) {
+  if (promised) give_back_reserved(1, message->body_size());
+  return extras_ ? enqueue_apart(message, true) : enqueue(message);
 }
 
 bool Queue::over_limit() const {

@@ -17,7 +17,12 @@ void Queue::leave(std::vector<Operation>& out, uint32_t move) {
   if (active_) home_.active.remove(*this);
   if (extras_) give_up_timers();
   const auto step = [&](const auto& part) { out.push_back(MoveStep{move, part}); };
-  step(QueueHandOver{next_position_, static_cast<uint32_t>(counters_.unacknowledged.value())});
+  QueueHandOver whole{next_position_, static_cast<uint32_t>(counters_.unacknowledged.value())};
+  if (extras_) {
+    whole.reserved_messages = static_cast<uint32_t>(extras_->reserved_messages);
+    whole.reserved_bytes = extras_->reserved_bytes;
+  }
+  step(whole);
   for (const Subscription* subscription : subscriptions_) {
     SubscriptionHandOver part;
     part.consumer = subscription->consumer;
@@ -96,6 +101,11 @@ void Queue::has_left() {
 void Queue::arrive(const QueueHandOver& part) {
   passage_ = Passage::arriving;
   next_position_ = part.next_position;
+  if (part.reserved_messages != 0 && !extras_) make_extras();
+  if (extras_) {
+    extras_->reserved_messages = part.reserved_messages;
+    extras_->reserved_bytes = part.reserved_bytes;
+  }
   if (part.unacknowledged != 0) moved_ = std::make_unique<MovedEntries>(part.unacknowledged);
 }
 

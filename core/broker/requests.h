@@ -110,6 +110,7 @@ struct ChannelChanged {
   uint32_t prefetch = 0;         // per consumer
   uint32_t global_prefetch = 0;  // per channel
   bool confirms = false;
+  bool transactional = false;
 };
 struct ConsumerAdded {
   uint16_t channel = 0;

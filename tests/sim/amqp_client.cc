@@ -82,8 +82,12 @@ bool AmqpClient::wind_up() {
       cancel(channel, channel.consumers.begin()->first);
       progress = true;
     }
-    everything_quiet &=
-        channel.held.empty() && channel.consumers.empty() && channel.unconfirmed.empty() && !channel.pending;
+    if (!channel.pending && channel.held.empty() && !channel.kept.empty()) {
+      commit(channel);
+      progress = true;
+    }
+    everything_quiet &= channel.held.empty() && channel.kept.empty() && channel.consumers.empty() &&
+                        channel.unconfirmed.empty() && !channel.pending;
   }
   if (everything_quiet) {
     close_connection();
@@ -202,6 +206,7 @@ void AmqpClient::on_channel_error(Channel& channel, const Reply& reply) {
   if (channel.expected_error != reply.code)
     fail("%s: channel %u was closed: %u %s", plan_.name.c_str(), channel.number, reply.code, reply.text.c_str());
   world_.trace("%s: channel %u was closed as expected: %s", plan_.name.c_str(), channel.number, reply.text.c_str());
+  if (channel.committing) on_commit_refused(channel, reply);
   connection_->send(channel.number, ChannelCloseOk{});
   // Whatever went before the error was done.
   end_channel(channel, true);
@@ -232,8 +237,16 @@ void AmqpClient::let_go(Channel& channel) {
   if (!channel.getting.empty() && !channel.getting_no_ack) model_.may_return_unseen(channel.getting);
 }
 
+// What it has not committed is as if it had not been.
+void AmqpClient::drop_transaction(Channel& channel) {
+  for (const Channel::Settlement& settlement : channel.kept.settlements)
+    model_.requeued(settlement.held.queue, settlement.held.message);
+  channel.kept = {};
+}
+
 void AmqpClient::end_channel(Channel& channel, bool in_good_order) {
   let_go(channel);
+  drop_transaction(channel);
   for (const auto& [tag, consumer] : channel.consumers)
     if (consumer.no_ack) model_.may_lose(consumer.queue);
   if (!channel.getting.empty() && channel.getting_no_ack) model_.may_lose(channel.getting);
@@ -276,7 +289,10 @@ void AmqpClient::die() {
 void AmqpClient::close_connection() {
   world_.trace("%s closes its connection", plan_.name.c_str());
   closing_ = true;
-  for (auto& [number, channel] : channels_) let_go(channel);
+  for (auto& [number, channel] : channels_) {
+    let_go(channel);
+    drop_transaction(channel);
+  }
   for (const PrivateQueue& queue : private_queues_)
     if (queue.exclusive) model_.remove_queue_sent(queue.name);
   connection_->close();

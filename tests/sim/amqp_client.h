@@ -79,6 +79,20 @@ class AmqpClient final : public Application, public AmqpListener {
     bool recovering = false;
     std::string getting;  // the queue of a get under way
     bool getting_no_ack = false;
+
+    // What a transactional channel has not committed, and what it has asked to be.
+    struct Settlement {
+      uint64_t tag = 0;
+      Held held;
+      std::optional<bool> requeue;
+    };
+    struct Work {
+      std::vector<uint64_t> messages;
+      std::vector<Settlement> settlements;
+      bool empty() const { return messages.empty() && settlements.empty(); }
+    };
+    bool transactional = false, committing = false;
+    Work kept, under_way;
   };
   struct PrivateQueue {
     std::string name;
@@ -95,6 +109,7 @@ class AmqpClient final : public Application, public AmqpListener {
   void on_channel_error(Channel& channel, const Reply& reply);
   void on_cancelled(Channel& channel, const Reply& reply);
   void let_go(Channel& channel);
+  void drop_transaction(Channel& channel);
   void end_channel(Channel& channel, bool in_good_order);
   void end_connection(bool in_good_order);
   void connect(Time now);
@@ -108,6 +123,11 @@ class AmqpClient final : public Application, public AmqpListener {
   void open_channel();
   void publish(Channel& channel);
   void settle(Channel& channel);
+  void settle_one(Channel& channel, uint64_t tag, const Held& held, std::optional<bool> requeue);
+  void commit(Channel& channel);
+  void on_committed(Channel& channel);
+  void on_commit_refused(Channel& channel, const Reply& reply);
+  void roll_back(Channel& channel);
   void settle_up_to(Channel& channel, uint64_t tag, bool multiple, std::optional<bool> requeue);
   void consume(Channel& channel);
   void cancel(Channel& channel, const std::string& tag);

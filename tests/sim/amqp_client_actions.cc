@@ -40,6 +40,7 @@ void AmqpClient::act_on(Channel& channel) {
   }
   if (!channel.held.empty() && !channel.recovering && random_.chance(0.7)) return settle(channel);
   if (channel.pending) return;  // one question at a time
+  if (channel.transactional && random_.chance(0.4)) return random_.chance(0.75) ? commit(channel) : roll_back(channel);
   switch (random_.below(plan_.consume + 20)) {
     case 0: return get(channel);
     case 1: return get(channel);
@@ -81,11 +82,15 @@ void AmqpClient::open_channel() {
   Channel& channel = channels_[number];
   channel.number = number;
   channel.identity = model_.new_identity();
-  const bool confirms = random_.chance(0.6);
-  request(channel, OpenChannel{}, method::channel_open_ok, [this, number, confirms](const Reply&, auto, auto) {
+  const uint64_t mode = random_.below(10);
+  request(channel, OpenChannel{}, method::channel_open_ok, [this, number, mode](const Reply&, auto, auto) {
     Channel& opened = channels_.at(number);
     opened.phase = Channel::Phase::open;
-    if (!confirms) return;
+    if (mode < 2) {
+      opened.transactional = true;
+      return request(opened, SelectTransactions{}, method::tx_select_ok);
+    }
+    if (mode < 5) return;
     opened.confirms = true;
     request(opened, SelectConfirms{}, method::confirm_select_ok);
   });
@@ -137,7 +142,9 @@ void AmqpClient::publish(Channel& channel) {
   message.properties = connection_->publish(channel.number, method, properties, message.body);
   world_.trace("%s: publishes %zu bytes to '%s' '%s' as %s", plan_.name.c_str(), message.body.size(),
                message.exchange.c_str(), message.key.c_str(), properties.message_id->c_str());
+  message.kept = channel.transactional;
   const uint64_t number = model_.published(std::move(message));
+  if (channel.transactional) return channel.kept.messages.push_back(number);
   channel.unaccepted.push_back(number);
   if (channel.confirms) channel.unconfirmed[++channel.published] = number;
 }
@@ -159,8 +166,7 @@ void AmqpClient::settle(Channel& channel) {
                  tag);
     connection_->send(channel.number, Reject{tag, requeue});
     const Held held = channel.held.extract(tag).mapped();
-    requeue ? model_.requeued(held.queue, held.message) : model_.rejected(held.queue, held.message, channel.identity);
-    return;
+    return settle_one(channel, tag, held, requeue);
   }
   settle_up_to(channel, tag, random_.chance(0.5), requeue);
 }
@@ -178,15 +184,70 @@ void AmqpClient::settle_up_to(Channel& channel, uint64_t tag, bool multiple, std
     connection_->send(channel.number, Ack{tag, multiple});
   auto first = multiple ? channel.held.begin() : channel.held.find(tag);
   const auto last = tag == 0 ? channel.held.end() : channel.held.upper_bound(tag);
-  for (; first != last; first = channel.held.erase(first)) {
-    const Held& held = first->second;
-    if (requeue.value_or(false))
-      model_.requeued(held.queue, held.message);
-    else if (requeue)
-      model_.rejected(held.queue, held.message, channel.identity);
+  for (; first != last; first = channel.held.erase(first)) settle_one(channel, first->first, first->second, requeue);
+}
+
+void AmqpClient::settle_one(Channel& channel, uint64_t tag, const Held& held, std::optional<bool> requeue) {
+  if (channel.transactional)
+    channel.kept.settlements.push_back({tag, held, requeue});
+  else if (requeue.value_or(false))
+    model_.requeued(held.queue, held.message);
+  else if (requeue)
+    model_.rejected(held.queue, held.message, channel.identity);
+  else
+    model_.settled(held.queue, held.message, channel.identity);
+}
+
+// ---- transactions ---------------------------------------------------------------------------------------------------
+
+void AmqpClient::commit(Channel& channel) {
+  world_.trace("%s: channel %u: commit of %zu messages, %zu settlements", plan_.name.c_str(), channel.number,
+               channel.kept.messages.size(), channel.kept.settlements.size());
+  channel.under_way = std::exchange(channel.kept, {});
+  channel.committing = true;
+  bool may_be_refused = false;
+  for (const uint64_t number : channel.under_way.messages) may_be_refused |= model_.may_be_refused(number);
+  for (const Channel::Settlement& one : channel.under_way.settlements)
+    if (one.requeue.value_or(false))
+      model_.requeued(one.held.queue, one.held.message);
     else
-      model_.settled(held.queue, held.message, channel.identity);
+      model_.perhaps_settled(one.held.queue, one.held.message, channel.identity, one.requeue.has_value());
+  model_.commit_sent(channel.under_way.messages);
+  if (may_be_refused) {
+    // It may end the channel. It is the channel's last work, then its end is nobody's surprise.
+    let_go(channel);
+    channel.phase = Channel::Phase::failing;
+    channel.expected_error = 406;
   }
+  request(channel, Commit{}, method::tx_commit_ok,
+          [this, number = channel.number](const Reply&, auto, auto) { on_committed(channels_.at(number)); });
+}
+
+void AmqpClient::on_committed(Channel& channel) {
+  channel.committing = false;
+  for (const Channel::Settlement& one : channel.under_way.settlements)
+    if (!one.requeue.value_or(false)) model_.surely_settled(one.held.queue, one.held.message, channel.identity);
+  for (const uint64_t number : channel.under_way.messages) model_.accepted(number);
+  channel.under_way = {};
+  if (channel.phase != Channel::Phase::failing) return;
+  channel.expected_error = 0;
+  close_channel(channel);
+}
+
+void AmqpClient::on_commit_refused(Channel& channel, const Reply& reply) {
+  if (reply.text.find("transaction refused") == std::string::npos)
+    fail("%s: a commit was answered with %s", plan_.name.c_str(), reply.text.c_str());
+  model_.commit_refused(channel.under_way.messages);
+  for (const Channel::Settlement& one : channel.under_way.settlements)
+    if (!one.requeue.value_or(false)) model_.not_settled(one.held.queue, one.held.message, channel.identity);
+  channel.under_way = {};
+}
+
+void AmqpClient::roll_back(Channel& channel) {
+  world_.trace("%s: channel %u: rollback", plan_.name.c_str(), channel.number);
+  for (const Channel::Settlement& settlement : channel.kept.settlements) channel.held[settlement.tag] = settlement.held;
+  channel.kept = {};
+  request(channel, Rollback{}, method::tx_rollback_ok);
 }
 
 void AmqpClient::recover(Channel& channel) {
@@ -321,6 +382,7 @@ void AmqpClient::look(Channel& channel) {
 
 void AmqpClient::provoke(Channel& channel) {
   let_go(channel);
+  drop_transaction(channel);
   channel.phase = Channel::Phase::failing;
   const auto expect = [&channel, this](uint16_t code, const Command& command) {
     channel.expected_error = code;
@@ -338,6 +400,7 @@ void AmqpClient::provoke(Channel& channel) {
 
 void AmqpClient::close_channel(Channel& channel) {
   let_go(channel);
+  drop_transaction(channel);
   channel.phase = Channel::Phase::closing;
   connection_->send(channel.number, CloseChannel{});
 }

@@ -100,11 +100,14 @@ struct Nack {
 };
 struct Recover {};  // requeue = true, the only kind there is
 struct SelectConfirms {};
+struct SelectTransactions {};
+struct Commit {};
+struct Rollback {};
 
-using Command =
-    std::variant<StartOk, TuneOk, OpenVhost, CloseConnection, ConnectionCloseOk, OpenChannel, CloseChannel,
-                 ChannelCloseOk, DeclareExchange, BindExchange, DeclareQueue, BindQueue, PurgeQueue, DeleteQueue, Qos,
-                 Consume, Cancel, Publish, Get, Ack, Reject, Nack, Recover, SelectConfirms>;
+using Command = std::variant<StartOk, TuneOk, OpenVhost, CloseConnection, ConnectionCloseOk, OpenChannel, CloseChannel,
+                             ChannelCloseOk, DeclareExchange, BindExchange, DeclareQueue, BindQueue, PurgeQueue,
+                             DeleteQueue, Qos, Consume, Cancel, Publish, Get, Ack, Reject, Nack, Recover,
+                             SelectConfirms, SelectTransactions, Commit, Rollback>;
 
 // The properties the simulated messages have; what else could stand there the broker passes on unread.
 struct MessageProperties {
@@ -132,7 +135,9 @@ inline constexpr uint32_t connection_start = method_of(10, 10), connection_tune 
                           basic_return = method_of(60, 50), basic_deliver = method_of(60, 60),
                           basic_get_ok = method_of(60, 71), basic_get_empty = method_of(60, 72),
                           basic_ack = method_of(60, 80), basic_recover_ok = method_of(60, 111),
-                          basic_nack = method_of(60, 120), confirm_select_ok = method_of(85, 11);
+                          basic_nack = method_of(60, 120), confirm_select_ok = method_of(85, 11),
+                          tx_select_ok = method_of(90, 11), tx_commit_ok = method_of(90, 21),
+                          tx_rollback_ok = method_of(90, 31);
 }
 
 // One method from the broker; which fields mean something depends on it.

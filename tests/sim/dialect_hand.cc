@@ -236,6 +236,9 @@ struct Writer {
     out.method(85, 10);
     out.u8(0);
   }
+  void operator()(const SelectTransactions&) { out.method(90, 10); }
+  void operator()(const Commit&) { out.method(90, 20); }
+  void operator()(const Rollback&) { out.method(90, 30); }
 
   void close(unsigned class_id, unsigned method_id) {
     out.method(class_id, method_id);
@@ -329,7 +332,10 @@ Reply read(Cursor in) {
     case method::queue_unbind_ok:
     case method::basic_qos_ok:
     case method::basic_recover_ok:
-    case method::confirm_select_ok: break;
+    case method::confirm_select_ok:
+    case method::tx_select_ok:
+    case method::tx_commit_ok:
+    case method::tx_rollback_ok: break;
     default: fail("amqp: the broker sent method %u.%u", reply.id >> 16, reply.id & 65535);
   }
   in.expect_end();

@@ -120,6 +120,9 @@ struct Writer {
   }
   void operator()(const Recover&) { emit(wire::basic::Recover{.requeue = true}); }
   void operator()(const SelectConfirms&) { emit(wire::confirm::Select{}); }
+  void operator()(const SelectTransactions&) { emit(wire::tx::Select{}); }
+  void operator()(const Commit&) { emit(wire::tx::Commit{}); }
+  void operator()(const Rollback&) { emit(wire::tx::Rollback{}); }
 };
 
 struct ReplyReader {

@@ -192,6 +192,7 @@ void Model::returned(Identity channel, const Reply& reply, base::Bytes propertie
   Message& message = messages_[number - 1];
   if (message.what.channel != channel) fail("message %lu was returned to a channel that did not publish it", number);
   if (message.was_returned) fail("message %lu was returned twice", number);
+  if (message.what.kept) fail("message %lu was returned without having been committed", number);
   if (message.certain()) fail("message %lu was returned after it was confirmed", number);
   if (!message.what.mandatory) fail("message %lu was returned, and is not mandatory", number);
   if (!std::ranges::equal(body, message.what.body)) fail("message %lu was returned with another body", number);
@@ -213,9 +214,37 @@ void Model::accepted(uint64_t number) {
 
 void Model::refused(uint64_t number) {
   changes_++;
+  if (!may_be_refused(number)) fail("message %lu was refused, and no queue may do so", number);
+}
+
+bool Model::may_be_refused(uint64_t number) const {
   for (const std::string& name : route(messages_[number - 1], Certainty::may, world_.now()))
-    if (traits_of(name).rejects_publishes) return;
-  fail("message %lu was refused, and no queue may do so", number);
+    if (traits_of(name).rejects_publishes) return true;
+  return false;
+}
+
+void Model::commit_sent(const std::vector<uint64_t>& messages) {
+  changes_++;
+  last_transaction_++;
+  for (const uint64_t number : messages) {
+    messages_[number - 1].what.kept = false;
+    messages_[number - 1].transaction = last_transaction_;
+  }
+}
+
+void Model::commit_refused(const std::vector<uint64_t>& messages) {
+  changes_++;
+  bool may = false;
+  for (const uint64_t number : messages) {
+    Message& message = messages_[number - 1];
+    may |= may_be_refused(number);
+    message.what.kept = true;
+    if (message.was_returned) fail("message %lu was returned, and its transaction refused", number);
+    for (const auto& [name, queue] : queues_)
+      if (queue.copies.contains(number))
+        fail("queue %s delivered message %lu, whose transaction was refused", name.c_str(), number);
+  }
+  if (!may) fail("a transaction was refused, and no queue may do so");
 }
 
 uint64_t Model::find(base::Bytes properties) const {
@@ -250,6 +279,7 @@ uint64_t Model::delivered(const std::string& queue_name, Identity holder, bool n
 void Model::hold(const std::string& queue_name, uint64_t number, Identity holder, bool no_ack, const Reply& reply) {
   const char* from = queue_name.c_str();
   const Message& message = messages_[number - 1];
+  if (message.what.kept) fail("queue %s delivered message %lu, which was not committed", from, number);
   Queue& source = queue(queue_name);
   Copy& copy = source.copies[number];
   if (copy.died) fail("queue %s delivered message %lu, which died there", from, number);
@@ -355,6 +385,8 @@ void Model::glimpsed(const std::string& queue_name, base::Bytes properties, base
   const uint64_t number = find(properties);
   if (number == 0 || !std::ranges::equal(body, messages_[number - 1].what.body))
     fail("queue %s delivered a message that nobody published", queue_name.c_str());
+  if (messages_[number - 1].what.kept)
+    fail("queue %s delivered message %lu, which was not committed", queue_name.c_str(), number);
 }
 
 void Model::settled(const std::string& queue_name, uint64_t number, Identity by) {
@@ -376,6 +408,29 @@ void Model::requeued(const std::string& queue_name, uint64_t number) {
   Copy& copy = queue(queue_name).copies.at(number);
   CHECK(copy.state == State::held);
   copy.state = State::waiting;
+}
+
+void Model::perhaps_settled(const std::string& queue_name, uint64_t number, Identity by, bool rejected) {
+  settled(queue_name, number, by);
+  Copy& copy = queue(queue_name).copies.at(number);
+  copy.perhaps_settled = true;
+  copy.rejected = rejected;
+}
+
+void Model::surely_settled(const std::string& queue_name, uint64_t number, Identity by) {
+  changes_++;
+  Copy& copy = queue(queue_name).copies.at(number);
+  if (copy.state != State::settled || copy.settler != by)
+    fail("queue %s delivered message %lu again after its settlement was committed", queue_name.c_str(), number);
+  copy.perhaps_settled = false;
+}
+
+void Model::not_settled(const std::string& queue_name, uint64_t number, Identity by) {
+  changes_++;
+  Copy& copy = queue(queue_name).copies.at(number);
+  if (copy.state != State::settled || copy.settler != by) return;  // somebody has had it since
+  copy.state = State::waiting;
+  copy.perhaps_settled = copy.rejected = false;
 }
 
 void Model::channel_ended(Identity channel, bool in_good_order) {
@@ -412,12 +467,16 @@ bool Model::done(const std::string& name, uint64_t number) const {
 
 template <class Visit>
 void Model::for_each_missing(Visit&& visit) const {
+  // Nor of a transaction: if anybody has had a part of it, it was committed as a whole.
+  std::set<uint64_t> seen_transactions;
+  for (const auto& [name, source] : queues_)
+    for (const auto& [number, copy] : source.copies) seen_transactions.insert(messages_[number - 1].transaction);
   for (uint64_t number = 1; number <= messages_.size(); number++) {
     const Message& message = messages_[number - 1];
     const Time to = message.certain() ? message.accepted : world_.now();
     const auto queues = route(message, Certainty::must, to);
     // What nobody accepted may not have arrived at all; but if one queue has it, all have.
-    bool due = message.certain();
+    bool due = message.certain() || (message.transaction != 0 && seen_transactions.contains(message.transaction));
     for (const std::string& name : queues) due |= queue(name).copies.contains(number);
     if (!due) continue;
     for (const std::string& name : queues)

@@ -97,9 +97,15 @@ class Model {
     std::string id;
     Buffer properties;  // as on the wire; no two messages have the same
     Buffer body;
+    bool kept = false;  // in a transaction: nobody may see it before its commit is asked for
   };
   // Gives the message's number.
   uint64_t published(Published message);
+  // The client has asked for their commit: from now on all of them may be there, or none.
+  void commit_sent(const std::vector<uint64_t>& messages);
+  // It was refused: none is, nor ever will be.
+  void commit_refused(const std::vector<uint64_t>& messages);
+  bool may_be_refused(uint64_t number) const;
   void returned(Identity channel, const Reply& reply, base::Bytes properties, base::Bytes body);
   // The broker has taken it: by a confirm, or because what followed it on the channel was answered.
   void accepted(uint64_t number);
@@ -117,6 +123,10 @@ class Model {
   // As settled, for good.
   void rejected(const std::string& queue, uint64_t number, Identity by);
   void requeued(const std::string& queue, uint64_t number);
+  // Of a transaction whose commit was asked for: it is settled or not. Then which of them.
+  void perhaps_settled(const std::string& queue, uint64_t number, Identity by, bool rejected);
+  void surely_settled(const std::string& queue, uint64_t number, Identity by);
+  void not_settled(const std::string& queue, uint64_t number, Identity by);
   // In good order: what it settled is settled. Otherwise nobody knows what arrived of it.
   void channel_ended(Identity channel, bool in_good_order);
 
@@ -137,6 +147,7 @@ class Model {
     Time sent{};
     Time accepted = base::never;
     bool was_returned = false;
+    uint64_t transaction = 0;  // of which it is a part; 0: none
     bool certain() const { return accepted != base::never; }
   };
   struct Exchange {
@@ -193,6 +204,7 @@ class Model {
   std::map<Identity, std::vector<std::pair<std::string, uint64_t>>> settlements_;  // not yet sure, by settler
   size_t deliveries_ = 0;
   size_t deaths_ = 0;
+  uint64_t last_transaction_ = 0;
   uint64_t changes_ = 0;
   mutable uint64_t counted_at_ = UINT64_MAX;  // of changes_
   mutable size_t outstanding_ = 0;

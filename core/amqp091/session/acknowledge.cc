@@ -4,6 +4,7 @@
 
 #include "core/amqp091/session/closing.h"
 #include "core/amqp091/session/deliver.h"
+#include "core/amqp091/session/transaction.h"
 #include "core/amqp091/wire/methods.h"
 
 namespace talaria::amqp091::session {
@@ -13,31 +14,42 @@ void unknown_tag(Channel& channel, uint64_t tag, uint32_t method) {
   fail_channel(channel, ReplyCode::precondition_failed, "unknown delivery tag " + std::to_string(tag), method);
 }
 
-// Everything up to `tag`, oldest first; what does not fit into this turn is settled in the next ones, and the
+// Everything up to its tag, oldest first; what does not fit into this turn is settled in the next ones, and the
 // connection's input waits for it.
-void settle_up_to(Channel& channel, uint64_t tag, broker::Outcome outcome, bool answer_recover) {
+void settle_up_to(Channel& channel, const BulkSettlement& bulk) {
   Connection& connection = channel.connection;
   Shared& shared = *connection.shared;
-  channel.unacked.take_up_to(tag, shared.config.settle_per_turn,
-                             [&](const Unacked& delivery) { settle(channel, delivery, outcome); });
-  if (channel.unacked.holds_up_to(tag)) {
-    connection.bulk = {channel.number, channel.incarnation, tag, outcome, answer_recover};
+  // basic.recover is no part of a transaction.
+  const bool kept = channel.transaction && !bulk.recovers;
+  channel.unacked.take_up_to(bulk.tag, shared.config.settle_per_turn, [&](const Unacked& delivery) {
+    kept ? keep(channel, delivery, bulk.outcome) : settle(channel, delivery, bulk.outcome);
+  });
+  if (kept && !check_settlements(channel, wire::basic::Ack::id)) return;
+  if (channel.unacked.holds_up_to(bulk.tag)) {
+    connection.bulk = bulk;
     shared.settling.add(connection, connection.settling_listed);
     return;
   }
-  if (answer_recover) connection.output.method(channel.number, wire::basic::RecoverOk{});
+  if (bulk.answer_recover) connection.output.method(channel.number, wire::basic::RecoverOk{});
+}
+
+[[gnu::cold]] void keep_one(Channel& channel, const Unacked& delivery, broker::Outcome outcome, uint32_t method) {
+  keep(channel, delivery, outcome);
+  check_settlements(channel, method);
 }
 
 Step settle_tag(Channel& channel, uint64_t tag, bool multiple, broker::Outcome outcome, uint32_t method) {
   if (multiple && tag == 0) {
-    settle_up_to(channel, channel.last_tag, outcome, false);
+    settle_up_to(channel, {channel.number, channel.incarnation, channel.last_tag, outcome});
     return Step::taken;
   }
   const Unacked* found = channel.unacked.find(tag);
   if (found == nullptr) [[unlikely]]
     unknown_tag(channel, tag, method);
   else if (multiple)
-    settle_up_to(channel, tag, outcome, false);
+    settle_up_to(channel, {channel.number, channel.incarnation, tag, outcome});
+  else if (channel.transaction) [[unlikely]]
+    keep_one(channel, channel.unacked.take(found), outcome, method);
   else
     settle(channel, channel.unacked.take(found), outcome);
   return Step::taken;
@@ -76,15 +88,15 @@ Step on_reject(Channel& channel, Bytes payload) {
 
 void on_recover(Channel& channel, bool requeue, bool answer, uint32_t method) {
   if (!requeue) return fail_connection(channel.connection, ReplyCode::not_implemented, "requeue=false", method);
-  settle_up_to(channel, channel.last_tag, broker::Outcome::requeued, answer);
+  settle_up_to(channel,
+               {channel.number, channel.incarnation, channel.last_tag, broker::Outcome::requeued, true, answer});
 }
 
 void settle_more(Connection& connection) {
   BulkSettlement bulk = connection.bulk;
   connection.bulk = {};
   Channel* channel = connection.channel(bulk.channel);
-  if (channel != nullptr && channel->incarnation == bulk.incarnation)
-    settle_up_to(*channel, bulk.tag, bulk.outcome, bulk.answer_recover);
+  if (channel != nullptr && channel->incarnation == bulk.incarnation) settle_up_to(*channel, bulk);
   go_on(connection);
 }
 

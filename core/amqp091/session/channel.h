@@ -20,6 +20,7 @@
 #include "core/amqp091/session/ack_timeouts.h"
 #include "core/amqp091/session/confirms.h"
 #include "core/amqp091/session/publishing.h"
+#include "core/amqp091/session/transaction.h"
 #include "core/amqp091/session/unacked.h"
 #include "core/amqp091/wire/deliver.h"
 #include "core/broker/address.h"
@@ -91,8 +92,10 @@ struct Channel {
   std::array<KnownExchange, 4> known_exchanges;
   uint8_t last_known = 0;  // index of the one used last
   uint8_t next_known = 0;  // index of the one to replace next
-  Confirms confirms;
+  Confirms confirms;       // of a transactional channel: what is being committed, which the client is not told
   bool confirming_listed = false;
+  bool transacting_listed = false;
+  std::unique_ptr<Transaction> transaction;  // once the client has selected it
 
   // ---- consuming ----
   UnackedRing unacked;

@@ -8,6 +8,7 @@
 #include "core/amqp091/session/handshake.h"
 #include "core/amqp091/session/heartbeat.h"
 #include "core/amqp091/session/publish.h"
+#include "core/amqp091/session/transaction.h"
 #include "core/amqp091/wire/methods.h"
 
 namespace talaria::amqp091::session {
@@ -35,6 +36,7 @@ void end_channel(Channel& channel) {
   abandon_publishing(channel);
   shared.confirming.drop(channel, channel.confirming_listed);
   shared.parked.drop(channel, channel.parked_listed);
+  if (channel.transaction) abandon_transaction(channel);
   if (connection.bulk.incarnation == channel.incarnation) connection.bulk = {};
   if (connection.pending.incarnation == channel.incarnation && connection.asked_token == 0) connection.pending = {};
   connection.ending.push_back(std::move(connection.channels[channel.number].channel));
@@ -92,6 +94,7 @@ bool take_apart(Channel& channel, size_t& budget) {
     give_back(shared, channel.parked.front());
     channel.parked.pop_front();
   }
+  if (channel.transaction && !finish_transaction(channel, budget)) return false;
   size_t settled = channel.unacked.take_up_to(
       UINT64_MAX, budget, [&](const Unacked& delivery) { settle(channel, delivery, broker::Outcome::requeued); });
   budget -= settled;

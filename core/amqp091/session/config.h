@@ -46,6 +46,9 @@ struct Config {
   uint32_t consumers_per_channel = 65535;    // at most 65535
   uint32_t confirms_outstanding = 1u << 17;  // per channel; a publisher that is further ahead is not read
   uint32_t notices_waiting = 64;             // per connection, for the control plane; one with more is not read
+  uint32_t transaction_messages = 16384;     // per transaction
+  uint32_t transaction_copies = 65536;       // of its messages, in queues
+  uint32_t transaction_settlements = 65536;  // likewise
   uint32_t permissions_remembered = 256;     // per connection
   uint32_t keys_remembered = 1024;           // per connection, where topic permissions decide
 
@@ -56,8 +59,9 @@ struct Config {
   uint32_t dead_letters_per_turn = 64;
   size_t dead_letter_bytes_per_turn = 256 * 1024;  // of their bodies
   uint32_t traces_per_turn = 4096;
-  size_t trace_bytes_per_turn = 1 << 20;  // of their bodies
-  size_t settle_per_turn = 4096;          // deliveries a closing channel gives back
+  size_t trace_bytes_per_turn = 1 << 20;     // of their bodies
+  size_t transaction_steps_per_turn = 1024;  // of one channel: copies, settlements
+  size_t settle_per_turn = 4096;             // deliveries a closing channel gives back
   uint32_t timers_per_turn = 256;
 
   // Bodies from this size on are sent by reference to the message, smaller ones are copied into the send buffer.

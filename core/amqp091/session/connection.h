@@ -82,7 +82,8 @@ enum class Awaited : uint8_t {
   unsubscribed,
   got,
   purged,
-  probed,  // of a session on another worker
+  transaction,  // committed, or rolled back
+  probed,       // of a session on another worker
 };
 
 struct Pending {
@@ -120,6 +121,7 @@ using KeyPermissions = std::unordered_map<std::string, std::optional<std::string
 struct Stall {
   enum class For : uint8_t {
     broker,       // what `room` says
+    commit,       // likewise, of a transaction's queues
     confirms,     // as many messages of a channel as may be are unconfirmed
     own_reading,  // a message has to be returned, and the output is full
   };
@@ -152,6 +154,7 @@ struct BulkSettlement {
   uint32_t incarnation = 0;  // 0: none
   uint64_t tag = 0;
   broker::Outcome outcome = broker::Outcome::acknowledged;
+  bool recovers = false;        // basic.recover
   bool answer_recover = false;  // recover-ok is due at the end
 };
 

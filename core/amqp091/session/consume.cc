@@ -7,6 +7,7 @@
 #include "core/amqp091/session/ack_timeouts.h"
 #include "core/amqp091/session/closing.h"
 #include "core/amqp091/session/deliver.h"
+#include "core/amqp091/session/dispatch.h"
 #include "core/amqp091/session/reply_to.h"
 #include "core/amqp091/wire/methods.h"
 #include "core/amqp091/wire/table.h"
@@ -168,8 +169,7 @@ Step on_qos(Channel& channel, const wire::basic::Qos& method) {
   } else {
     channel.prefetch = method.prefetch_count;
   }
-  notify(connection,
-         broker::ChannelChanged{channel.number, channel.prefetch, channel.prefetch_limit, channel.confirms.selected()});
+  notify_changed(channel);
   connection.output.method(channel.number, wire::basic::QosOk{});
   return Step::taken;
 }

@@ -51,7 +51,11 @@ struct SessionCounters {
   base::Counter deliveries_unsent;       // given back untouched: the channel was full or gone
   base::Counter deliveries_lost_no_ack;  // under way to a channel that is gone, and nobody would have acknowledged them
   base::Counter acknowledgements_late;   // x-consumer-timeout: their channel was closed
-  base::Counter replies_dropped;         // direct ones, to a consumer that does not read
+  base::Counter transactions_committed;
+  base::Counter transactions_rolled_back;  // by the client, or with its channel; those that had kept something
+  base::Counter transactions_too_large;    // refused when they grew: their channel was closed
+  base::Counter transactions_refused;      // at the commit, by a queue that is full: likewise
+  base::Counter replies_dropped;           // direct ones, to a consumer that does not read
 
   // What the broker itself publishes: events, log lines.
   base::Counter announcements_published;
@@ -104,7 +108,7 @@ struct SessionCounters {
 
 template <class Visitor>
 void SessionCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(SessionCounters) == 52 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
+  static_assert(sizeof(SessionCounters) == 56 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
                 "a counter is missing below");
   visit("frames_in", frames_in.value());
   visit("frames_out", frames_out.value());
@@ -121,6 +125,10 @@ void SessionCounters::for_each(Visitor&& visit) const {
   visit("deliveries_unsent", deliveries_unsent.value());
   visit("deliveries_lost_no_ack", deliveries_lost_no_ack.value());
   visit("acknowledgements_late", acknowledgements_late.value());
+  visit("transactions_committed", transactions_committed.value());
+  visit("transactions_rolled_back", transactions_rolled_back.value());
+  visit("transactions_too_large", transactions_too_large.value());
+  visit("transactions_refused", transactions_refused.value());
   visit("replies_dropped", replies_dropped.value());
   visit("announcements_published", announcements_published.value());
   visit("announcements_lost", announcements_lost.value());

@@ -8,6 +8,7 @@
 #include "core/amqp091/session/declare.h"
 #include "core/amqp091/session/handshake.h"
 #include "core/amqp091/session/publish.h"
+#include "core/amqp091/session/transaction.h"
 #include "core/amqp091/wire/methods.h"
 
 namespace talaria::amqp091::session {
@@ -75,9 +76,11 @@ void on_flow(Channel& channel, const wire::channel::Flow& method) {
 }
 
 void on_confirm_select(Channel& channel, const wire::confirm::Select& method) {
+  if (channel.transaction)
+    return fail_channel(channel, ReplyCode::precondition_failed, "cannot switch from tx to confirm mode", method.id);
   if (!channel.confirms.selected()) {
     channel.confirms.select();
-    notify(channel.connection, broker::ChannelChanged{channel.number, channel.prefetch, channel.prefetch_limit, true});
+    notify_changed(channel);
   }
   if (!method.no_wait) channel.connection.output.method(channel.number, wire::confirm::SelectOk{});
 }
@@ -126,9 +129,12 @@ Step on_rare_method(Channel& channel, Bytes payload) {
       on_recover(channel, method.requeue, false, id);
     } else if constexpr (std::is_same_v<Method, wire::confirm::Select>) {
       on_confirm_select(channel, method);
-    } else if constexpr (std::is_same_v<Method, wire::tx::Select> || std::is_same_v<Method, wire::tx::Commit> ||
-                         std::is_same_v<Method, wire::tx::Rollback>) {
-      fail_connection(connection, ReplyCode::not_implemented, "transactions are not supported", id);
+    } else if constexpr (std::is_same_v<Method, wire::tx::Select>) {
+      step = on_select(channel, method);
+    } else if constexpr (std::is_same_v<Method, wire::tx::Commit>) {
+      step = on_commit(channel, method);
+    } else if constexpr (std::is_same_v<Method, wire::tx::Rollback>) {
+      step = on_rollback(channel, method);
     } else {
       // What only a server says, or what belongs to channel 0.
       fail_connection(connection, ReplyCode::command_invalid,
@@ -271,6 +277,11 @@ void begin_body_frame(Connection& connection, uint16_t number, uint32_t size) {
   if (connection.before_open()) return fall_silent(connection, connection.shared->counters.refused_out_of_place);
   if (connection.stage != Stage::open) return;
   if (Channel* channel = body_channel(connection, number, size)) input.body_incarnation = channel->incarnation;
+}
+
+void notify_changed(Channel& channel) {
+  notify(channel.connection, broker::ChannelChanged{channel.number, channel.prefetch, channel.prefetch_limit,
+                                                    channel.confirms.selected(), channel.transaction != nullptr});
 }
 
 // ---- answers --------------------------------------------------------------------------------------------------------

@@ -14,4 +14,7 @@ void begin_body_frame(Connection& connection, uint16_t number, uint32_t size);
 // An answer from the control plane to what the connection asked last.
 void on_control_answer(Connection& connection, broker::Answer&& answer);
 
+// Tells the control plane what channels show: prefetch, confirms, transactions.
+void notify_changed(Channel& channel);
+
 }  // namespace talaria::amqp091::session

@@ -10,6 +10,7 @@
 #include "core/amqp091/session/deliver.h"
 #include "core/amqp091/session/header_requests.h"
 #include "core/amqp091/session/reply_to.h"
+#include "core/amqp091/session/transaction.h"
 #include "core/amqp091/wire/deliver.h"
 #include "core/amqp091/wire/methods.h"
 #include "core/amqp091/wire/properties.h"
@@ -35,11 +36,6 @@ void stall(Connection& connection, const Channel* channel, Stall why) {
     shared.counters.publishers_stalled.add();
   }
   shared.stalled.add(connection, connection.stalled_listed);
-}
-
-Step wait_for_room(Connection& connection, Stall why) {
-  stall(connection, nullptr, why);
-  return Step::wait;
 }
 
 Stall for_memory_here(const Shared& shared) { return {Stall::For::broker, 0, {broker::Shortage::memory, shared.self}}; }
@@ -137,15 +133,6 @@ void confirm_at_once(Channel& channel) {
   channel.connection.shared->confirming.add(channel, channel.confirming_listed);
 }
 
-void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory) {
-  Shared& shared = *channel.connection.shared;
-  shared.counters.messages_unroutable.add();
-  // The return goes before the confirm.
-  if (mandatory) write_return(channel, *message, ReplyCode::no_route);
-  confirm_at_once(channel);
-  shared.pool.release(message);
-}
-
 // Ten years, as the time to live of queues.
 constexpr uint64_t expiration_ms_max = 315'360'000'000;
 // A publish that leads to more queues is routed each time.
@@ -210,13 +197,6 @@ bool route(Channel& channel, const broker::Message& message, std::span<broker::Q
   return true;
 }
 
-// For whoever has the vhost traced. The message is being taken.
-inline void trace(const Channel& channel, broker::Message& message, std::span<broker::QueueRecord* const> queues) {
-  Shared& shared = *channel.connection.shared;
-  if (shared.engine.tracing()) [[unlikely]]
-    shared.traces.published(channel, message, queues);
-}
-
 // There is room for it in all of `queues`, of which there is one at least.
 void store(Channel& channel, broker::Message* message, std::span<broker::QueueRecord* const> queues) {
   uint64_t sequence = 0;
@@ -233,28 +213,6 @@ void count_published(Connection& connection) {
   connection.info->messages_in.add();
 }
 
-// The message, which no queue wants, is a direct reply ...
-enum class Reply : uint8_t {
-  none,  // or it is not, or nobody awaits it any more
-  waits,
-  handed_over,
-};
-Reply hand_over_reply(Channel& channel, broker::Message* message, Stall& why) {
-  Shared& shared = *channel.connection.shared;
-  if (!message->exchange().empty() || !is_reply_address(message->routing_key())) return Reply::none;
-  const auto consumer = find_reply_consumer(shared, message->routing_key());
-  if (!consumer) return Reply::none;
-  if (const broker::Room room = shared.engine.room_for(consumer->channel.worker); !room) {
-    why = {Stall::For::broker, 0, room};
-    return Reply::waits;
-  }
-  trace(channel, *message, {});
-  shared.engine.hand_over(*consumer, message);
-  confirm_at_once(channel);
-  count_published(channel.connection);
-  return Reply::handed_over;
-}
-
 // Routes the message and hands it to its queues. False: it has to wait, and `why` says for what.
 bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
   Connection& connection = channel.connection;
@@ -264,18 +222,19 @@ bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
     shared.pool.release(message);
     return true;
   }
-  if (queues.empty()) [[unlikely]] {
+  if (channel.transaction) [[unlikely]] {
+    keep(channel, message, queues, channel.publishing.front.mandatory());
+  } else if (queues.empty()) [[unlikely]] {
     switch (hand_over_reply(channel, message, why)) {
       case Reply::none: break;
       case Reply::waits: return false;
-      case Reply::handed_over: return true;
+      case Reply::handed_over: count_published(connection); return true;
     }
     const bool mandatory = channel.publishing.front.mandatory();
     if (mandatory && connection.output.full()) {
       why = {Stall::For::own_reading, 0, {}};
       return false;
     }
-    trace(channel, *message, {});
     drop_unroutable(channel, message, mandatory);
   } else {
     if (const broker::Room room = shared.engine.room_for(queues); !room) [[unlikely]] {
@@ -434,6 +393,38 @@ broker::MessageHead head_of(const Front& front, Bytes properties, uint64_t body_
 
 }  // namespace
 
+// ---- of transactions, too -------------------------------------------------------------------------------------------
+
+Step wait_for_room(Connection& connection, Stall why) {
+  stall(connection, nullptr, why);
+  return Step::wait;
+}
+
+void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory) {
+  Shared& shared = *channel.connection.shared;
+  trace(channel, *message, {});
+  shared.counters.messages_unroutable.add();
+  // The return goes before the confirm.
+  if (mandatory) write_return(channel, *message, ReplyCode::no_route);
+  confirm_at_once(channel);
+  shared.pool.release(message);
+}
+
+Reply hand_over_reply(Channel& channel, broker::Message* message, Stall& why) {
+  Shared& shared = *channel.connection.shared;
+  if (!message->exchange().empty() || !is_reply_address(message->routing_key())) return Reply::none;
+  const auto consumer = find_reply_consumer(shared, message->routing_key());
+  if (!consumer) return Reply::none;
+  if (const broker::Room room = shared.engine.room_for(consumer->channel.worker); !room) {
+    why = {Stall::For::broker, 0, room};
+    return Reply::waits;
+  }
+  trace(channel, *message, {});
+  shared.engine.hand_over(*consumer, message);
+  confirm_at_once(channel);
+  return Reply::handed_over;
+}
+
 // ---- frame by frame -------------------------------------------------------------------------------------------------
 
 Step on_publish(Channel& channel, Bytes payload) {
@@ -520,8 +511,8 @@ size_t publish_at_once(Connection& connection, Bytes in) {
   Shared& shared = *connection.shared;
   Publishing& publishing = channel->publishing;
   std::span<broker::QueueRecord* const> queues;
-  if (is_short(*channel) || !knows_method(*channel, method) || !knows_header(*channel, header) ||
-      !route_known(*channel, queues) || queues.empty()) [[unlikely]]
+  if (channel->transaction || is_short(*channel) || !knows_method(*channel, method) ||
+      !knows_header(*channel, header) || !route_known(*channel, queues) || queues.empty()) [[unlikely]]
     return 0;
   const uint64_t body_size = base::load_be64(header.data() + 4);
   if (body_size == 0 || body_size > shared.message_size_max) [[unlikely]]
@@ -569,7 +560,7 @@ static bool has_room(Connection& connection) {
         return false;
       }
     }
-  } else if (shared.pool.pressure() != broker::Pressure::ok) {
+  } else if (connection.stall.what != Stall::For::commit && shared.pool.pressure() != broker::Pressure::ok) {
     return false;
   }
   return true;
@@ -588,7 +579,7 @@ static void tell_blocked(Connection& connection) {
   if (connection.told_blocked || !connection.can_blocked) return;
   if (connection.stall.what == Stall::For::own_reading) return;  // he would not read it
   // That is pace, not shortage: it goes on as fast as the queue is emptied.
-  if (connection.stall.what == Stall::For::broker && connection.stall.room.shortage == broker::Shortage::queue) return;
+  if (connection.stall.room.shortage == broker::Shortage::queue) return;
   if (shared.now - connection.stalled_since < shared.config.blocked_after) return;
   connection.told_blocked = true;
   connection.output.method(0, wire::connection::Blocked{.reason = reason_of(connection.stall)});
@@ -624,7 +615,9 @@ void abandon_publishing(Channel& channel) {
 void flush_confirms(Channel& channel) {
   Connection& connection = channel.connection;
   Shared& shared = *connection.shared;
-  if (!channel.confirms.due() || connection.output.stopped()) return;
+  if (!channel.confirms.due()) return;
+  if (channel.transaction) return on_transaction_stored(channel);
+  if (connection.output.stopped()) return;
   connection.output.measure();
   if (connection.output.full()) return;  // see resume_output
   bool all = channel.confirms.flush([&](uint64_t sequence, uint64_t count, bool refused) {

@@ -25,6 +25,24 @@ size_t publish_at_once(Connection& connection, base::Bytes in);
 void resume_publisher(Connection& connection);
 // What was being published is forgotten.
 void abandon_publishing(Channel& channel);
+
+// The frame waits, and with it the connection's input.
+Step wait_for_room(Connection& connection, Stall why);
+// A message that no queue wants may be a direct reply ...
+enum class Reply : uint8_t {
+  none,  // or it is not, or nobody awaits it any more
+  waits,
+  handed_over,
+};
+Reply hand_over_reply(Channel& channel, broker::Message* message, Stall& why);
+// Otherwise it is dropped, and returned if it is mandatory.
+void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory);
+// For whoever has the vhost traced. The message is being taken.
+inline void trace(const Channel& channel, broker::Message& message, std::span<broker::QueueRecord* const> queues) {
+  Shared& shared = *channel.connection.shared;
+  if (shared.engine.tracing()) [[unlikely]]
+    shared.traces.published(channel, message, queues);
+}
 // Confirms of a turn, as few frames as it takes.
 void flush_confirms(Channel& channel);
 

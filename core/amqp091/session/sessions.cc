@@ -12,6 +12,7 @@
 #include "core/amqp091/session/heartbeat.h"
 #include "core/amqp091/session/publish.h"
 #include "core/amqp091/session/reply_to.h"
+#include "core/amqp091/session/transaction.h"
 #include "core/base/check.h"
 
 namespace talaria::amqp091::session {
@@ -26,6 +27,7 @@ Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& sta
       engine(engine_),
       pool(pool_),
       key(key_),
+      transaction_octets_max(pool_.arena().capacity() / 8),
       message_size_max(std::min<uint64_t>(config_.message_size_max, pool_.body_size_max())),
       latency(latency_),
       connections(std::make_unique<Connection[]>(config_.sessions)),
@@ -35,7 +37,8 @@ Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& sta
   CHECK(config.sessions != 0 && config.channel_max != 0 && config.frame_max >= wire::frame_min_size);
   vacant.reserve(config.sessions);
   for (WorkList<Connection>* list : {&more_input, &stalled, &full, &closing, &settling}) list->reserve(config.sessions);
-  for (WorkList<Channel>* list : {&confirming, &parked}) list->reserve(config.sessions);  // grow with busier channels
+  for (WorkList<Channel>* list : {&confirming, &parked, &transacting})
+    list->reserve(config.sessions);  // grow with busier channels
   for (size_t slot = config.sessions; slot-- != 0;) {
     connections[slot].shared = this;
     connections[slot].info = &infos[slot];
@@ -55,6 +58,9 @@ Shared::~Shared() {
     auto let_go = [&](Channel& channel) {
       abandon_publishing(channel);
       for (const broker::Deliver& delivery : channel.parked) pool.release(delivery.message);
+      if (!channel.transaction) return;
+      for (const Transaction::Kept& kept : channel.transaction->messages)
+        if (kept.message) pool.release(kept.message);
     };
     for (ChannelSlot& channel : connection.channels)
       if (channel.channel) let_go(*channel.channel);
@@ -351,6 +357,7 @@ void Sessions::end_turn(base::Time now) {
   shared.latency.begin_run(now);
   shared.parked.walk([](Channel& c) -> bool& { return c.parked_listed; }, deliver_parked);
   shared.confirming.walk([](Channel& c) -> bool& { return c.confirming_listed; }, flush_confirms);
+  shared.transacting.walk([](Channel& c) -> bool& { return c.transacting_listed; }, work_on_transaction);
   shared.passed.walk([](Consumer& c) -> bool& { return c.passed_listed; }, report_passed);
   shared.closing.walk([](Connection& c) -> bool& { return c.closing_listed; },
                       [](Connection& connection) { take_apart(connection); });
@@ -363,7 +370,7 @@ base::Time Sessions::next_deadline() const {
   const Shared& shared = *shared_;
   base::Time next = shared.timers.next_deadline();
   // Room may come from another worker, of which nothing tells us.
-  if (!shared.stalled.empty() || !shared.full.empty() || !shared.confirming.empty())
+  if (!shared.stalled.empty() || !shared.full.empty() || !shared.confirming.empty() || !shared.transacting.empty())
     next = std::min(next, shared.now + base::Duration(std::chrono::milliseconds(1)));
   return next;
 }
@@ -385,6 +392,7 @@ size_t Sessions::session_count() const { return shared_->config.sessions - share
 void Sessions::check_invariants() const {
   const Shared& shared = *shared_;
   size_t taken = 0, open = 0, channels = 0, consumers = 0;
+  uint64_t octets = 0;
   for (size_t slot = 0; slot < shared.config.sessions; slot++) {
     const Connection& connection = shared.connections[slot];
     if (connection.stage == Stage::vacant) continue;
@@ -395,7 +403,10 @@ void Sessions::check_invariants() const {
     open += connection.stage == Stage::open;
     auto count = [&](const Channel& channel) {
       for (const auto& consumer : channel.consumers) consumers += consumer != nullptr;
-      CHECK(channel.counted <= channel.unacked.size());
+      const Transaction* transaction = channel.transaction.get();
+      const size_t kept = transaction ? transaction->settlements.size() - transaction->next_settlement : 0;
+      CHECK(channel.counted <= channel.unacked.size() + kept);
+      if (transaction) octets += transaction->octets;
     };
     for (const ChannelSlot& channel : connection.channels) {
       if (!channel.channel) continue;
@@ -419,6 +430,7 @@ void Sessions::check_invariants() const {
   CHECK(open == shared.counters.connections_open.value());
   CHECK(channels == shared.counters.channels_open.value());
   CHECK(consumers == shared.counters.consumers.value());
+  CHECK(octets == shared.transaction_octets);
 }
 
 }  // namespace talaria::amqp091::session

@@ -106,6 +106,8 @@ struct Shared {
   broker::MessagePool& pool;
   const base::HashKey key;
 
+  const uint64_t transaction_octets_max;  // of all transactions: an eighth of the message memory
+  uint64_t transaction_octets = 0;
   const uint64_t message_size_max;  // octets of a body: the configured limit, or what the pool can hold
 
   base::Time now{};  // of the call that is running
@@ -131,6 +133,7 @@ struct Shared {
   WorkList<Connection> closing;     // being taken apart
   WorkList<Connection> settling;    // a great `multiple` is being settled
   WorkList<Channel> confirming;     // confirms to flush at the end of the turn
+  WorkList<Channel> transacting;    // committing, or rolling back
   WorkList<Channel> parked;         // deliveries held back by a channel-wide prefetch, and there is room again
   WorkList<Consumer> passed;        // deliveries of queues elsewhere, to be reported
   base::TimerWheel timers;          // one node a connection

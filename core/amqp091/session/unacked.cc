@@ -1,6 +1,8 @@
 #include "core/amqp091/session/unacked.h"
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
 namespace talaria::amqp091::session {
 
@@ -14,6 +16,18 @@ const Unacked* UnackedRing::search(uint64_t tag) const {
       high = middle;
   }
   return low < back_ && at(low).tag == tag ? &at(low) : nullptr;
+}
+
+void UnackedRing::put_back(std::vector<Unacked> deliveries) {
+  if (deliveries.empty()) return;
+  for (uint64_t position = front_; position != back_; position++)
+    if (at(position).entry) deliveries.push_back(at(position));
+  std::ranges::sort(deliveries, {}, &Unacked::tag);
+  live_ = deliveries.size();
+  front_ = 0;
+  back_ = live_;
+  deliveries.resize(std::max<size_t>(16, std::bit_ceil(live_)));
+  slots_ = std::move(deliveries);
 }
 
 void UnackedRing::make_room() {

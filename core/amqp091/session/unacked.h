@@ -90,6 +90,9 @@ class UnackedRing {
     return taken;
   }
 
+  // Deliveries that were taken out, unsettled as if they had not been. Cold.
+  void put_back(std::vector<Unacked> deliveries);
+
  private:
   Unacked& at(uint64_t position) { return slots_[position & (slots_.size() - 1)]; }
   const Unacked& at(uint64_t position) const { return slots_[position & (slots_.size() - 1)]; }

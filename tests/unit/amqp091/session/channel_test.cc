@@ -116,11 +116,6 @@ TEST_F(SessionChannel, WhatOnlyAServerSays) {
   client.expect_connection_close(ReplyCode::command_invalid, "basic.get-empty");
 }
 
-TEST_F(SessionChannel, TransactionsAreNotImplemented) {
-  client.send(1, wire::tx::Select{});
-  client.expect_connection_close(ReplyCode::not_implemented, "NOT_IMPLEMENTED");
-}
-
 TEST_F(SessionChannel, FlowAndAccessAndImmediate) {
   client.send(1, wire::access::Request{.realm = "/data"});
   EXPECT_EQ(client.expect<wire::access::RequestOk>(1).ticket, 1);

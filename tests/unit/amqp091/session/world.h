@@ -93,6 +93,11 @@ class Script {
   void trace(const std::string& exchange) {
     apply(broker::TraceVhost{vhost_, exchange.empty() ? broker::ExchangeId{} : exchanges_.at(exchange)});
   }
+  std::vector<std::string> queue_names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, queue] : queues_) names.push_back(name);
+    return names;
+  }
   bool has_queue(const std::string& name) const { return queues_.contains(name); }
   const broker::QueueCounters& counters(const std::string& name) const { return *queues_.at(name).counters; }
 
@@ -392,8 +397,7 @@ class World {
     }
   }
   void take_apart_queues() {
-    for (const char* name : {"q", "r", "far", "far2", "temp", "big", "traces"})
-      if (control.has_queue(name)) control.remove_queue(name);
+    for (const std::string& name : control.queue_names()) control.remove_queue(name);
     here.engine.dispatch(now, 1024);
     there.engine.dispatch(now, 1024);
     for (unsigned i = 0; i < 200 && here.pool.messages() + there.pool.messages() != 0; i++) turn();
