@@ -11,7 +11,7 @@
 // A message is routed when it is published. Only a queue that refuses what exceeds its limits can say no at the end;
 // those are asked for places beforehand, wherever they live, and nothing is done before all have granted them. From
 // then on nothing can fail: what remains to be done is done, a bounded number of steps a turn, also when the client has
-// gone (docs/decisions/0009).
+// gone (docs/decisions/0010).
 //
 // Bounds (Config): messages with their copies, and settlements, of a transaction; octets of all transactions of a
 // worker together, since nobody else can free them. Cold beside what is not transactional.
