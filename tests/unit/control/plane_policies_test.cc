@@ -37,6 +37,10 @@ TEST(Policy, MustSayWhatIsKnownAndCanBeHonoured) {
   EXPECT_EQ(fault_of(policy("p", "^a", table({{"max-length", -1}}))), "-1 is not a valid maximum length");
   EXPECT_EQ(fault_of(policy("p", "^a", table({{"expires", 0}}))), "0 is not a valid queue expiry");
   EXPECT_EQ(fault_of(policy("p", "^a", table({{"delivery-limit", 255}}))), "255 is not a valid delivery limit");
+  EXPECT_EQ(fault_of(policy("p", "^a", table({{"consumer-timeout", 60000}}))), "none");
+  EXPECT_EQ(fault_of(policy("p", "^a", table({{"consumer-timeout", -1}}))), "-1 is not a valid consumer timeout");
+  EXPECT_EQ(fault_of(operators("p", "^a", table({{"consumer-timeout", 60000}}))),
+            "'consumer-timeout' is not recognised operator policy settings, or not supported");
   EXPECT_EQ(fault_of(policy("p", "^a", table("message-ttl", "5"))), "\"5\" is not a valid message TTL");
   EXPECT_EQ(fault_of(policy("p", "^a", table("overflow", "spill"))), "\"spill\" is not a valid overflow value");
   EXPECT_EQ(fault_of(policy("p", "^a", table({{"dead-letter-exchange", 1}}))),
@@ -98,6 +102,8 @@ TEST(Policy, AnArgumentStandsBesideIt) {
   EXPECT_EQ(value(table({{"x-max-length", 5}}), table({{"max-length", 9}}), "x-max-length"), "5");
   EXPECT_EQ(value(table({{"x-max-length", 9}}), table({{"max-length", 5}}), "x-max-length"), "5");
   EXPECT_EQ(value({}, table({{"max-length", 5}}), "x-max-length"), "5");
+  EXPECT_EQ(value({}, table({{"consumer-timeout", 5}}), "x-consumer-timeout"), "5");
+  EXPECT_EQ(value(table({{"x-consumer-timeout", 9}}), table({{"consumer-timeout", 5}}), "x-consumer-timeout"), "9");
   EXPECT_EQ(value(table("x-overflow", "drop-head"), table("overflow", "reject-publish"), "x-overflow"),
             "\"drop-head\"");
   EXPECT_EQ(value({}, table("alternate-exchange", "x"), "alternate-exchange"), "none");
