@@ -250,16 +250,21 @@ inline constexpr std::pair<const char*, broker::ExchangeType> predeclared_exchan
     {"amq.match", broker::ExchangeType::headers},
 };
 
-// And topic exchanges on which the broker tells what happens, in "/" or in every vhost.
+// And topic exchanges of the broker's own, in "/" or in every vhost: internal ones on which it tells what happens, and
+// one that takes commands (broker::management_exchange), from which nothing is routed.
 inline constexpr const char* event_exchange = "amq.talaria.event";
 inline constexpr const char* log_exchange = "amq.talaria.log";
 inline constexpr const char* trace_exchange = "amq.talaria.trace";
 struct OwnExchange {
   const char* name;
   bool everywhere;
+  bool internal = true;
   bool is_in(std::string_view vhost) const { return everywhere || vhost == "/"; }
 };
-inline constexpr OwnExchange own_exchanges[] = {{event_exchange, false}, {log_exchange, false}, {trace_exchange, true}};
+inline constexpr OwnExchange own_exchanges[] = {{event_exchange, false},
+                                                {log_exchange, false},
+                                                {trace_exchange, true},
+                                                {broker::management_exchange.data(), true, false}};
 // RabbitMQ has the same under amq.rabbitmq.*, and so its clients' tools: the name of ours, or `name` itself.
 std::string own_name(std::string_view vhost, const std::string& name);
 

@@ -11,6 +11,7 @@
 #include "control/definitions.h"
 #include "control/field_json.h"
 #include "control/listings.h"
+#include "control/verbs.h"
 
 namespace talaria::control {
 namespace {
@@ -37,6 +38,9 @@ const char* fault_name(Fault fault) {
   return "bad_argument";
 }
 
+constexpr char too_deep[] = "the request is nested more than 64 deep";
+static_assert(json_depth_max == 64);
+
 // What is no UTF-8 (names clients made) is shown with replacement characters.
 std::string line_of(const json& reply) { return reply.dump(-1, ' ', false, json::error_handler_t::replace); }
 
@@ -46,9 +50,7 @@ std::string failure_line(const std::string& error, const std::string& message) {
 
 std::string success_line(const json& result) {
   std::string line = line_of({{"ok", true}, {"result", result}});
-  if (line.size() > Commands::reply_bytes_max)
-    return failure_line("too_large", "the answer is greater than 64 MiB: ask for fewer columns or one vhost");
-  return line;
+  return line.size() > Commands::reply_bytes_max ? Commands::too_large("64 MiB") : line;
 }
 
 template <class T>
@@ -141,13 +143,47 @@ void Commands::poll(base::Time now) {
   rates_.poll(statistics_, now);
 }
 
+std::string Commands::too_large(const char* most) {
+  return failure_line("too_large",
+                      std::string("the answer is greater than ") + most + ": ask for fewer columns or one vhost");
+}
+
 std::optional<std::string> Commands::start(std::string_view line, Pending& pending) {
-  json request = json::parse(line, nullptr, false);
+  pending = {};
+  if (nested_too_deep(line)) return failure_line("bad_request", too_deep);
+  const json request = json::parse(line, nullptr, false);
   if (!request.is_object() || !request.contains("command") || !request["command"].is_string())
     return failure_line("bad_request", "a request is a JSON object with a \"command\"");
+  return carry_out(request, pending);
+}
+
+std::optional<std::string> Commands::start_for(const std::string& user, const std::string& vhost,
+                                               const std::string& verb, std::string_view arguments, Pending& pending) {
   pending = {};
+  if (nested_too_deep(arguments)) return failure_line("bad_request", too_deep);
+  json request = arguments.empty() ? json::object() : json::parse(arguments, nullptr, false);
+  if (!request.is_object())
+    return failure_line("bad_request", "the body is a JSON object of the command's arguments, or empty");
+  request["command"] = verb;
+  const Verb* known = find_verb(verb);
+  if (!known) return failure_line("unknown_command", "there is no command '" + verb + "'");
+  if (known->in_vhost && !request.contains("vhost")) request["vhost"] = vhost;
+  const User* account = plane_.catalog().user(user);
+  if (!account || !may_give(*account, *known, request)) {
+    std::string text = "user '" + user + "' may not give the command '" + verb + "'";
+    if (known->in_vhost && request["vhost"].is_string())
+      text += " in vhost '" + request["vhost"].get<std::string>() + "'";
+    return failure_line("access_refused", text);
+  }
+  if (known->by_socket_alone)
+    return failure_line("access_refused", "the command '" + verb + "' is taken by the control socket alone");
+  return carry_out(request, pending);
+}
+
+std::optional<std::string> Commands::carry_out(const json& request, Pending& pending) {
   try {
     const std::string verb = request["command"].get<std::string>();
+    if (!find_verb(verb)) throw Failure{"unknown_command", "there is no command '" + verb + "'"};
     json result = run(verb, request, pending);
     if (pending.ticket == 0) return success_line(result);
     pending.result = std::move(result);
@@ -332,6 +368,7 @@ json Commands::status() const {
           {"messages_ready", ready},
           {"messages_unacknowledged", unacknowledged},
           {"requests", counts.requests},
+          {"commands_in_messages", counts.commands},
           {"requests_refused", counts.refusals},
           {"logins_refused", counts.logins_refused},
           {"stray_reports", counts.strays},

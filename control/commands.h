@@ -6,7 +6,7 @@
 //     {"ok":false,"error":"not_found","message":"no queue 'q' in vhost '/'"}
 //
 // Errors: bad_request unknown_command bad_argument not_found no_such_user no_such_vhost already_exists in_use not_empty
-// store_failed too_large. The control thread alone calls it. No input makes it throw.
+// store_failed too_large access_refused. The control thread alone calls it. No input makes it throw.
 #pragma once
 
 #include <cstdint>
@@ -39,6 +39,11 @@ class Commands {
   // The reply's line without its end, or nothing: then `pending` is to be asked after, or abandoned.
   std::optional<std::string> start(std::string_view line, Pending& pending);
   std::optional<std::string> finish(Pending& pending);
+  // The same by an account that is not the operator's: what it may its tags say, and in which vhosts its permissions.
+  // `arguments`: a JSON object, or nothing. A vhost that is not named is the one that is given.
+  std::optional<std::string> start_for(const std::string& user, const std::string& vhost, const std::string& verb,
+                                       std::string_view arguments, Pending& pending);
+  static std::string too_large(const char* most);
   void abandon(Pending& pending) { plane_.forget(pending.ticket); }
 
   // The socket sent a client away: too many, too slow, too long a line.
@@ -52,6 +57,7 @@ class Commands {
 
  private:
   using Arguments = nlohmann::json;
+  std::optional<std::string> carry_out(const nlohmann::json& request, Pending& pending);
   nlohmann::json run(const std::string& verb, const Arguments& arguments, Pending& pending);
   bool change(const std::string& verb, const Arguments& arguments, Pending& pending);
   const Vhost& vhost(const Arguments& arguments) const;

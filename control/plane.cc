@@ -135,7 +135,7 @@ std::optional<Plane::Body> Plane::respond(const ReplyTo& to, broker::Request& re
           } else {
             // Its closing is under way.
             if (!connection->vhost) return not_allowed("vhost '" + connection->opened.vhost + "' is deleted");
-            if constexpr (std::is_same_v<T, broker::DeleteQueue>)
+            if constexpr (is_one_of<T, broker::DeleteQueue, broker::Manage>)
               return on(*connection, to, body);
             else
               return on(*connection, body);

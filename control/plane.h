@@ -66,6 +66,7 @@ struct PlaneOptions {
   base::Duration move_interval = std::chrono::seconds(10);
   bool demo_account = false;  // make user guest with password guest, administrator, all permissions in "/"
   Limits limits;
+  bool management = false;  // somebody takes commands that come as messages
   // The time of day, since 1970, is the time that is passed in and this.
   base::Duration wall_clock_ahead{};
   // Where workers say that their message memory is short; none: nobody tells of it.
@@ -108,6 +109,26 @@ class Plane {
   // Bounded work; true if there was any (poll again soon).
   bool poll(base::Time now);
 
+  // A command that a session passes on (Manage), to be carried out by who takes it and answered once.
+  struct Command {
+    broker::SessionAddress session;
+    uint64_t token = 0;
+    std::string user, vhost;  // the connection's
+    broker::Manage request;
+  };
+  std::optional<Command> take_command();
+  void answer_command(const Command& command, std::string text);
+  // While it lives what is done is done by that user, not by an operator: so events say.
+  class Acting {
+   public:
+    Acting(Plane& plane, const std::string& user) : plane_(plane) { plane_.acting_ = user; }
+    ~Acting() { plane_.acting_.clear(); }
+    Acting(const Acting&) = delete;
+
+   private:
+    Plane& plane_;
+  };
+
   // Shutting down, a step at a time. `drain`: tell all workers to close their connections; `drained`: all have. `stop`:
   // end their loops; `flushed`: nothing waits for room in a mailbox any more.
   void drain();
@@ -123,6 +144,7 @@ class Plane {
   base::Time now() const { return now_; }
   struct Counts {
     uint64_t requests = 0;  // sessions' requests and notices
+    uint64_t commands = 0;  // of these: commands in messages
     uint64_t refusals = 0;  // requests answered with a Refusal
     uint64_t logins_refused = 0;
     uint64_t strays = 0;  // notices and reports about what is not there (any more)
@@ -204,6 +226,7 @@ class Plane {
     broker::QueueId queue;
     std::string text;     // "queue 'q' in vhost '/'", should it have to be refused
     bool unused = false;  // the broker's own wish: only while nobody consumes from it
+    std::string acting = {};
   };
   struct Worker {
     WorkerLink* link = nullptr;
@@ -282,6 +305,9 @@ class Plane {
   std::optional<broker::Refusal> key_refused(const Connection& connection, broker::Access access,
                                              const std::string& exchange, std::string_view key) const;
   std::optional<broker::Refusal> refused_any(const Connection& connection, bool exchange, std::string_view name) const;
+
+  // plane_manage.cc
+  std::optional<Body> on(Connection& connection, const ReplyTo& to, broker::Manage& request);
 
   // plane_topology.cc: declare, bind, delete
   Body on(Connection& connection, broker::DeclareExchange& request);
@@ -372,6 +398,7 @@ class Plane {
   Ticket last_ticket_ = 0;
   std::unordered_map<Ticket, WaitingResult> results_;
   size_t watches_under_way_ = 0;  // commands that no worker has reported yet
+  std::deque<Command> commands_;
   bool drain_sent_ = false;
   bool loading_ = true;  // nobody is told of what was there before
   std::string acting_;   // the user whose request is being served; empty: an operator

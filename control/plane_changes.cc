@@ -44,7 +44,7 @@ Vhost& Plane::enter(const VhostRow& row) {
     exchange->name = own.name;
     exchange->type = broker::ExchangeType::topic;
     exchange->durable = true;
-    exchange->internal = true;
+    exchange->internal = own.internal;
     exchange->predeclared = true;
     enter(std::move(exchange));
   }

@@ -249,6 +249,7 @@ struct Plane::Import {
       demand_vhost(row.vhost, what);
       if (row.key.size() > 255) wrong(what + ": the routing key is too long");
       if (row.source.empty()) continue;  // the default exchange binds by itself
+      if (row.source == broker::management_exchange) wrong(what + ": nothing can be bound to it");
       auto source = exchange_to_be(row.vhost, row.source);
       auto destination = row.destination_is_queue ? queue_to_be(row.vhost, row.destination)
                                                   : exchange_to_be(row.vhost, row.destination);

@@ -80,9 +80,10 @@ void Plane::govern(Queue& queue) {
   if (decide(queue, moving)) broadcast(broker::ChangeQueue{queue.id, queue.settings});
 }
 
-// What policies and arguments make of it. True: that has changed. The default exchange has no alternate.
+// What policies and arguments make of it. True: that has changed. The default exchange has no alternate, nor
+// has the one that takes commands.
 bool Plane::decide(Exchange& exchange) {
-  if (exchange.name.empty()) return false;
+  if (exchange.name.empty() || exchange.name == broker::management_exchange) return false;
   exchange.policies = policies_for(*exchange.vhost, PolicySubject::exchange, exchange.name);
   const base::FieldTable& arguments = exchange.arguments;
   std::string alternate = alternate_of(

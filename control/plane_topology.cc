@@ -191,6 +191,8 @@ Plane::Body Plane::on(Connection& connection, broker::Bind& request) {
   if (auto refusal = refused(connection, broker::Access::write, !to_queue, request.destination))
     return *std::move(refusal);
   if (request.source.empty() || (!to_queue && request.destination.empty())) return default_exchange();
+  if (request.source == broker::management_exchange)
+    return access_refused("nothing can be bound to exchange '" + request.source + "'");
   if (auto refusal = refused(connection, broker::Access::read, true, request.source)) return *std::move(refusal);
 
   Exchange* source = Catalog::exchange(vhost, request.source);
@@ -253,6 +255,7 @@ std::optional<Plane::Body> Plane::on(Connection& connection, const ReplyTo& to, 
 
 // Whether anybody consumes from a queue and how much is in it only its home knows.
 void Plane::ask_home(Question question, const Queue& queue) {
+  if (question.check.acting.empty()) question.check.acting = acting_;
   if (move_ && move_->queue == queue.id) return move_->questions.push_back(std::move(question));
   uint64_t token = ++last_token_;
   if (question.purge)
@@ -280,7 +283,7 @@ void Plane::on_checked(const worker::DeleteChecked& report) {
   Removal removal;
   removal.add(*queue);
   removal.spread();
-  if (const Connection* connection = catalog_.connection(check.to.session)) acting_ = connection->opened.user;
+  acting_ = check.acting;
   const auto removed = carry_out(removal);
   acting_.clear();
   if (!removed) return finish(check, std::unexpected(OperatorError{Fault::store_failed, removed.error().text}));

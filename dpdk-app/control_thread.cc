@@ -10,6 +10,7 @@
 
 #include "control/commands.h"
 #include "control/control_socket.h"
+#include "control/message_door.h"
 #include "control/plane.h"
 #include "control/sqlite_store.h"
 #include "core/base/check.h"
@@ -84,14 +85,15 @@ void sleep_for(base::Duration duration) {
 
 // Until the end was asked for and every client has gone, or has been given time to.
 void serve(const Settings& settings, control::Plane& plane, control::Commands& commands, control::ControlSocket& socket,
-           const Ports& ports, const TscClock& clock) {
+           control::MessageDoor& door, const Ports& ports, const TscClock& clock) {
   std::vector<LinkWatch> link_watches;
   for (const auto& port : ports) link_watches.emplace_back(*port, plane);
   base::Time last_busy{};
   base::Time drain_until = base::never;
   while (true) {
     const base::Time now = clock.now();
-    const bool busy = plane.poll(now);
+    bool busy = plane.poll(now);
+    if (door.poll(now)) busy = true;
     if (busy) last_busy = now;
     const base::Duration idle = now - last_busy;
     if (!busy && idle < attentive_for) sleep_for(moment);
@@ -174,6 +176,7 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
       {.move_queues = settings.move_queues,
        .demo_account = settings.demo_account,
        .limits = {},
+       .management = true,
        .wall_clock_ahead = std::chrono::system_clock::now().time_since_epoch() - clock.now().time_since_epoch(),
        .pressure = &datapath.mesh().pressure(),
        .random = fill_with_random});
@@ -186,6 +189,7 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
   const std::filesystem::path socket_path = settings.control_socket;
   if (socket_path.has_parent_path()) std::filesystem::create_directories(socket_path.parent_path());
   control::ControlSocket socket(socket_path, commands);
+  control::MessageDoor door(plane, commands);
 
   for (const auto& port : ports)
     if (auto started = port->start(); !started) return started;
@@ -196,7 +200,7 @@ std::expected<void, Failure> run_control_thread(const Settings& settings, contro
                all_addresses_text(settings), settings.amqp_port, settings.control_socket);
 
   try {
-    serve(settings, plane, commands, socket, ports, clock);
+    serve(settings, plane, commands, socket, door, ports, clock);
   } catch (const std::exception& error) {
     // The workers run, and who they talk to does not: nothing can be taken apart in order.
     spdlog::critical("the control thread fails: {}", error.what());

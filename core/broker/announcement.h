@@ -1,6 +1,6 @@
 // A message that the broker itself publishes: something happened, or was logged. Made by the control plane, published
-// by a worker to whatever is bound to the exchange, for nobody in particular: no confirm, no return. Where there is no
-// room for it, it is lost and counted.
+// by a worker to whatever is bound to the exchange, or to whoever awaits an answer to a command: no confirm, no return.
+// Where there is no room for it, it is lost and counted.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@ struct Announcement {
   std::string routing_key;          // at most 255 octets
   std::vector<uint8_t> properties;  // as the front end's wire has them
   std::string body;
+  bool persistent = true;
 };
 
 }  // namespace talaria::broker

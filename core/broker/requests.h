@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -89,6 +90,19 @@ struct Reauthenticate {
   std::string password;
 };
 
+// A command as operators give them, in a message to the exchange below. Answered with Done when it is done and its own
+// answer is on its way to `reply_to`.
+inline constexpr std::string_view management_exchange = "amq.talaria.management";
+struct Manage {
+  static constexpr size_t arguments_max = 1 << 20;
+
+  std::string command;    // the message's routing key
+  std::string arguments;  // its body
+  std::string reply_to;
+  bool reply_is_direct = false;  // to a session, not to a queue by that name
+  std::string correlation_id;
+};
+
 // Notices: no answer. They feed list_channels and list_consumers.
 
 // Of one channel. Written by its worker only, read by anyone; goes with the last who holds it.
@@ -137,7 +151,7 @@ struct Request {
   SessionAddress from;
   uint64_t token = 0;  // comes back in the answer; 0 for notices
   std::variant<Authenticate, OpenConnection, CloseConnection, DeclareExchange, DeleteExchange, DeclareQueue,
-               DeleteQueue, Bind, Authorize, Reauthenticate, ChannelOpened, ChannelClosed, ChannelChanged,
+               DeleteQueue, Bind, Authorize, Reauthenticate, Manage, ChannelOpened, ChannelClosed, ChannelChanged,
                ConsumerAdded, ConsumerRemoved>
       body;
 };

@@ -1,6 +1,7 @@
-// Events and log lines, which the control plane makes.
+// Events, log lines and answers to commands, which the control plane makes.
 
 #include "core/amqp091/session/own_messages.h"
+#include "core/amqp091/session/reply_to.h"
 #include "core/amqp091/session/sessions.h"
 #include "core/amqp091/session/shared.h"
 #include "core/base/bytes.h"
@@ -15,7 +16,10 @@ void Sessions::announce(const broker::Announcement& announcement, base::Time now
   broker::Exchange* exchange = vhost ? vhost->find_exchange(announcement.exchange) : nullptr;
   if (!exchange) return;
   const auto targets = route_own(shared, *exchange, announcement.routing_key, announcement.properties);
-  if (targets.empty()) return;
+  // The answer to a command may await no queue but a session.
+  const auto consumer =
+      targets.empty() && exchange->is_default() ? find_reply_consumer(shared, announcement.routing_key) : std::nullopt;
+  if (targets.empty() && !consumer) return;
 
   broker::MessageHead head;
   head.exchange = announcement.exchange;
@@ -23,11 +27,14 @@ void Sessions::announce(const broker::Announcement& announcement, base::Time now
   head.format = broker::PropertiesFormat::amqp091;
   head.properties = announcement.properties;
   head.body_size = announcement.body.size();
-  head.persistent = true;
+  head.persistent = announcement.persistent;
   head.received = now;
-  auto builder = shared.engine.room_for_accepted(targets) ? shared.pool.begin(head) : std::nullopt;
+  const broker::Room room =
+      consumer ? shared.engine.room_for(consumer->channel.worker) : shared.engine.room_for_accepted(targets);
+  auto builder = room ? shared.pool.begin(head) : std::nullopt;
   if (!builder || !builder->append(base::as_bytes(announcement.body))) return shared.counters.announcements_lost.add();
   shared.counters.announcements_published.add();
+  if (consumer) return shared.engine.hand_over(*consumer, builder->finish());
   broker::ChannelAddress nobody;
   nobody.worker = shared.self;
   shared.engine.publish(targets, builder->finish(), nobody, 0);

@@ -72,7 +72,8 @@ enum class Awaited : uint8_t {
   authorize,
   authorize_key,
   reauthenticate,
-  done,  // Done answers with `method`
+  managed,  // a command in a message
+  done,     // Done answers with `method`
   queue_declared,
   queue_deleted,
   unused_queue_deleted,  // after basic.cancel

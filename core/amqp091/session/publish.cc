@@ -9,6 +9,7 @@
 #include "core/amqp091/session/consume.h"
 #include "core/amqp091/session/deliver.h"
 #include "core/amqp091/session/header_requests.h"
+#include "core/amqp091/session/manage.h"
 #include "core/amqp091/session/reply_to.h"
 #include "core/amqp091/session/transaction.h"
 #include "core/amqp091/wire/deliver.h"
@@ -125,14 +126,6 @@ bool find_headers(Connection& connection, const broker::Message& message, std::s
   return true;
 }
 
-// No queue is to answer.
-void confirm_at_once(Channel& channel) {
-  if (!channel.confirms.selected()) return;
-  channel.confirms.begin(0);
-  channel.counters->unconfirmed.add();
-  channel.connection.shared->confirming.add(channel, channel.confirming_listed);
-}
-
 // Ten years, as the time to live of queues.
 constexpr uint64_t expiration_ms_max = 315'360'000'000;
 // A publish that leads to more queues is routed each time.
@@ -222,7 +215,11 @@ bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
     shared.pool.release(message);
     return true;
   }
-  if (channel.transaction) [[unlikely]] {
+  if (queues.empty() && is_command(*message)) [[unlikely]] {
+    trace(channel, *message, {});
+    on_command(channel, *message);
+    shared.pool.release(message);
+  } else if (channel.transaction) [[unlikely]] {
     keep(channel, message, queues, channel.publishing.front.mandatory());
   } else if (queues.empty()) [[unlikely]] {
     switch (hand_over_reply(channel, message, why)) {
@@ -392,6 +389,13 @@ broker::MessageHead head_of(const Front& front, Bytes properties, uint64_t body_
 }
 
 }  // namespace
+
+void confirm_at_once(Channel& channel) {
+  if (!channel.confirms.selected()) return;
+  channel.confirms.begin(0);
+  channel.counters->unconfirmed.add();
+  channel.connection.shared->confirming.add(channel, channel.confirming_listed);
+}
 
 // ---- of transactions, too -------------------------------------------------------------------------------------------
 

@@ -13,6 +13,8 @@
 
 namespace talaria::amqp091::session {
 
+// No queue is to answer for a message: it is confirmed now.
+void confirm_at_once(Channel& channel);
 Step on_publish(Channel& channel, base::Bytes payload);
 Step on_content_header(Channel& channel, base::Bytes payload);
 // The next octets of a body frame; the caller has checked that the channel takes that many.

@@ -105,7 +105,8 @@ void Traces::add(const Channel& channel, std::string_view what, std::string_view
   Rewriting source(message);
   FieldArray keys;
   keys.push_back(text(message.routing_key()));
-  if (what == "publish")
+  // At a commit it is long ago that its frames were read, and BCC has been taken out.
+  if (what == "publish" && !channel.transaction)
     for (const std::string& copy : channel.publishing.copies) keys.push_back(text(copy));
   else if (const Field* copies = base::find(source.headers, "CC"))
     if (const auto* array = std::get_if<FieldArray>(&copies->value))

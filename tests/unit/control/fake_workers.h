@@ -72,6 +72,7 @@ class FakeWorker final : public WorkerLink {
     std::string exchange, key;
     base::FieldTable headers;
     std::string body;
+    std::string content_type = {}, correlation_id = {};
   };
   std::vector<Announced> announcements;
 
@@ -126,8 +127,9 @@ class FakeWorker final : public WorkerLink {
     const std::unique_ptr<broker::Announcement> told(command.announcement);
     const auto properties = amqp091::wire::parse_properties(told->properties);
     ASSERT_TRUE(properties);
-    announcements.push_back(
-        {told->exchange, told->routing_key, *amqp091::wire::decode_table(properties->headers), told->body});
+    announcements.push_back({told->exchange, told->routing_key, *amqp091::wire::decode_table(properties->headers),
+                             told->body, std::string(properties->content_type),
+                             std::string(properties->correlation_id)});
   }
   void on(worker::WatchFrames& command) {
     watcher = command.watcher;

@@ -197,6 +197,9 @@ class Script {
     else if (!body.routing_key->starts_with("mine."))
       refuse(answer, broker::RefusalReason::access_refused, "access to topic '" + *body.routing_key + "' refused");
   }
+  void on(const broker::Manage& body, const broker::Request&, broker::Answer& answer) {
+    if (body.command == "refused") refuse(answer, broker::RefusalReason::not_implemented, "no");
+  }
   void on(const broker::Reauthenticate& body, const broker::Request&, broker::Answer& answer) {
     if (body.password != "new secret") refuse(answer, broker::RefusalReason::not_allowed, "New secret was refused");
   }
