@@ -156,7 +156,8 @@ void Catalog::subtract(Counts& counts, const std::string& name, size_t number) {
   if (number == 0) return;
   const auto found = counts.find(name);
   CHECK(found != counts.end() && found->second >= number);
-  if ((found->second -= number) == 0) counts.erase(found);
+  found->second -= number;
+  if (found->second == 0) counts.erase(found);
 }
 
 void Catalog::add_channel(Connection& connection, uint16_t number, Channel channel) {

@@ -14,8 +14,8 @@
 //   Engine::publish, to whatever is bound by then
 //
 // A copy is lost, and counted, when more wait than may, or where there is no room or the worker is short of memory:
-// what is looked at must not stand still for it. Who is not traced pays nothing: a session asks Engine::tracing() where
-// it does not take the short way, and takes no short way while it is so.
+// what is looked at must not stand still for it. Who is not traced pays a test for each delivery, and nothing else: a
+// publish asks Engine::tracing() where it does not take the short way, and takes no short way while it is so.
 //
 // One a worker, owned by Shared.
 #pragma once
