@@ -1,5 +1,7 @@
 // The payload of a segment, on its way to the application: in order it stays in the packet until it is read (or the
 // turn ends), out of order it is put at its place; and the window that says how much may come.
+#include <algorithm>
+
 #include "core/base/check.h"
 #include "core/tcp/stack.h"
 
@@ -9,6 +11,16 @@ namespace {
 // The window of every connection while receive memory is short.
 constexpr uint32_t pressure_window = 16 * 1024;
 constexpr uint8_t duplicate_acks_due_max = 64;
+
+// A FIN in front of bytes that came, or bytes behind a FIN that did: one of them is a lie, and the first one counts.
+bool contradicts(const Connection& connection, Sequence end, bool fin) {
+  if (connection.pending_finish &&
+      (after(end, connection.finish_sequence) || (fin && end != connection.finish_sequence)))
+    return true;
+  const auto& known = connection.reassembly;
+  return fin && std::any_of(known.ranges.begin(), known.ranges.begin() + known.range_count,
+                            [&](const Range& range) { return after(range.end, end); });
+}
 
 }  // namespace
 
@@ -44,9 +56,15 @@ void Stack::on_payload(Connection& connection, const Segment& segment, net::Pack
     receive.ack_now = true;
     mark_output(connection);
   }
+  const Sequence end = at + static_cast<Sequence>(payload.size());
+  if (contradicts(connection, end, fin)) [[unlikely]] {
+    counters_.drop_outside_window.add();
+    receive.ack_now = true;
+    return mark_output(connection);
+  }
   if (fin) {
     connection.pending_finish = true;
-    connection.finish_sequence = at + static_cast<Sequence>(payload.size());
+    connection.finish_sequence = end;
   }
   if (!payload.empty()) {
     if (at != receive.next) return take_out_of_order(connection, at, payload);
