@@ -43,6 +43,7 @@
 #include "core/net/ip_address.h"
 #include "core/net/ipv4.h"
 #include "core/net/ipv6.h"
+#include "core/net/mld.h"
 #include "core/net/neighbors.h"
 #include "core/net/packet.h"
 #include "core/net/routing.h"
@@ -75,11 +76,12 @@ struct HostConfig {
 
 // Of the link, for the worker that announces: whichever worker received it tells.
 struct Heard {
-  enum class Kind : uint8_t { dhcp, router, duplicate };
+  enum class Kind : uint8_t { dhcp, router, duplicate, membership };
   Kind kind = Kind::dhcp;
   IpAddress address{};  // the router's, or the one that somebody has
   RouterAdvertisement router{};
   DhcpMessage dhcp{};
+  MldQuery query{};
 };
 
 // A TCP segment inside a frame whose Ethernet and IP headers are valid and whose IP datagram is for us. Whoever gets it
@@ -228,6 +230,11 @@ class Host {
   void send_icmpv6(const Icmpv6Message& message, const IpAddress& source, const IpAddress& destination, base::Time now);
   bool in_group(const IpAddress& group) const;
 
+  // host_mld.cc
+  void on_mld_query(const Ipv6Header& ip, const Icmpv6Message& message, base::Time now);
+  void report_groups(base::Time now);
+  void send_mld(const Icmpv6Message& message, const IpAddress& destination);
+
   // host_dhcp.cc
   std::optional<DhcpMessage> dhcp_answer(const Ipv4Header& ip, base::Bytes bytes, ChecksumVerdict checksum) const;
   void on_dhcp(const DhcpMessage& message, base::Time now);
@@ -306,7 +313,8 @@ class Host {
   base::RateLimit defences_;
   std::optional<FragmentTable> fragments_;
   std::optional<Autoconfiguration> autoconfiguration_;  // where IPv6 is spoken, from the first on_time on
-  std::optional<DhcpClient> dhcp_;                      // of the one that announces, from the first on_time on
+  MldReports mld_{key_};
+  std::optional<DhcpClient> dhcp_;  // of the one that announces, from the first on_time on
   std::vector<NetworkChange> changes_;
   std::vector<Heard> heard_;
   std::array<LearnedNeighbor, 64> learned_{};

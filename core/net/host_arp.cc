@@ -163,7 +163,7 @@ void Host::on_time(base::Time now) {
   if (speaks_ipv6_ && !autoconfiguration_) begin_autoconfiguration(now);
   if (autoconfiguration_) {
     autoconfiguration_->on_time(now);
-    take_autoconfiguration_steps(now);
+    take_autoconfiguration_steps(now);  // and says what groups are to be reported
   }
   if (config_.address_from_dhcp && config_.announce) {
     if (!dhcp_) dhcp_.emplace(capabilities_.mac, key_, now);

@@ -7,11 +7,12 @@ namespace talaria::net {
 
 struct HostCounters {
   base::Counter frames_received, bytes_received, frames_sent, bytes_sent;
-  base::Counter tcp_received, arp_received, icmp_received, udp_received, ndp_received, dhcp_received;
+  base::Counter tcp_received, arp_received, icmp_received, udp_received, ndp_received, dhcp_received,
+      mld_queries_received;
   base::Counter fragments_received, datagrams_reassembled;
 
   base::Counter drop_short_frame, drop_other_mac, drop_other_vlan, drop_unknown_ethertype;
-  base::Counter drop_bad_arp, drop_bad_ndp, drop_bad_ip_header, drop_bad_ip_checksum;
+  base::Counter drop_bad_arp, drop_bad_ndp, drop_bad_mld, drop_bad_ip_header, drop_bad_ip_checksum;
   base::Counter drop_ip_extension;  // an IPv6 extension header that is malformed, one too many, or asks to be refused
   base::Counter drop_other_address, drop_bad_source;
   base::Counter drop_fragment;            // not put together here, or of a datagram that was given up
@@ -22,6 +23,7 @@ struct HostCounters {
   base::Counter icmp_errors;  // about TCP segments of ours
   base::Counter echo_replies, port_unreachables, port_unreachables_limited;
   base::Counter arp_requests_sent, arp_replies_sent, neighbor_solicitations_sent, neighbor_advertisements_sent;
+  base::Counter mld_reports_sent;
   base::Counter address_conflicts;
   base::Counter neighbors_moved;  // a known address was heard of from another MAC address
   base::Counter neighbor_table_full, neighbor_unresolved;
@@ -39,7 +41,7 @@ struct HostCounters {
 
 template <class Visitor>
 void HostCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(HostCounters) == 50 * sizeof(base::Counter), "a counter is missing below");
+  static_assert(sizeof(HostCounters) == 53 * sizeof(base::Counter), "a counter is missing below");
   visit("frames_received", frames_received.value());
   visit("bytes_received", bytes_received.value());
   visit("frames_sent", frames_sent.value());
@@ -50,6 +52,7 @@ void HostCounters::for_each(Visitor&& visit) const {
   visit("udp_received", udp_received.value());
   visit("ndp_received", ndp_received.value());
   visit("dhcp_received", dhcp_received.value());
+  visit("mld_queries_received", mld_queries_received.value());
   visit("fragments_received", fragments_received.value());
   visit("datagrams_reassembled", datagrams_reassembled.value());
   visit("drop_short_frame", drop_short_frame.value());
@@ -58,6 +61,7 @@ void HostCounters::for_each(Visitor&& visit) const {
   visit("drop_unknown_ethertype", drop_unknown_ethertype.value());
   visit("drop_bad_arp", drop_bad_arp.value());
   visit("drop_bad_ndp", drop_bad_ndp.value());
+  visit("drop_bad_mld", drop_bad_mld.value());
   visit("drop_bad_ip_header", drop_bad_ip_header.value());
   visit("drop_bad_ip_checksum", drop_bad_ip_checksum.value());
   visit("drop_ip_extension", drop_ip_extension.value());
@@ -80,6 +84,7 @@ void HostCounters::for_each(Visitor&& visit) const {
   visit("arp_replies_sent", arp_replies_sent.value());
   visit("neighbor_solicitations_sent", neighbor_solicitations_sent.value());
   visit("neighbor_advertisements_sent", neighbor_advertisements_sent.value());
+  visit("mld_reports_sent", mld_reports_sent.value());
   visit("address_conflicts", address_conflicts.value());
   visit("neighbors_moved", neighbors_moved.value());
   visit("neighbor_table_full", neighbor_table_full.value());

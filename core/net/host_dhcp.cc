@@ -112,6 +112,10 @@ void Host::on_heard(const Heard& heard, base::Time now) {
       autoconfiguration_->on_duplicate(heard.address, now);
       take_autoconfiguration_steps(now);
       break;
+    case Heard::Kind::membership:
+      mld_.on_query(heard.query, now);
+      look_again_at(mld_.next_deadline());
+      break;
   }
 }
 

@@ -67,6 +67,7 @@ void Host::on_icmpv6(const Ipv6Header& ip, const L4& l4, base::Time now) {
       if (message->type == icmpv6_router_advertisement) return on_router_advertisement(ip, *message, now);
       if (message->type == icmpv6_neighbor_advertisement) return on_neighbor_advertisement(ip, *message, now);
       return on_neighbor_solicitation(ip, *message, l4.from, now);
+    case mld_query: return on_mld_query(ip, *message, now);
     case icmpv6_unreachable:
     case icmpv6_packet_too_big:
       if (auto error = parse_icmpv6_error(*message); error && !ip.destination.is_multicast())

@@ -5,17 +5,6 @@
 #include "core/net/ipv6.h"
 
 namespace talaria::net {
-namespace {
-
-// RFC 2464 7.
-MacAddress group_mac(const IpAddress& group) {
-  MacAddress mac{0x33, 0x33, 0, 0, 0, 0};
-  base::store_be32(mac.data() + 2, static_cast<uint32_t>(group.low));
-  return mac;
-}
-
-}  // namespace
-
 // ---- what is heard --------------------------------------------------------------------------------------------------
 
 void Host::on_neighbor_solicitation(const Ipv6Header& ip, const Icmpv6Message& message, const MacAddress& from,
@@ -155,15 +144,21 @@ void Host::begin_autoconfiguration(base::Time now) {
   take_autoconfiguration_steps(now);
 }
 
-void Host::take_autoconfiguration_steps(base::Time) {
+// Who asks whether an address may be used listens for the answer from then on, and says so.
+void Host::take_autoconfiguration_steps(base::Time now) {
   using Action = Autoconfiguration::Action;
   for (const Autoconfiguration::Step& step : autoconfiguration_->take_steps()) {
     switch (step.action) {
-      case Action::solicit: solicit(step.prefix.address, {}, {}); break;
+      case Action::solicit:
+        mld_.on_join(now);
+        solicit(step.prefix.address, {}, {});
+        break;
       case Action::ask_routers: ask_routers(); break;
       case Action::add_address:
         change({NetworkChange::Kind::address_added, step.prefix, {}});
-        if (config_.announce) advertise(step.prefix.address, all_nodes_group, group_mac(all_nodes_group), false);
+        if (!config_.announce) break;
+        mld_.on_join(now);
+        advertise(step.prefix.address, all_nodes_group, group_mac(all_nodes_group), false);
         break;
       case Action::remove_address: change({NetworkChange::Kind::address_removed, step.prefix, {}}); break;
       case Action::refuse_address: counters_.address_conflicts.add(); break;
@@ -172,6 +167,7 @@ void Host::take_autoconfiguration_steps(base::Time) {
     }
   }
   look_again_at(autoconfiguration_->next_deadline());
+  report_groups(now);
 }
 
 bool Host::is_a_siblings(const IpAddress& address) const {

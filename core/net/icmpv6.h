@@ -40,6 +40,13 @@ enum Icmpv6Type : uint8_t {
 inline constexpr uint8_t icmpv6_code_port_unreachable = 4;
 inline constexpr uint8_t neighbor_discovery_hop_limit = 255;  // nobody beyond a router can send it (RFC 4861 3.1)
 
+// The Ethernet group of an IPv6 group (RFC 2464 7).
+inline MacAddress group_mac(const IpAddress& group) {
+  MacAddress mac{0x33, 0x33, 0, 0, 0, 0};
+  base::store_be32(mac.data() + 2, static_cast<uint32_t>(group.low));
+  return mac;
+}
+
 struct Icmpv6Message {
   uint8_t type = 0;
   uint8_t code = 0;

@@ -43,7 +43,7 @@ std::string to_text(Ipv4Address address);
 // The mask of a prefix of 0..32 bits.
 constexpr uint32_t prefix_mask(uint8_t length) { return length == 0 ? 0 : ~uint32_t{0} << (32 - length); }
 
-enum class IpProtocol : uint8_t { icmp = 1, tcp = 6, udp = 17, icmpv6 = 58 };
+enum class IpProtocol : uint8_t { hop_by_hop = 0, icmp = 1, tcp = 6, udp = 17, icmpv6 = 58 };
 
 inline constexpr size_t ipv4_header_bytes = 20;  // ours carry no options
 

@@ -15,12 +15,6 @@ const IpAddress our_address = *parse_ip_address("2001:db8::1");
 const IpAddress peer_address = *parse_ip_address("2001:db8::2");
 const IpAddress router = *parse_ip_address("fe80::99");
 
-MacAddress group_mac(const IpAddress& group) {
-  MacAddress mac{0x33, 0x33, 0, 0, 0, 0};
-  base::store_be32(mac.data() + 2, static_cast<uint32_t>(group.low));
-  return mac;
-}
-
 // What the host sent.
 struct Sent {
   EthernetHeader ethernet;
@@ -110,13 +104,45 @@ class HostIpv6Test : public HostOnFakeDevice {
       const base::Bytes datagram = base::Bytes(sent.frame).subspan(14);
       sent.ip = *parse_ipv6(datagram);
       EXPECT_EQ(datagram.size(), ipv6_header_bytes + sent.ip.payload_bytes);
-      auto message = parse_icmpv6(datagram.subspan(40), sent.ip.source, sent.ip.destination);
+      const bool report = sent.ip.next_header == 0;  // what comes behind a hop-by-hop header
+      auto message = parse_icmpv6(datagram.subspan(report ? 48 : 40), sent.ip.source, sent.ip.destination);
       EXPECT_TRUE(message) << "bad checksum";
       if (message) sent.icmp = *message;
+      if (!report) continue;
+      EXPECT_TRUE(std::equal(std::begin(mld_hop_by_hop), std::end(mld_hop_by_hop), datagram.data() + 40));
+      EXPECT_EQ(sent.ip.hop_limit, 1);
+      reports.push_back(std::move(sent));
+      all.pop_back();
     }
     return all;
   }
+  // The groups of the reports among what was sent, each with its record's type, or 1 in a report of version 1.
+  std::vector<std::pair<int, IpAddress>> take_reported() {
+    take_icmp();
+    std::vector<std::pair<int, IpAddress>> groups;
+    for (const Sent& report : std::exchange(reports, {})) {
+      const base::Bytes body = report.icmp.body;
+      if (report.icmp.type == mld_report_v1) {
+        EXPECT_EQ(report.ip.destination, load_ipv6_address(body.data() + 4));
+        groups.push_back({1, report.ip.destination});
+        continue;
+      }
+      EXPECT_EQ(report.icmp.type, mld_report_v2);
+      EXPECT_EQ(report.ip.destination, mld_reports_group);
+      EXPECT_EQ(body.size(), 4 + size_t{base::load_be16(body.data() + 2)} * mld_record_bytes);
+      for (size_t at = 4; at < body.size(); at += mld_record_bytes)
+        groups.push_back({body[at], load_ipv6_address(body.data() + at + 4)});
+    }
+    return groups;
+  }
+  void hear_query(uint16_t delay, size_t bytes, IpAddress from = *parse_ip_address("fe80::99"), uint8_t hops = 1) {
+    Frame body(bytes);
+    base::store_be16(body.data(), delay);
+    hear(mld_query, body, from, all_nodes_group, hops);
+  }
   Frame segment() { return Frame(20, 7); }
+
+  std::vector<Sent> reports;  // of groups, as take_icmp found them
 };
 
 TEST_F(HostIpv6Test, AnswersWhoAsksForIt) {
@@ -452,6 +478,95 @@ TEST_F(HostIpv6Test, WithoutAnAddressIpv6IsNotSpoken) {
   EXPECT_EQ(host->counters().drop_unknown_ethertype.value(), 1u);
   receive(frame(6, segment(), peer_address, all_nodes_group));
   EXPECT_EQ(host->counters().drop_other_mac.value(), 1u);
+}
+
+// ---- Multicast Listener Discovery -----------------------------------------------------------------------------------
+
+class HostMldTest : public HostIpv6Test {
+ protected:
+  using Reported = std::vector<std::pair<int, IpAddress>>;
+  // To where the addresses are ours and everything was said.
+  void settle() {
+    start({.announce = true});
+    for (base::Duration time = 0s; time < 10s; time += 100ms) at(time);
+    take_icmp();
+    reports.clear();
+  }
+  // Reports by then.
+  Reported until(base::Duration time) {
+    while (host->next_deadline() <= base::Time(time)) at(host->next_deadline().time_since_epoch());
+    return take_reported();
+  }
+  static constexpr int answered = 2, joined = 4;
+};
+
+TEST_F(HostMldTest, GroupsAreReportedWhenTheyAreJoined) {
+  start({.announce = true});
+  at(0s);
+  const IpAddress group = solicited_node_group(our_address);
+  take_icmp();
+  ASSERT_FALSE(reports.empty());
+  EXPECT_TRUE(reports[0].ip.source.is_unspecified()) << "no address is ours yet";
+  const Reported first = take_reported();
+  EXPECT_EQ(first.size(), 2u) << "of the address and of the link-local one";
+  EXPECT_NE(std::find(first.begin(), first.end(), std::pair(joined, group)), first.end());
+  at(1s);
+  at(2s);
+  take_icmp();
+  ASSERT_FALSE(reports.empty());
+  EXPECT_TRUE(reports.back().ip.source.is_link_local()) << "and again when one is";
+  reports.clear();
+  EXPECT_TRUE(until(100s).empty());
+}
+
+TEST_F(HostMldTest, QueriesAreAnsweredWithinTheirTime) {
+  settle();
+  hear_query(1000, 24);
+  EXPECT_TRUE(take_reported().empty()) << "all at once would be a flood";
+  const Reported answer = until(11s);
+  ASSERT_EQ(answer.size(), 2u);
+  EXPECT_EQ(answer[0].first, answered);
+  EXPECT_TRUE(until(100s).empty());
+  EXPECT_EQ(host->counters().mld_queries_received.value(), 1u);
+}
+
+TEST_F(HostMldTest, RoutersOfTheFirstVersionAreUnderstood) {
+  settle();
+  hear_query(1000, 20);
+  const Reported answer = until(11s);
+  ASSERT_EQ(answer.size(), 2u);
+  EXPECT_EQ(answer[0].first, 1);
+  at(300s);
+  hear_query(0, 24);
+  EXPECT_EQ(until(301s)[0].first, answered) << "that router has gone";
+}
+
+TEST_F(HostMldTest, ForgersAreNotAnswered) {
+  settle();
+  hear_query(0, 24, peer_address);
+  hear_query(0, 24, *parse_ip_address("fe80::99"), 64);
+  hear_query(0, 22);
+  hear_query(0, 3);
+  EXPECT_TRUE(until(100s).empty());
+  EXPECT_EQ(host->counters().drop_bad_mld.value() + host->counters().drop_bad_icmp.value(), 4u);
+}
+
+TEST_F(HostMldTest, WhoDoesNotAnnouncePassesQueriesOn) {
+  start();
+  hear_query(0, 24);
+  const auto heard = host->take_heard();
+  ASSERT_EQ(heard.size(), 1u);
+  FakeDevice other_device{our_mac};
+  Host announcer({.addresses = {{our_address, 64}}, .announce = true}, other_device, base::HashKey{1, 2});
+  announcer.on_time(base::Time(0s));
+  announcer.flush();
+  for (int second = 1; second < 10; second++) announcer.on_time(base::Time(std::chrono::seconds(second)));
+  announcer.flush();
+  other_device.sent.clear();
+  announcer.on_heard(heard[0], base::Time(10s));
+  announcer.on_time(base::Time(11s));
+  announcer.flush();
+  EXPECT_EQ(other_device.sent.size(), 1u);
 }
 
 }  // namespace
