@@ -1,15 +1,19 @@
 #include "control/arguments.h"
 
 #include <algorithm>
+#include <span>
 #include <string_view>
 
+#include "control/catalog.h"
 #include "control/refusals.h"
+#include "core/broker/choice_bindings.h"
 
 namespace talaria::control {
 namespace {
 
 using base::Field;
 using base::FieldTable;
+using broker::ExchangeType;
 
 std::string plain_value(const Field& field) { return field.text() ? *field.text() : base::to_text(field); }
 
@@ -45,6 +49,10 @@ constexpr int64_t expiry_ms_most = 315'360'000'000;  // ten years, RabbitMQ's ca
 // A queue counts so many deliveries of a message, and one more.
 constexpr int64_t delivery_limit_most = 254;
 
+// Values that a queue remembers.
+constexpr int64_t cache_size_most = 1 << 20;
+constexpr int64_t cache_size_unless_said = 128;
+
 // What a classic queue understands in RabbitMQ, and x-delivery-limit, which there only quorum queues do.
 constexpr KnownArgument known_arguments[] = {
     {"x-message-ttl", Kind::integer, 0, expiry_ms_most},
@@ -58,6 +66,16 @@ constexpr KnownArgument known_arguments[] = {
     {"x-dead-letter-routing-key", Kind::text, 0, 0},
     {"x-delivery-limit", Kind::integer, -1, delivery_limit_most},
     {"x-single-active-consumer", Kind::boolean, 0, 0},
+    // What RabbitMQ does not have.
+    {"x-flow-stop", Kind::integer, 1, INT64_MAX},
+    {"x-flow-resume", Kind::integer, 0, INT64_MAX},
+    {"x-flow-stop-bytes", Kind::integer, 1, INT64_MAX},
+    {"x-flow-resume-bytes", Kind::integer, 0, INT64_MAX},
+    {"x-last-value-key", Kind::text, 0, 0},
+    {"x-message-deduplication", Kind::boolean, 0, 0},
+    {"x-deduplication-header", Kind::text, 0, 0},
+    {"x-cache-size", Kind::integer, 1, cache_size_most},
+    {"x-cache-ttl", Kind::integer, 1, expiry_ms_most},
 };
 
 // Arguments of quorum queues and streams: a classic queue refuses them.
@@ -103,12 +121,14 @@ MaybeRefusal check_value(const KnownArgument& known, const Field& value, const s
 }
 
 // What other brokers do with a queue or an exchange that has one of these is not done here.
-constexpr std::string_view unsupported_arguments[] = {
+constexpr std::string_view unsupported_of_queues[] = {"x-name-prefix"};
+constexpr std::string_view unsupported_of_exchanges[] = {
     "x-name-prefix", "x-message-deduplication", "x-cache-size", "x-cache-ttl", "x-deduplication-header",
 };
 
-MaybeRefusal check_unsupported(const FieldTable& arguments, const std::string& what) {
-  for (std::string_view name : unsupported_arguments) {
+MaybeRefusal check_unsupported(std::span<const std::string_view> names, const FieldTable& arguments,
+                               const std::string& what) {
+  for (std::string_view name : names) {
     const Field* value = base::find(arguments, name);
     if (!value) continue;
     // Asking not to have it is no promise.
@@ -116,6 +136,54 @@ MaybeRefusal check_unsupported(const FieldTable& arguments, const std::string& w
     return precondition_failed("argument '" + std::string(name) + "' for " + what + " is not supported");
   }
   return std::nullopt;
+}
+
+bool deduplicates(const FieldTable& arguments) {
+  const Field* wanted = base::find(arguments, "x-message-deduplication");
+  return wanted && *wanted->boolean();
+}
+
+MaybeRefusal check_header_name(std::string_view name, const FieldTable& arguments, const std::string& what) {
+  const Field* header = base::find(arguments, name);
+  if (!header || (!header->text()->empty() && header->text()->size() <= UINT8_MAX)) return std::nullopt;
+  return invalid(name, what, "not the name of a header");
+}
+
+MaybeRefusal check_deduplication(const FieldTable& arguments, const std::string& what) {
+  if (auto refusal = check_header_name("x-deduplication-header", arguments, what)) return refusal;
+  if (deduplicates(arguments)) return std::nullopt;
+  for (std::string_view name : {"x-deduplication-header", "x-cache-size", "x-cache-ttl"})
+    if (base::find(arguments, name)) return invalid(name, what, "not without x-message-deduplication");
+  return std::nullopt;
+}
+
+struct FlowArguments {
+  std::string_view stop, resume;
+};
+constexpr FlowArguments flow_of_messages{"x-flow-stop", "x-flow-resume"};
+constexpr FlowArguments flow_of_bytes{"x-flow-stop-bytes", "x-flow-resume-bytes"};
+
+MaybeRefusal check_flow(const FieldTable& arguments, const std::string& what) {
+  for (const FlowArguments& names : {flow_of_messages, flow_of_bytes}) {
+    const Field* stop = base::find(arguments, names.stop);
+    const Field* resume = base::find(arguments, names.resume);
+    if (!resume) continue;
+    if (!stop) return invalid(names.resume, what, "not without " + std::string(names.stop));
+    if (resume->integer() >= stop->integer())
+      return invalid(names.resume, what, "not below " + std::string(names.stop));
+  }
+  return std::nullopt;
+}
+
+std::optional<broker::FlowLimit> flow_limit_of(const FlowArguments& names, const FieldTable& arguments) {
+  const Field* stop = base::find(arguments, names.stop);
+  if (!stop) return std::nullopt;
+  broker::FlowLimit limit;
+  limit.stop = static_cast<uint64_t>(stop->integer());
+  limit.resume = limit.stop / 10 * 7 + limit.stop % 10 * 7 / 10;
+  if (const Field* resume = base::find(arguments, names.resume))
+    limit.resume = static_cast<uint64_t>(resume->integer());
+  return limit;
 }
 
 MaybeRefusal check_queue_type(const FieldTable& arguments, const std::string& what) {
@@ -138,6 +206,41 @@ MaybeRefusal check_argument_same(std::string_view name, const FieldTable& receiv
   return precondition_failed(inequivalent(name, what, described(theirs), described(ours)));
 }
 
+broker::HashProperty hash_property_named(std::string_view name) {
+  if (name == "correlation_id") return broker::HashProperty::correlation_id;
+  if (name == "message_id") return broker::HashProperty::message_id;
+  if (name == "timestamp") return broker::HashProperty::timestamp;
+  return broker::HashProperty::none;
+}
+
+constexpr std::string_view hash_arguments[] = {"hash-header", "hash-property"};
+
+MaybeRefusal check_hashing(const FieldTable& arguments, const std::string& what) {
+  for (std::string_view name : hash_arguments)
+    if (const Field* value = base::find(arguments, name); value && !value->text())
+      return precondition_failed(std::string("invalid type '") + value->type_name() + "' for arg '" +
+                                 std::string(name) + "' in " + what);
+  const Field* property = base::find(arguments, "hash-property");
+  if (!property) return std::nullopt;
+  if (base::find(arguments, "hash-header"))
+    return precondition_failed("hash-header and hash-property are mutually exclusive");
+  if (hash_property_named(*property->text()) != broker::HashProperty::none) return std::nullopt;
+  return precondition_failed("Unsupported property: " + *property->text());
+}
+
+// A binding of a headers exchange.
+MaybeRefusal check_match(const FieldTable& arguments) {
+  const Field* match = base::find(arguments, "x-match");
+  if (!match) return std::nullopt;
+  if (!match->text())
+    return precondition_failed(std::string("Invalid x-match field type ") + match->type_name() + " (value " +
+                               base::to_text(*match) + "); expected longstr");
+  constexpr std::string_view ways[] = {"all", "any", "all-with-x", "any-with-x"};
+  if (std::find(std::begin(ways), std::end(ways), *match->text()) != std::end(ways)) return std::nullopt;
+  return precondition_failed("Invalid x-match field value <<\"" + *match->text() +
+                             "\">>; expected all, any, all-with-x, or any-with-x");
+}
+
 }  // namespace
 
 MaybeRefusal check_queue_arguments(const FieldTable& arguments, const std::string& what) {
@@ -157,7 +260,10 @@ MaybeRefusal check_queue_arguments(const FieldTable& arguments, const std::strin
   for (std::string_view foreign : foreign_arguments)
     if (base::find(arguments, foreign))
       return precondition_failed("invalid arg '" + std::string(foreign) + "' for " + what + " of queue type classic");
-  return check_unsupported(arguments, what);
+  if (auto refusal = check_flow(arguments, what)) return refusal;
+  if (auto refusal = check_deduplication(arguments, what)) return refusal;
+  if (auto refusal = check_header_name("x-last-value-key", arguments, what)) return refusal;
+  return check_unsupported(unsupported_of_queues, arguments, what);
 }
 
 MaybeRefusal check_dead_letter_exchange(const FieldTable& arguments, const std::string& what) {
@@ -167,25 +273,41 @@ MaybeRefusal check_dead_letter_exchange(const FieldTable& arguments, const std::
                              "' for arg 'x-dead-letter-exchange' in " + what);
 }
 
-MaybeRefusal check_exchange_arguments(const FieldTable& arguments, const std::string& what) {
+MaybeRefusal check_exchange_arguments(ExchangeType type, const FieldTable& arguments, const std::string& what) {
   const Field* alternate = base::find(arguments, "alternate-exchange");
   if (alternate && !alternate->text())
     return precondition_failed(std::string("invalid type '") + alternate->type_name() +
                                "' for arg 'alternate-exchange' in " + what);
-  return check_unsupported(arguments, what);
+  if (type == ExchangeType::delayed_message) {
+    const Field* inner = base::find(arguments, "x-delayed-type");
+    ExchangeType routing{};
+    if (!inner || !inner->text() || !type_from_name(*inner->text(), routing) ||
+        routing == ExchangeType::delayed_message)
+      return precondition_failed("Invalid argument, 'x-delayed-type' must be an existing exchange type");
+    type = routing;
+  }
+  if (type == ExchangeType::consistent_hash)
+    if (auto refusal = check_hashing(arguments, what)) return refusal;
+  return check_unsupported(unsupported_of_exchanges, arguments, what);
 }
 
-MaybeRefusal check_binding_arguments(broker::ExchangeType source, const FieldTable& arguments) {
-  if (source != broker::ExchangeType::headers) return std::nullopt;
-  const Field* match = base::find(arguments, "x-match");
-  if (!match) return std::nullopt;
-  if (!match->text())
-    return precondition_failed(std::string("Invalid x-match field type ") + match->type_name() + " (value " +
-                               base::to_text(*match) + "); expected longstr");
-  constexpr std::string_view ways[] = {"all", "any", "all-with-x", "any-with-x"};
-  if (std::find(std::begin(ways), std::end(ways), *match->text()) != std::end(ways)) return std::nullopt;
-  return precondition_failed("Invalid x-match field value <<\"" + *match->text() +
-                             "\">>; expected all, any, all-with-x, or any-with-x");
+// Texts of RabbitMQ's plugins.
+MaybeRefusal check_binding(ExchangeType source, bool to_queue, const std::string& key, const FieldTable& arguments) {
+  if (source == ExchangeType::headers) return check_match(arguments);
+  if (source == ExchangeType::consistent_hash && !broker::weight_of(key)) {
+    const bool digits = key.find_first_not_of("0123456789", key.starts_with('-') ? 1 : 0) == std::string::npos;
+    if (digits && !key.empty() && key != "-") {
+      if (key.starts_with('-') || key.find_first_not_of('0') == std::string::npos)
+        return precondition_failed("The binding key must be greater than 0");
+      return precondition_failed("The binding key must not be greater than " + std::to_string(UINT32_MAX));
+    }
+    return precondition_failed("The binding key must be an integer: <<\"" + key + "\">>");
+  }
+  if (source == ExchangeType::local_random) {
+    if (!key.empty()) return precondition_failed("Non empty binding '" + key + "' key not permitted");
+    if (!to_queue) return precondition_failed("Destination not found");
+  }
+  return std::nullopt;
 }
 
 MaybeRefusal check_same(const char* name, bool received, bool current, const std::string& what) {
@@ -211,9 +333,33 @@ MaybeRefusal check_queue_arguments_same(const FieldTable& received, const FieldT
   return check_same("x-queue-type", type_of(received), type_of(current), what);
 }
 
-MaybeRefusal check_exchange_arguments_same(const FieldTable& received, const FieldTable& current,
+MaybeRefusal check_exchange_arguments_same(ExchangeType type, const FieldTable& received, const FieldTable& current,
                                            const std::string& what) {
+  if (type == ExchangeType::delayed_message)
+    if (auto refusal = check_argument_same("x-delayed-type", received, current, what)) return refusal;
+  if (routing_type_of(type, current) == ExchangeType::consistent_hash)
+    for (std::string_view name : hash_arguments)
+      if (auto refusal = check_argument_same(name, received, current, what)) return refusal;
   return check_argument_same("alternate-exchange", received, current, what);
+}
+
+ExchangeType routing_type_of(ExchangeType type, const FieldTable& arguments) {
+  if (type != ExchangeType::delayed_message) return type;
+  const Field* inner = base::find(arguments, "x-delayed-type");
+  if (inner && inner->text()) type_from_name(*inner->text(), type);
+  return type;
+}
+
+std::shared_ptr<const broker::ExchangeSettings> exchange_settings_of(ExchangeType type, const FieldTable& arguments) {
+  broker::ExchangeSettings settings;
+  if (routing_type_of(type, arguments) == ExchangeType::consistent_hash) {
+    if (const Field* header = base::find(arguments, "hash-header")) settings.hash_header = *header->text();
+    if (const Field* property = base::find(arguments, "hash-property"))
+      settings.hash_property = hash_property_named(*property->text());
+  }
+  settings.delays = type == ExchangeType::delayed_message;
+  if (settings == broker::ExchangeSettings{}) return nullptr;
+  return std::make_shared<const broker::ExchangeSettings>(settings);
 }
 
 std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string& queue, const FieldTable& arguments) {
@@ -253,6 +399,20 @@ std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string
     settings.delivery_limit = static_cast<uint32_t>(limit->integer());
     any = true;
   }
+  settings.flow = flow_limit_of(flow_of_messages, arguments);
+  settings.flow_bytes = flow_limit_of(flow_of_bytes, arguments);
+  if (const Field* key = base::find(arguments, "x-last-value-key")) settings.last_value_key = *key->text();
+  if (deduplicates(arguments)) {
+    const Field* header = base::find(arguments, "x-deduplication-header");
+    const Field* size = base::find(arguments, "x-cache-size");
+    broker::Deduplication wanted;
+    wanted.header = header ? *header->text() : "x-deduplication-header";
+    wanted.cache_size = static_cast<uint32_t>(size ? size->integer() : cache_size_unless_said);
+    if (const Field* ttl = base::find(arguments, "x-cache-ttl"))
+      wanted.cache_ttl_ms = static_cast<uint64_t>(ttl->integer());
+    settings.deduplication = std::move(wanted);
+  }
+  any |= settings.flow || settings.flow_bytes || !settings.last_value_key.empty() || settings.deduplication;
   return any ? std::make_shared<const broker::QueueSettings>(settings) : nullptr;
 }
 

@@ -259,13 +259,19 @@ std::string_view type_name(broker::ExchangeType type) {
     case broker::ExchangeType::fanout: return "fanout";
     case broker::ExchangeType::topic: return "topic";
     case broker::ExchangeType::headers: return "headers";
+    case broker::ExchangeType::consistent_hash: return "x-consistent-hash";
+    case broker::ExchangeType::modulus_hash: return "x-modulus-hash";
+    case broker::ExchangeType::random: return "x-random";
+    case broker::ExchangeType::local_random: return "x-local-random";
+    case broker::ExchangeType::delayed_message: return "x-delayed-message";
   }
   CHECK(false);
 }
 
 bool type_from_name(std::string_view name, broker::ExchangeType& type) {
   using enum broker::ExchangeType;
-  for (broker::ExchangeType candidate : {direct, fanout, topic, headers}) {
+  for (broker::ExchangeType candidate :
+       {direct, fanout, topic, headers, consistent_hash, modulus_hash, random, local_random, delayed_message}) {
     if (type_name(candidate) != name) continue;
     type = candidate;
     return true;

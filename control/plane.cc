@@ -295,7 +295,7 @@ void Plane::load(const StoreContents& contents) {
     exchange->vhost = vhost_of(row.vhost);
     exchange->name = row.name;
     demand(type_from_name(row.type, exchange->type), exchange_text(row.name, row.vhost), "has an unknown type");
-    must_be_fine(check_exchange_arguments(row.arguments, exchange_text(row.name, row.vhost)));
+    must_be_fine(check_exchange_arguments(exchange->type, row.arguments, exchange_text(row.name, row.vhost)));
     exchange->durable = true;
     exchange->auto_delete = row.auto_delete;
     exchange->internal = row.internal;

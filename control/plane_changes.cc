@@ -1,5 +1,6 @@
 // Changes that have passed every rule: into the catalog and out to the workers.
 
+#include "control/arguments.h"
 #include "control/plane.h"
 #include "core/base/hash.h"
 
@@ -55,8 +56,9 @@ Vhost& Plane::enter(const VhostRow& row) {
 Exchange& Plane::enter(std::unique_ptr<Exchange> made) {
   Exchange& exchange = catalog_.add(std::move(made));
   decide(exchange);
-  broadcast(broker::AddExchange{exchange.vhost->id, exchange.id, exchange.name, exchange.type, exchange.internal,
-                                exchange.alternate});
+  broadcast(broker::AddExchange{exchange.vhost->id, exchange.id, exchange.name,
+                                routing_type_of(exchange.type, exchange.arguments), exchange.internal,
+                                exchange.alternate, exchange_settings_of(exchange.type, exchange.arguments)});
   tell("exchange.created", exchange);
   return exchange;
 }

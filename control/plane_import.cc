@@ -178,7 +178,7 @@ struct Plane::Import {
         report.push_back(what + ": exchange type '" + row.type + "' is not supported: left out");
         continue;
       }
-      if (auto refusal = check_exchange_arguments(row.arguments, what)) wrong(refusal->text);
+      if (auto refusal = check_exchange_arguments(type, row.arguments, what)) wrong(refusal->text);
       if (const Exchange* existing = find_exchange(row.vhost, row.name)) {
         ExchangeRow old = row_of(*existing);
         if (old.type != row.type || old.auto_delete != row.auto_delete || old.internal != row.internal ||
@@ -186,7 +186,10 @@ struct Plane::Import {
           report.push_back(what + " is there already and differs: kept as it is");
         continue;
       }
-      if (!exchanges_made.emplace(std::pair(row.vhost, row.name), Future{row.durable, type}).second) continue;
+      if (!exchanges_made
+               .emplace(std::pair(row.vhost, row.name), Future{row.durable, routing_type_of(type, row.arguments)})
+               .second)
+        continue;
       exchanges.push_back(row);
       if (row.durable) edits.push_back(Put<ExchangeRow>{row});
     }
@@ -226,7 +229,8 @@ struct Plane::Import {
   }
   // What the exchange or queue will be; nullopt: there will be none.
   std::optional<Future> exchange_to_be(const std::string& vhost, const std::string& name) const {
-    if (const Exchange* existing = find_exchange(vhost, name)) return Future{existing->durable, existing->type};
+    if (const Exchange* existing = find_exchange(vhost, name))
+      return Future{existing->durable, routing_type_of(existing->type, existing->arguments)};
     if (!plane.catalog_.vhost(vhost))
       for (const auto& [predeclared, type] : predeclared_exchanges)
         if (name == predeclared) return Future{true, type};
@@ -257,7 +261,8 @@ struct Plane::Import {
         report.push_back(what + ": one of its ends is not there: left out");
         continue;
       }
-      if (auto refusal = check_binding_arguments(source->type, row.arguments)) wrong(what + ": " + refusal->text);
+      if (auto refusal = check_binding(source->type, row.destination_is_queue, row.key, row.arguments))
+        wrong(what + ": " + refusal->text);
       if (source->durable && destination->durable) edits.push_back(Put<BindingRow>{row});
       bindings.push_back(std::move(row));
     }

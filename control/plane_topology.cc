@@ -81,13 +81,13 @@ Plane::Body Plane::on(Connection& connection, broker::DeclareExchange& request) 
     if (auto refusal = check_same("auto_delete", request.auto_delete, existing->auto_delete, what))
       return *std::move(refusal);
     if (auto refusal = check_same("internal", request.internal, existing->internal, what)) return *std::move(refusal);
-    if (auto refusal = check_exchange_arguments_same(request.arguments, existing->arguments, what))
+    if (auto refusal = check_exchange_arguments_same(existing->type, request.arguments, existing->arguments, what))
       return *std::move(refusal);
     return broker::Done{};
   }
 
   if (is_reserved(request.name)) return reserved_name("exchange", request.name);
-  if (auto refusal = check_exchange_arguments(request.arguments, what)) return *std::move(refusal);
+  if (auto refusal = check_exchange_arguments(type, request.arguments, what)) return *std::move(refusal);
   if (base::find(request.arguments, "alternate-exchange")) {
     std::string alternate = alternate_of(request.arguments);
     if (auto refusal = refused(connection, broker::Access::read, true, request.name)) return *std::move(refusal);
@@ -196,7 +196,7 @@ Plane::Body Plane::on(Connection& connection, broker::Bind& request) {
   if (auto refusal = refused(connection, broker::Access::read, true, request.source)) return *std::move(refusal);
 
   Exchange* source = Catalog::exchange(vhost, request.source);
-  if (source && source->type == broker::ExchangeType::topic)
+  if (source && routing_type_of(source->type, source->arguments) == broker::ExchangeType::topic)
     if (auto refusal = key_refused(connection, broker::Access::read, request.source, request.key))
       return *std::move(refusal);
   Queue* queue = to_queue ? Catalog::queue(vhost, request.destination) : nullptr;
@@ -220,7 +220,9 @@ Plane::Body Plane::on(Connection& connection, broker::Bind& request) {
   }
 
   if (existing) return broker::Done{};
-  if (auto refusal = check_binding_arguments(source->type, request.arguments)) return *std::move(refusal);
+  if (auto refusal =
+          check_binding(routing_type_of(source->type, source->arguments), to_queue, request.key, request.arguments))
+    return *std::move(refusal);
   if (catalog_.binding_count() >= options_.limits.bindings)
     return precondition_failed("cannot bind: binding limit (" + std::to_string(options_.limits.bindings) +
                                ") is reached");

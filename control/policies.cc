@@ -51,7 +51,8 @@ const PolicySetting* find_setting(std::string_view name, bool of_operators) {
 
 bool value_is_valid(const PolicySetting& setting, const Field& value) {
   FieldTable arguments{{std::string(setting.argument), value}};
-  if (setting.subject == PolicySubject::exchange) return !check_exchange_arguments(arguments, "");
+  if (setting.subject == PolicySubject::exchange)
+    return !check_exchange_arguments(broker::ExchangeType::direct, arguments, "");
   // A key alone says nothing wrong: another policy, or the declaration, may say to which exchange.
   if (setting.name == "dead-letter-routing-key") arguments.push_back({"x-dead-letter-exchange", {std::string()}});
   return !check_dead_letter_exchange(arguments, "") && !check_queue_arguments(arguments, "");

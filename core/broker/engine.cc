@@ -43,9 +43,21 @@ size_t Engine::reserve_bytes(WorkerIndex workers, const EngineLimits& limits) {
 
 // ---- publish --------------------------------------------------------------------------------------------------------
 
+// Whatever worker its home is: its counters tell. Publishers of one worker are stopped and go on together.
+static bool is_stopped(QueueRecord& queue) {
+  const auto is_at = [&](const std::optional<FlowLimit>& limit, const base::Counter& counter) {
+    return limit && counter.value() >= (queue.flow_stopped ? limit->resume + 1 : limit->stop);
+  };
+  queue.flow_stopped = is_at(queue.settings->flow, queue.counters->ready) ||
+                       is_at(queue.settings->flow_bytes, queue.counters->bytes_ready);
+  return queue.flow_stopped;
+}
+
 Room Engine::room_for(std::span<QueueRecord* const> targets) {
   size_t entries = 0;
-  for (const QueueRecord* target : targets) {
+  for (QueueRecord* target : targets) {
+    if (target->flow_limited && is_stopped(*target)) [[unlikely]]
+      return {Shortage::flow, target->home, target->id};
     if (target->home == self_) [[likely]] {
       entries++;
       if (target->local->behind()) [[unlikely]]

@@ -36,6 +36,7 @@
 #include "core/base/time.h"
 #include "core/broker/address.h"
 #include "core/broker/engine_counters.h"
+#include "core/broker/header_reader.h"
 #include "core/broker/message_pool.h"
 #include "core/broker/move.h"
 #include "core/broker/operations.h"
@@ -79,10 +80,12 @@ enum class Shortage : uint8_t {
   operations,  // more of them wait for that worker than it takes in
   queue,       // one there has consumers that take, and holds more than it should (see Queue::behind)
   moving,      // the queue is between two workers
+  flow,        // `queue` has as much as its flow limits allow
 };
 struct Room {
   Shortage shortage = Shortage::none;
   WorkerIndex worker = 0;
+  QueueId queue = {};
 
   explicit operator bool() const { return shortage == Shortage::none; }
 };
@@ -119,6 +122,8 @@ class Engine {
   // Rises with every change: what a session remembers of vhosts, exchanges, queues (pointers) and permissions is good
   // while this stays the same.
   uint64_t topology_epoch() const { return topology_epoch_; }
+  // For queues that look at headers; without it they find none.
+  void read_headers_with(HeaderReader reader) { home_.read_header = reader; }
   Vhost* find_vhost(VhostId id) const { return replica_.find_vhost(id); }
   Exchange* find_exchange(ExchangeId id) const { return replica_.find_exchange(id); }
   QueueRecord* find_queue(QueueId id) const { return replica_.find_queue(id); }

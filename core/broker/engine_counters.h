@@ -16,6 +16,8 @@ struct EngineCounters {
   base::Counter expired;             // messages whose time to live was over
   base::Counter dropped_over_limit;  // messages at the head of a queue that was full
   base::Counter refused_over_limit;  // messages that came to one that refuses then
+  base::Counter duplicates;          // dropped by queues that had one like it lately
+  base::Counter replaced;            // in queues that keep the last of each value
   base::Counter over_deliveries;     // messages that came back too often
   base::Counter dead_lettered;       // of all that died, by rejection too: those that have somewhere to go
   base::Counter dropped_with_queue;  // messages of purged and deleted queues
@@ -32,7 +34,7 @@ struct EngineCounters {
 
 template <class Visitor>
 void EngineCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(EngineCounters) == 18 * sizeof(base::Counter), "a counter is missing below");
+  static_assert(sizeof(EngineCounters) == 20 * sizeof(base::Counter), "a counter is missing below");
   visit("published", published.value());
   visit("stored", stored.value());
   visit("stored_nowhere", stored_nowhere.value());
@@ -43,6 +45,8 @@ void EngineCounters::for_each(Visitor&& visit) const {
   visit("expired", expired.value());
   visit("dropped_over_limit", dropped_over_limit.value());
   visit("refused_over_limit", refused_over_limit.value());
+  visit("duplicates", duplicates.value());
+  visit("replaced", replaced.value());
   visit("over_deliveries", over_deliveries.value());
   visit("dead_lettered", dead_lettered.value());
   visit("dropped_with_queue", dropped_with_queue.value());

@@ -20,7 +20,7 @@ size_t bytes_for(uint32_t entries) {
 // ---- who should move ------------------------------------------------------------------------------------------------
 
 void Engine::consider_move(const Queue& queue, WorkerIndex to) {
-  if (queue.consumers() == 0) return;
+  if (queue.consumers() == 0 || queue.stays()) return;
   for (const Subscription* subscription : queue.subscriptions())
     if (subscription->consumer.channel.worker != to) return;
   // It may grow until it leaves.

@@ -23,12 +23,23 @@ Exchange::Exchange(const AddExchange& what, Vhost& vhost)
       name_(what.name),
       alternate_(what.alternate) {
   CHECK(!is_default() || alternate_.empty());
+  const auto choose = [&](ChoiceBindings::Way way) { table_.emplace<ChoiceBindings>(way, what.settings); };
   switch (type_) {
     case ExchangeType::direct: table_.emplace<DirectBindings>(); break;
     case ExchangeType::fanout: table_.emplace<FanoutBindings>(); break;
     case ExchangeType::topic: table_.emplace<TopicBindings>(); break;
     case ExchangeType::headers: table_.emplace<HeadersBindings>(); break;
+    case ExchangeType::consistent_hash: choose(ChoiceBindings::Way::consistent_hash); break;
+    case ExchangeType::modulus_hash: choose(ChoiceBindings::Way::modulus_hash); break;
+    case ExchangeType::random: choose(ChoiceBindings::Way::random); break;
+    case ExchangeType::local_random: choose(ChoiceBindings::Way::local_random); break;
+    case ExchangeType::delayed_message: CHECK(false);
   }
+  const bool by_facts =
+      what.settings && (!what.settings->hash_header.empty() || what.settings->hash_property != HashProperty::none);
+  delays_ = what.settings && what.settings->delays;
+  needs_facts_ = type_ == ExchangeType::headers || (type_ == ExchangeType::consistent_hash && by_facts);
+  varies_ = type_ == ExchangeType::random || type_ == ExchangeType::local_random;
 }
 
 void Exchange::set_alternate(const std::string& name) {
@@ -48,13 +59,12 @@ void RouteTargets::add(Exchange* exchange) {
   exchanges_.push_back(exchange);
 }
 
-void route(Vhost& vhost, Exchange& exchange, std::string_view routing_key, std::span<const base::HeaderView> headers,
-           RouteTargets& out) {
-  Exchange::route(vhost, exchange, routing_key, headers, out);
+void route(Vhost& vhost, Exchange& exchange, std::string_view routing_key, const RouteFacts& facts, RouteTargets& out) {
+  Exchange::route(vhost, exchange, routing_key, facts, out);
 }
 
-void Exchange::route(Vhost& vhost, Exchange& exchange, std::string_view routing_key,
-                     std::span<const base::HeaderView> headers, RouteTargets& out) {
+void Exchange::route(Vhost& vhost, Exchange& exchange, std::string_view routing_key, const RouteFacts& facts,
+                     RouteTargets& out) {
   out.begin(vhost.next_mark());
   // The most used one, and the simplest: nothing is bound to it, it has no alternate.
   if (exchange.is_default()) {
@@ -65,18 +75,18 @@ void Exchange::route(Vhost& vhost, Exchange& exchange, std::string_view routing_
   // Exchanges are appended while they are walked: each at most once, so this ends.
   for (size_t at = 0; at < out.exchanges_.size(); at++) {
     Exchange& here = *out.exchanges_[at];
-    if (here.match(routing_key, headers, out) || here.alternate_.empty()) continue;
+    if (here.match(routing_key, facts, out) || here.alternate_.empty()) continue;
     if (Exchange* alternate = vhost.find_exchange(here.alternate_)) out.add(alternate);
   }
 }
 
-void route(Vhost& vhost, Exchange& exchange, std::span<const std::string_view> keys,
-           std::span<const base::HeaderView> headers, RouteTargets& out) {
-  Exchange::route(vhost, exchange, keys, headers, out);
+void route(Vhost& vhost, Exchange& exchange, std::span<const std::string_view> keys, const RouteFacts& facts,
+           RouteTargets& out) {
+  Exchange::route(vhost, exchange, keys, facts, out);
 }
 
-void Exchange::route(Vhost& vhost, Exchange& exchange, std::span<const std::string_view> keys,
-                     std::span<const base::HeaderView> headers, RouteTargets& out) {
+void Exchange::route(Vhost& vhost, Exchange& exchange, std::span<const std::string_view> keys, const RouteFacts& facts,
+                     RouteTargets& out) {
   out.begin(vhost.next_mark());
   if (exchange.is_default()) {
     for (const std::string_view key : keys)
@@ -87,18 +97,23 @@ void Exchange::route(Vhost& vhost, Exchange& exchange, std::span<const std::stri
   for (size_t at = 0; at < out.exchanges_.size(); at++) {
     Exchange& here = *out.exchanges_[at];
     bool matched = false;
-    for (const std::string_view key : keys) matched |= here.match(key, headers, out);
+    for (const std::string_view key : keys) matched |= here.match(key, facts, out);
     if (matched || here.alternate_.empty()) continue;
     if (Exchange* alternate = vhost.find_exchange(here.alternate_)) out.add(alternate);
   }
 }
 
-bool Exchange::match(std::string_view routing_key, std::span<const base::HeaderView> headers, RouteTargets& out) {
+bool Exchange::match(std::string_view routing_key, const RouteFacts& facts, RouteTargets& out) {
   switch (type_) {
     case ExchangeType::direct: return std::get_if<DirectBindings>(&table_)->match(routing_key, out);
     case ExchangeType::fanout: return std::get_if<FanoutBindings>(&table_)->match(out);
     case ExchangeType::topic: return std::get_if<TopicBindings>(&table_)->match(routing_key, out);
-    case ExchangeType::headers: return std::get_if<HeadersBindings>(&table_)->match(headers, out);
+    case ExchangeType::headers: return std::get_if<HeadersBindings>(&table_)->match(facts.headers, out);
+    case ExchangeType::consistent_hash:
+    case ExchangeType::modulus_hash:
+    case ExchangeType::random:
+    case ExchangeType::local_random: return std::get_if<ChoiceBindings>(&table_)->match(routing_key, facts, out);
+    case ExchangeType::delayed_message: break;
   }
   return false;
 }
@@ -120,7 +135,8 @@ bool Exchange::bind(const Destination& destination, const std::string& key, cons
   auto* binding = new StoredBinding{destination, key, arguments};
   known_.insert(hash, binding);
   std::visit([&](auto& table) { table.add(*binding); }, table_);
-  if (type_ == ExchangeType::headers) vhost_.headers_bindings_++;
+  if (needs_facts_) vhost_.needing_facts_++;
+  if (needs_facts_ || varies_) vhost_.not_remembered_++;
   (destination.queue ? destination.queue->bindings : destination.exchange->bindings_to_)++;
   return true;
 }
@@ -132,7 +148,8 @@ bool Exchange::unbind(const Destination& destination, const std::string& key, co
   std::visit([&](auto& table) { table.remove(*binding); }, table_);
   known_.erase(hash, [&](const StoredBinding* candidate) { return candidate == binding; });
   delete binding;
-  if (type_ == ExchangeType::headers) vhost_.headers_bindings_--;
+  if (needs_facts_) vhost_.needing_facts_--;
+  if (needs_facts_ || varies_) vhost_.not_remembered_--;
   (destination.queue ? destination.queue->bindings : destination.exchange->bindings_to_)--;
   return true;
 }

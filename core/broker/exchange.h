@@ -16,6 +16,7 @@
 #include "core/base/flat_map.h"
 #include "core/broker/address.h"
 #include "core/broker/binding.h"
+#include "core/broker/choice_bindings.h"
 #include "core/broker/direct_bindings.h"
 #include "core/broker/fanout_bindings.h"
 #include "core/broker/headers_bindings.h"
@@ -38,6 +39,7 @@ class Exchange {
   const std::string& name() const { return name_; }
   ExchangeType type() const { return type_; }
   bool internal() const { return internal_; }
+  bool delays() const { return delays_; }
   bool is_default() const { return name_.empty(); }
   const std::string& alternate() const { return alternate_; }
   void set_alternate(const std::string& name);  // cold
@@ -51,36 +53,37 @@ class Exchange {
 
  private:
   friend class RouteTargets;
-  friend void route(Vhost&, Exchange&, std::string_view, std::span<const base::HeaderView>, RouteTargets&);
-  friend void route(Vhost&, Exchange&, std::span<const std::string_view>, std::span<const base::HeaderView>,
-                    RouteTargets&);
+  friend void route(Vhost&, Exchange&, std::string_view, const RouteFacts&, RouteTargets&);
+  friend void route(Vhost&, Exchange&, std::span<const std::string_view>, const RouteFacts&, RouteTargets&);
 
-  static void route(Vhost& vhost, Exchange& exchange, std::string_view routing_key,
-                    std::span<const base::HeaderView> headers, RouteTargets& out);
-  static void route(Vhost& vhost, Exchange& exchange, std::span<const std::string_view> keys,
-                    std::span<const base::HeaderView> headers, RouteTargets& out);
-  bool match(std::string_view routing_key, std::span<const base::HeaderView> headers, RouteTargets& out);
+  static void route(Vhost& vhost, Exchange& exchange, std::string_view routing_key, const RouteFacts& facts,
+                    RouteTargets& out);
+  static void route(Vhost& vhost, Exchange& exchange, std::span<const std::string_view> keys, const RouteFacts& facts,
+                    RouteTargets& out);
+  bool match(std::string_view routing_key, const RouteFacts& facts, RouteTargets& out);
   StoredBinding* find(uint64_t hash, const Destination& destination, const std::string& key,
                       const base::FieldTable& arguments);
 
   ExchangeId id_;
   ExchangeType type_;
   bool internal_;
-  uint64_t mark_ = 0;  // the last routing that reached it
+  bool delays_ = false;
+  bool needs_facts_ = false;  // of a message, to match it
+  bool varies_ = false;       // the next message with the same key and facts may go elsewhere
+  uint64_t mark_ = 0;         // the last routing that reached it
   Vhost& vhost_;
-  std::variant<DirectBindings, FanoutBindings, TopicBindings, HeadersBindings> table_;
+  std::variant<DirectBindings, FanoutBindings, TopicBindings, HeadersBindings, ChoiceBindings> table_;
   std::string name_;
   std::string alternate_;
   uint32_t bindings_to_ = 0;
   base::FlatMap<StoredBinding*> known_;  // owned; by destination and key (arguments are compared)
 };
 
-// Fills `out` with the queues that get the message; empty when it is unroutable. `headers` may be empty unless
-// vhost.needs_headers(). Allocation-free once `out` has grown to the widest fan-out.
-void route(Vhost& vhost, Exchange& exchange, std::string_view routing_key, std::span<const base::HeaderView> headers,
-           RouteTargets& out);
+// Fills `out` with the queues that get the message; empty when it is unroutable. `facts` may be empty unless
+// vhost.needs_facts(). Allocation-free once `out` has grown to the widest fan-out.
+void route(Vhost& vhost, Exchange& exchange, std::string_view routing_key, const RouteFacts& facts, RouteTargets& out);
 // The same for a message with several keys: wherever one of them leads, one copy a queue.
-void route(Vhost& vhost, Exchange& exchange, std::span<const std::string_view> keys,
-           std::span<const base::HeaderView> headers, RouteTargets& out);
+void route(Vhost& vhost, Exchange& exchange, std::span<const std::string_view> keys, const RouteFacts& facts,
+           RouteTargets& out);
 
 }  // namespace talaria::broker

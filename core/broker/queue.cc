@@ -93,6 +93,7 @@ QueueEntry* Queue::take_head_apart() {
                       : returned_.empty()       ? fresh_.pop(home_.arena)
                                                 : returned_.pop(home_.arena);
   if (entry->timed) home_.timers.disarm(timer_of(entry));
+  if (extras_ && extras_->last_values) forget_value(entry);
   return entry;
 }
 
@@ -350,6 +351,7 @@ uint32_t Queue::purge(std::deque<Remains>& remains) {
     for (const PriorityBands::Band& band : extras_->bands->all()) leave(band.fresh, band.returned);
     extras_->bands->clear();
   }
+  if (extras_ && extras_->last_values) extras_->last_values->clear();
   if (extras_) take_timers();
   ready_ = 0;
   counters_.ready.set(0);
@@ -448,6 +450,7 @@ void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
   }
   CHECK(previous == unacked_.tail);
   CHECK(ready == ready_);
+  CHECK(!extras_ || !extras_->last_values || extras_->last_values->size() <= ready);
   if (passage_ != Passage::none) return CHECK(!active_);  // a part of it is elsewhere
   CHECK(moved == (moved_ ? moved_->size() : 0));
   CHECK(ready == counters_.ready.value());

@@ -19,6 +19,8 @@
 #include "core/base/flat_map.h"
 #include "core/base/timer_wheel.h"
 #include "core/broker/engine_counters.h"
+#include "core/broker/header_reader.h"
+#include "core/broker/keyed_messages.h"
 #include "core/broker/message_pool.h"
 #include "core/broker/moved_entries.h"
 #include "core/broker/operations.h"
@@ -69,6 +71,7 @@ struct QueueHome {
   // Whose they are, by the number that armed timers carry (see QueueExtras::timers).
   uint32_t last_timers = 0;
   base::FlatMap<Queue*> timed_queues{};
+  HeaderReader read_header = nullptr;
 
   // To a session, wherever it lives.
   template <class Kind>
@@ -99,6 +102,8 @@ struct QueueExtras {
   // Places kept for transactions that are being decided, or whose messages are on their way (Reservation).
   uint64_t reserved_messages = 0;
   uint64_t reserved_bytes = 0;
+  std::unique_ptr<LastValues> last_values;
+  std::unique_ptr<SeenValues> seen;
   std::unique_ptr<PriorityBands> bands;  // set: `Queue::fresh_` and `returned_` are not used
 };
 
@@ -166,6 +171,8 @@ class alignas(base::cache_line) Queue {
   bool take_over(const EntryHandOver& part);
   void has_arrived();
   bool moving() const { return passage_ != Passage::none; }
+  // What it knows of its messages does not move.
+  bool stays() const { return extras_ && (extras_->last_values || extras_->seen); }
   // In plain entries; where some have timers, all are taken to have one.
   uint64_t weight() const {
     const uint64_t entries = ready_ + counters_.unacknowledged.value();
@@ -215,6 +222,15 @@ class alignas(base::cache_line) Queue {
   void trim();
   Enqueued enqueue_apart(Message* message, bool accepted);
   bool would_overflow(uint64_t messages, uint64_t bytes) const;
+  // queue_keys.cc
+  std::optional<std::string> value_of(const Message& message, const std::string& header) const;
+  bool drop_duplicate(Message* message, std::string& value);
+  QueueEntry* same_value(const Message& message) const;
+  void remember_value(const QueueEntry* entry);
+  void forget_value(const QueueEntry* entry);
+  bool replace_in_place(QueueEntry* old, Message* message, base::Time deadline);
+  void remove_replaced(QueueEntry* old);
+  bool is_last_value(QueueEntry* entry);
   bool over_limit() const;
   void hand_out_surplus();
   void drop_surplus();

@@ -45,6 +45,14 @@ void Queue::make_extras() {
   extras_->last_used = home_.now;
   if (record_.settings && record_.settings->max_priority)
     extras_->bands = std::make_unique<PriorityBands>(*record_.settings->max_priority);
+  if (record_.settings && !record_.settings->last_value_key.empty())
+    extras_->last_values = std::make_unique<LastValues>();
+  if (record_.settings && record_.settings->deduplication) {
+    const Deduplication& wanted = *record_.settings->deduplication;
+    std::optional<base::Duration> ttl;
+    if (wanted.cache_ttl_ms) ttl = milliseconds(*wanted.cache_ttl_ms);
+    extras_->seen = std::make_unique<SeenValues>(wanted.cache_size, ttl);
+  }
   take_timers();
 }
 
@@ -122,7 +130,12 @@ base::Time Queue::deadline_of(const Message& message) const {
 
 Enqueued Queue::enqueue_apart(Message* message, bool accepted) {
   if (!extras_) make_extras();
-  if (!accepted && would_overflow(1, message->body_size()) && record_.settings->overflow != Overflow::drop_head) {
+  std::string value;
+  if (extras_->seen && drop_duplicate(message, value)) return Enqueued::stored;
+  QueueEntry* replaced = extras_->last_values ? same_value(*message) : nullptr;
+  const uint64_t grows =
+      message->body_size() - std::min(message->body_size(), replaced ? replaced->message->body_size() : 0);
+  if (!accepted && would_overflow(replaced ? 0 : 1, grows) && record_.settings->overflow != Overflow::drop_head) {
     home_.counters.refused_over_limit.add();
     if (record_.settings->overflow == Overflow::reject_publish_dlx)
       bury(message, DeathReason::over_limit);
@@ -131,6 +144,11 @@ Enqueued Queue::enqueue_apart(Message* message, bool accepted) {
     return Enqueued::refused;
   }
   const base::Time deadline = deadline_of(*message);
+  if (replaced && replace_in_place(replaced, message, deadline)) {
+    drop_surplus();
+    return Enqueued::stored;
+  }
+  if (replaced) remove_replaced(replaced);
   if (deadline == home_.now && !rota_.any()) {
     // It does not wait for anybody: it was here, and is over.
     counters_.enqueued.add();
@@ -150,6 +168,8 @@ Enqueued Queue::enqueue_apart(Message* message, bool accepted) {
     extras_->bands->push_fresh(home_.arena, entry);
   else
     fresh_.push(home_.arena, entry);
+  if (!value.empty()) extras_->seen->insert(value, home_.now);
+  if (extras_->last_values) remember_value(entry);
   if (over_limit()) {
     hand_out_surplus();
     drop_surplus();
@@ -178,6 +198,7 @@ void Queue::return_apart(QueueEntry* entry) {
     home_.counters.over_deliveries.add();
     return bury(entry, DeathReason::over_deliveries);
   }
+  if (extras_->last_values && !is_last_value(entry)) return;
   if (entry->timed) {
     const base::Time deadline = base::TimerWheel::deadline_of(timer_of(entry));
     if (deadline <= home_.now) {
@@ -187,6 +208,7 @@ void Queue::return_apart(QueueEntry* entry) {
     arm(entry, deadline);
   }
   return_entry(entry);
+  if (extras_->last_values) remember_value(entry);
   drop_surplus();
 }
 
@@ -198,6 +220,7 @@ void Queue::expire(QueueEntry* entry) {
 
 // A ready message, wherever in the queue it stands.
 void Queue::take_out(QueueEntry* entry) {
+  if (extras_->last_values) forget_value(entry);
   if (extras_->bands) {
     extras_->bands->remove(home_.arena, entry);
   } else if (entry->state == static_cast<uint64_t>(EntryState::fresh)) {

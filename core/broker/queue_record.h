@@ -21,8 +21,10 @@ struct QueueRecord {
   WorkerIndex home = 0;  // `nowhere` while it moves
   bool durable = false;
   bool auto_delete = false;
-  Queue* local = nullptr;  // set at home only; while it moves, at both ends as long as there is some of it
-  uint64_t mark = 0;       // the last routing that reached it: one copy a queue, however many bindings match
+  bool flow_limited = false;  // its settings have such limits
+  bool flow_stopped = false;  // publishers on this worker wait
+  Queue* local = nullptr;     // set at home only; while it moves, at both ends as long as there is some of it
+  uint64_t mark = 0;          // the last routing that reached it: one copy a queue, however many bindings match
   QueueCounters* counters = nullptr;
   SessionAddress exclusive_to;  // generation 0: not exclusive
   Vhost* vhost = nullptr;

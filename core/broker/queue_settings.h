@@ -24,6 +24,23 @@ struct DeadLettering {
   bool operator==(const DeadLettering&) const = default;
 };
 
+// A message whose header has a value that came lately is dropped.
+struct Deduplication {
+  std::string header;
+  uint32_t cache_size = 0;  // values that are remembered
+  std::optional<uint64_t> cache_ttl_ms = {};
+
+  bool operator==(const Deduplication&) const = default;
+};
+
+// Publishers wait from `stop` on until there are no more than `resume`.
+struct FlowLimit {
+  uint64_t stop = 0;
+  uint64_t resume = 0;
+
+  bool operator==(const FlowLimit&) const = default;
+};
+
 struct QueueSettings {
   std::string queue = {};  // whose they are
   std::optional<uint64_t> message_ttl_ms =
@@ -37,6 +54,11 @@ struct QueueSettings {
   bool single_active_consumer = false;               // only one gets messages, until it leaves
   std::optional<uint64_t> consumer_timeout_ms = {};  // what is not acknowledged by then closes its channel
   std::optional<uint32_t> delivery_limit = {};       // a message that comes back once more often dies
+
+  std::optional<FlowLimit> flow = {};        // ready messages
+  std::optional<FlowLimit> flow_bytes = {};  // of their bodies
+  std::string last_value_key = {};           // a header: of each value only the last message stays; "": all do
+  std::optional<Deduplication> deduplication = {};
 
   bool operator==(const QueueSettings&) const = default;
 };

@@ -47,6 +47,7 @@ void Replica::apply(const AddExchange& change) {
   CHECK(vhost && !vhost->find_exchange(change.name));
   Exchange& exchange = put(exchanges_, change.id, std::make_unique<Exchange>(change, *vhost));
   vhost->exchanges_.insert(Vhost::hash_of(change.name), &exchange);
+  vhost->not_remembered_ += exchange.delays();
 }
 
 void Replica::apply(const ChangeExchange& change) {
@@ -59,6 +60,7 @@ void Replica::apply(const RemoveExchange& change) {
   Exchange* exchange = find_exchange(change.id);
   CHECK(exchange && exchange->bindings() == 0 && exchange->bindings_to() == 0);
   if (exchange->vhost().traced_to() == exchange) trace(exchange->vhost(), nullptr);
+  exchange->vhost().not_remembered_ -= exchange->delays();
   exchange->vhost().exchanges_.erase(Vhost::hash_of(exchange->name()),
                                      [&](const Exchange* candidate) { return candidate == exchange; });
   exchanges_[change.id.slot].thing.reset();
@@ -79,6 +81,7 @@ QueueRecord& Replica::apply(const AddQueue& change) {
   queue.name = change.name;
   queue.arguments = change.arguments;
   queue.settings = change.settings;
+  queue.flow_limited = queue.settings && (queue.settings->flow || queue.settings->flow_bytes);
   vhost->queues_.insert(queue.name_hash, &queue);
   return queue;
 }
@@ -87,6 +90,7 @@ QueueRecord& Replica::apply(const ChangeQueue& change) {
   QueueRecord* queue = find_queue(change.id);
   CHECK(queue);
   queue->settings = change.settings;
+  queue->flow_limited = queue->settings && (queue->settings->flow || queue->settings->flow_bytes);
   return *queue;
 }
 

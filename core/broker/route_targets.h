@@ -42,6 +42,17 @@ class HeaderIndex {
   bool built_ = false;
 };
 
+// What of a message may decide where it goes, besides its routing keys. Views of the message.
+struct RouteFacts {
+  RouteFacts() = default;
+  RouteFacts(std::span<const base::HeaderView> headers_) : headers(headers_) {}
+
+  std::span<const base::HeaderView> headers = {};
+  std::string_view correlation_id = {};
+  std::string_view message_id = {};
+  uint64_t timestamp = 0;  // 0: none
+};
+
 class RouteTargets {
  public:
   explicit RouteTargets(size_t expected = 256) {
@@ -59,6 +70,7 @@ class RouteTargets {
   friend class FanoutBindings;
   friend class TopicBindings;
   friend class HeadersBindings;
+  friend class ChoiceBindings;
 
   void begin(uint64_t mark) {
     mark_ = mark;

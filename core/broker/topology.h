@@ -14,11 +14,25 @@
 #include "core/base/counters.h"
 #include "core/base/field.h"
 #include "core/broker/address.h"
+#include "core/broker/exchange_settings.h"
 #include "core/broker/queue_settings.h"
 
 namespace talaria::broker {
 
-enum class ExchangeType : uint8_t { direct, fanout, topic, headers };
+enum class ExchangeType : uint8_t {
+  direct,
+  fanout,
+  topic,
+  headers,
+  // Each message goes to one of the bindings (choice_bindings.h).
+  consistent_hash,
+  modulus_hash,
+  random,
+  local_random,
+  // The control plane's name for one that delays. Workers are told the type that routes, see
+  // ExchangeSettings::delays.
+  delayed_message,
+};
 
 // Written by the queue's home worker only (a new home begins when the old one has ended), read by anyone. Owned by the
 // control plane, which frees it only after every worker has applied the queue's removal.
@@ -55,6 +69,7 @@ struct AddExchange {
   ExchangeType type = ExchangeType::direct;
   bool internal = false;
   std::string alternate;  // name of the alternate exchange, "" for none; looked up when it is needed (it may not exist)
+  std::shared_ptr<const ExchangeSettings> settings = {};  // nullptr: it asks for nothing
 };
 struct ChangeExchange {
   ExchangeId id;

@@ -34,9 +34,11 @@ class Vhost {
     QueueRecord** found = queues_.find(hash_of(name), [&](const QueueRecord* queue) { return queue->name == name; });
     return found ? *found : nullptr;
   }
-  // Whether any headers exchange here has bindings: otherwise nobody looks at a message's headers, and the front end
-  // need not parse them.
-  bool needs_headers() const { return headers_bindings_ != 0; }
+  // Whether any exchange that looks at a message's headers or properties has bindings: otherwise nobody does, and the
+  // front end need not parse them.
+  bool needs_facts() const { return needing_facts_ != 0; }
+  // Whether messages to one exchange with one routing key always go the same way, while topology is what it is.
+  bool remembers_routes() const { return not_remembered_ == 0; }
 
   // Where what is published and delivered here is told; nullptr: nowhere.
   Exchange* traced_to() const { return traced_to_; }
@@ -53,7 +55,9 @@ class Vhost {
 
   VhostId id_;
   uint64_t mark_ = 0;  // counts routings
-  size_t headers_bindings_ = 0;
+  // Bindings of exchanges that make it so; exchanges that delay.
+  size_t needing_facts_ = 0;
+  size_t not_remembered_ = 0;
   Exchange* traced_to_ = nullptr;
   base::FlatMap<Exchange*> exchanges_;
   base::FlatMap<QueueRecord*> queues_;

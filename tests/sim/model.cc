@@ -148,6 +148,11 @@ void Model::route_from(const std::string& name, const Message& message, Certaint
   const Exchange& exchange = exchanges_.at(name);
   // Its alternate is tried when no binding matches: what must reach it depends on what may match here.
   bool may_match = false, must_match = false;
+  // One that gives each message to one of its bindings: to which, nobody knows but when there is one.
+  const bool chooses = exchange.type.starts_with("x-");
+  size_t choices = 0;
+  for (const ModelBinding& binding : bindings_)
+    choices += chooses && binding.source == name && binding.life.perhaps(message.sent, to);
   for (const ModelBinding& binding : bindings_) {
     if (binding.source != name || !matches(exchange, binding, message)) continue;
     const Life* target = binding.to_queue ? &queue(binding.destination).life : nullptr;
@@ -157,7 +162,7 @@ void Model::route_from(const std::string& name, const Message& message, Certaint
         binding.life.perhaps(message.sent, to) && (target == nullptr || target->perhaps(message.sent, to));
     must_match |= surely;
     may_match |= perhaps;
-    if (!(certainty == Certainty::must ? surely : perhaps)) continue;
+    if (!(certainty == Certainty::must ? surely && choices <= 1 : perhaps)) continue;
     if (binding.to_queue)
       queues.insert(binding.destination);
     else
@@ -169,7 +174,7 @@ void Model::route_from(const std::string& name, const Message& message, Certaint
 }
 
 bool Model::matches(const Exchange& exchange, const ModelBinding& binding, const Message& message) const {
-  if (exchange.type == "fanout") return true;
+  if (exchange.type == "fanout" || exchange.type.starts_with("x-")) return true;
   if (exchange.type == "direct") return binding.key == message.what.key;
   if (exchange.type == "topic") return topic_matches(words_of(binding.key), 0, words_of(message.what.key), 0);
   return headers_match(binding.arguments, message.what.headers);

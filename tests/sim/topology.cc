@@ -77,6 +77,7 @@ ModelBinding draw_binding(Random& random, const TopologyExchange& source, const 
   binding.destination = queue;
   if (source.type == "topic") binding.key = draw_pattern(random);
   if (source.type == "direct") binding.key = draw_key(random);
+  if (source.type == "x-consistent-hash") binding.key = std::to_string(random.between(1, 3));
   if (source.type == "headers") {
     binding.arguments = draw_headers(random);
     if (random.chance(0.7)) binding.arguments.emplace_back("x-match", random.chance(0.5) ? "all" : "any");
@@ -109,7 +110,7 @@ static void draw_traits(Random& random, Topology& topology, const std::string& q
 
 Topology draw_topology(Random& random) {
   Topology topology;
-  const std::vector<std::string> types{"direct", "fanout", "topic", "headers"};
+  const std::vector<std::string> types{"direct", "fanout", "topic", "headers", "x-consistent-hash", "x-random"};
   for (const std::string& type : types)
     for (uint64_t i = random.between(1, 2); i > 0; i--)
       topology.exchanges.push_back({"x." + type + "." + std::to_string(i), type, ""});

@@ -46,6 +46,7 @@ struct Config {
   uint32_t consumers_per_channel = 65535;    // at most 65535
   uint32_t confirms_outstanding = 1u << 17;  // per channel; a publisher that is further ahead is not read
   uint32_t notices_waiting = 64;             // per connection, for the control plane; one with more is not read
+  uint32_t delayed_messages = 1u << 20;      // of all exchanges that delay, on this worker
   uint32_t transaction_messages = 16384;     // per transaction
   uint32_t transaction_copies = 65536;       // of its messages, in queues
   uint32_t transaction_settlements = 65536;  // likewise
@@ -56,6 +57,7 @@ struct Config {
   size_t input_bytes_per_turn = 256 * 1024;  // of one connection
   size_t frames_per_turn = 4096;             // of one connection
   size_t resumed_per_turn = 64;              // publishers that wait for room, tried again
+  uint32_t delayed_per_turn = 256;
   uint32_t dead_letters_per_turn = 64;
   size_t dead_letter_bytes_per_turn = 256 * 1024;  // of their bodies
   uint32_t traces_per_turn = 4096;

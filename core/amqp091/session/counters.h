@@ -55,6 +55,10 @@ struct SessionCounters {
   base::Counter transactions_rolled_back;  // by the client, or with its channel; those that had kept something
   base::Counter transactions_too_large;    // refused when they grew: their channel was closed
   base::Counter transactions_refused;      // at the commit, by a queue that is full: likewise
+  base::Counter delayed_waiting;           // messages with an x-delay whose time is not over, now
+  base::Counter delayed_published;         // it was
+  base::Counter delayed_refused;           // there were too many
+  base::Counter delayed_no_exchange;       // dropped: their exchange has gone since
   base::Counter replies_dropped;           // direct ones, to a consumer that does not read
 
   // What the broker itself publishes: events, log lines.
@@ -108,7 +112,7 @@ struct SessionCounters {
 
 template <class Visitor>
 void SessionCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(SessionCounters) == 56 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
+  static_assert(sizeof(SessionCounters) == 60 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
                 "a counter is missing below");
   visit("frames_in", frames_in.value());
   visit("frames_out", frames_out.value());
@@ -129,6 +133,10 @@ void SessionCounters::for_each(Visitor&& visit) const {
   visit("transactions_rolled_back", transactions_rolled_back.value());
   visit("transactions_too_large", transactions_too_large.value());
   visit("transactions_refused", transactions_refused.value());
+  visit("delayed_waiting", delayed_waiting.value());
+  visit("delayed_published", delayed_published.value());
+  visit("delayed_refused", delayed_refused.value());
+  visit("delayed_no_exchange", delayed_no_exchange.value());
   visit("replies_dropped", replies_dropped.value());
   visit("announcements_published", announcements_published.value());
   visit("announcements_lost", announcements_lost.value());

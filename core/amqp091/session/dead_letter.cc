@@ -203,15 +203,15 @@ Copying DeadLetters::hand_over(Shared& shared) {
     shared.pool.release(std::exchange(made_, nullptr));
     return Copying::done;
   }
-  std::span<const base::HeaderView> views;
+  broker::RouteFacts facts;
   std::vector<uint8_t> raw;
-  if (vhost->needs_headers()) {
+  if (vhost->needs_facts()) {
     raw = whole_properties(*made_);
-    views = own_headers(raw, shared.headers);
+    facts = own_facts(raw, shared.headers);
   }
   std::vector<std::string_view> all_keys{made_->routing_key()};
   all_keys.insert(all_keys.end(), copies_.begin(), copies_.end());
-  broker::route(*vhost, *exchange, all_keys, views, shared.targets);
+  broker::route(*vhost, *exchange, all_keys, facts, shared.targets);
   std::vector<broker::QueueRecord*> targets(shared.targets.queues().begin(), shared.targets.queues().end());
   const size_t found = targets.size();
   if (dead.reason != broker::DeathReason::rejected)

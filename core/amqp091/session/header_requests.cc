@@ -41,6 +41,22 @@ bool take_copies(Channel& channel, const base::FieldTable& headers) {
   return false;
 }
 
+// The header stays, with its sign turned: it tells that the message was delayed, and keeps it from being so again.
+bool take_delay(Channel& channel, base::FieldTable& headers) {
+  for (base::FieldEntry& entry : headers) {
+    if (entry.name != "x-delay") continue;
+    const uint64_t delay_ms = delay_of(entry.value);
+    if (delay_ms == 0) continue;
+    channel.publishing.delay_ms = delay_ms;
+    const auto turned = -static_cast<int64_t>(delay_ms);
+    if (turned >= INT32_MIN)
+      entry.value = {static_cast<int32_t>(turned)};
+    else
+      entry.value = {turned};
+  }
+  return channel.publishing.delay_ms != 0;
+}
+
 // The encoded table without its length, for `Properties`.
 std::vector<uint8_t> encoded(const base::FieldTable& headers) {
   std::vector<uint8_t> table(wire::table_size(headers));
@@ -62,7 +78,7 @@ bool may_name_copies(wire::Table headers) {
   return false;
 }
 
-std::optional<Bytes> take_requests(Channel& channel, const wire::ContentScan& scan) {
+std::optional<Bytes> take_requests(Channel& channel, const wire::ContentScan& scan, bool delays) {
   Connection& connection = channel.connection;
   auto properties = wire::parse_properties(scan.raw);
   CHECK(properties);  // it was scanned
@@ -76,14 +92,17 @@ std::optional<Bytes> take_requests(Channel& channel, const wire::ContentScan& sc
     changed = true;
   }
   std::vector<uint8_t> table;
-  if (may_name_copies(scan.headers)) {
+  const bool may_copy = may_name_copies(scan.headers);
+  if (may_copy || (delays && !scan.headers.bytes.empty())) {
     auto headers = wire::decode_table(scan.headers);
     if (!headers) {
       fail(connection, headers.error());
       return std::nullopt;
     }
-    if (!take_copies(channel, *headers)) return std::nullopt;
-    if (std::erase_if(*headers, [](const auto& entry) { return entry.name == "BCC"; }) != 0) {
+    if (may_copy && !take_copies(channel, *headers)) return std::nullopt;
+    bool rewritten = may_copy && std::erase_if(*headers, [](const auto& entry) { return entry.name == "BCC"; }) != 0;
+    if (delays) rewritten |= take_delay(channel, *headers);
+    if (rewritten) {
       table = encoded(*headers);
       properties->headers.bytes = table;
       changed = true;

@@ -8,9 +8,9 @@ namespace talaria::amqp091::session {
 
 std::span<broker::QueueRecord* const> route_own(Shared& shared, broker::Exchange& exchange,
                                                 std::string_view routing_key, base::Bytes properties) {
-  std::span<const base::HeaderView> headers;
-  if (exchange.vhost().needs_headers()) headers = own_headers(properties, shared.headers);
-  broker::route(exchange.vhost(), exchange, routing_key, headers, shared.targets);
+  broker::RouteFacts facts;
+  if (exchange.vhost().needs_facts()) facts = own_facts(properties, shared.headers);
+  broker::route(exchange.vhost(), exchange, routing_key, facts, shared.targets);
   return shared.targets.queues();
 }
 

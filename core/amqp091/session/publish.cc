@@ -98,9 +98,9 @@ bool look_up_exchange(Channel& channel, std::string_view name, std::string_view 
 
 // ---- a complete message ---------------------------------------------------------------------------------------------
 
-// The headers of a message for a headers exchange, where they lie. False: they are malformed, the connection has
+// What exchanges may ask about a message, where it lies. False: they are malformed, the connection has
 // failed.
-bool find_headers(Connection& connection, const broker::Message& message, std::span<const base::HeaderView>& out) {
+bool find_facts(Connection& connection, const broker::Message& message, broker::RouteFacts& out) {
   Shared& shared = *connection.shared;
   Bytes raw = message.whole_properties();
   if (raw.empty()) {
@@ -116,13 +116,16 @@ bool find_headers(Connection& connection, const broker::Message& message, std::s
     fail(connection, properties.error());
     return false;
   }
+  out.correlation_id = properties->correlation_id;
+  out.message_id = properties->message_id;
+  out.timestamp = properties->timestamp;
   if (!properties->has(wire::Property::headers)) return true;
   auto headers = wire::parse_all_headers(properties->headers, shared.headers);
   if (!headers) {
     fail(connection, headers.error());
     return false;
   }
-  out = *headers;
+  out.headers = *headers;
   return true;
 }
 
@@ -147,7 +150,7 @@ bool route_known(Channel& channel, std::span<broker::QueueRecord* const>& queues
     return true;
   }
   broker::Exchange* exchange = known_exchange(channel);
-  if (exchange == nullptr || exchange->vhost().needs_headers() || shared.engine.tracing()) [[unlikely]]
+  if (exchange == nullptr || !exchange->vhost().remembers_routes() || shared.engine.tracing()) [[unlikely]]
     return false;
   broker::route(exchange->vhost(), *exchange, publishing.front.routing_key(), {}, shared.targets);
   queues = shared.targets.queues();
@@ -177,14 +180,14 @@ bool route(Channel& channel, const broker::Message& message, std::span<broker::Q
     return false;
   }
   broker::Vhost& vhost = exchange->vhost();
-  std::span<const base::HeaderView> headers;
-  if (vhost.needs_headers() && !find_headers(connection, message, headers)) return false;
+  broker::RouteFacts facts;
+  if (vhost.needs_facts() && !find_facts(connection, message, facts)) return false;
   if (has_copies) {
     std::vector<std::string_view> keys{message.routing_key()};
     keys.insert(keys.end(), channel.publishing.copies.begin(), channel.publishing.copies.end());
-    broker::route(vhost, *exchange, keys, headers, shared.targets);
+    broker::route(vhost, *exchange, keys, facts, shared.targets);
   } else {
-    broker::route(vhost, *exchange, message.routing_key(), headers, shared.targets);
+    broker::route(vhost, *exchange, message.routing_key(), facts, shared.targets);
   }
   queues = shared.targets.queues();
   return true;
@@ -206,10 +209,38 @@ void count_published(Connection& connection) {
   connection.info->messages_in.add();
 }
 
+// It waits in its exchange; or there are too many that do.
+void delay(Channel& channel, broker::Message* message) {
+  Connection& connection = channel.connection;
+  Shared& shared = *connection.shared;
+  const Publishing& publishing = channel.publishing;
+  if (!shared.delayed) shared.delayed = std::make_unique<DelayedMessages>();
+  if (shared.delayed->has_room_for(shared, *message)) {
+    if (channel.transaction) return keep_delayed(channel, message, {publishing.delay_ms, publishing.copies});
+    trace(channel, *message, {});
+    shared.delayed->keep(shared, message, connection.vhost, publishing.delay_ms, publishing.copies);
+    return confirm_at_once(channel);
+  }
+  shared.counters.delayed_refused.add();
+  shared.pool.release(message);
+  if (!channel.confirms.selected())
+    return fail_channel(channel, ReplyCode::precondition_failed,
+                        "too many messages are delayed on worker " + std::to_string(shared.self),
+                        wire::basic::Publish::id);
+  channel.confirms.stored(channel.confirms.begin(1), true);
+  channel.counters->unconfirmed.add();
+  shared.confirming.add(channel, channel.confirming_listed);
+}
+
 // Routes the message and hands it to its queues. False: it has to wait, and `why` says for what.
 bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
   Connection& connection = channel.connection;
   Shared& shared = *connection.shared;
+  if (channel.publishing.delay_ms != 0) [[unlikely]] {
+    delay(channel, message);
+    count_published(connection);
+    return true;
+  }
   std::span<broker::QueueRecord* const> queues;
   if (!route(channel, *message, queues)) [[unlikely]] {
     shared.pool.release(message);
@@ -466,9 +497,12 @@ Step on_content_header(Channel& channel, Bytes payload) {
     return Step::taken;
   publishing.front.keep_header(*scan, expiration_ms);
   publishing.copies.clear();
+  publishing.delay_ms = 0;
   Bytes raw = scan->raw;
-  if (may_ask_for_more(*scan)) [[unlikely]] {
-    const std::optional<Bytes> changed = take_requests(channel, *scan);
+  const broker::Exchange* exchange = known_exchange(channel);
+  const bool delays = exchange != nullptr && exchange->delays();
+  if (delays || may_ask_for_more(*scan)) [[unlikely]] {
+    const std::optional<Bytes> changed = take_requests(channel, *scan, delays);
     if (!changed) return Step::taken;
     raw = *changed;
     publishing.front.forget_header();
@@ -538,6 +572,7 @@ size_t publish_at_once(Connection& connection, Bytes in) {
   }
   // Its body comes later, or in pieces.
   publishing.copies.clear();
+  publishing.delay_ms = 0;
   publishing.builder = shared.pool.begin(head);
   if (!publishing.builder) [[unlikely]]
     return 0;
@@ -570,10 +605,14 @@ static bool has_room(Connection& connection) {
   return true;
 }
 
-static std::string reason_of(const Stall& stall) {
+static std::string reason_of(const Shared& shared, const Stall& stall) {
   if (stall.what == Stall::For::confirms)
     return "too many unconfirmed messages on channel " + std::to_string(stall.channel);
   if (stall.room.shortage == broker::Shortage::moving) return "a queue is moving";
+  if (stall.room.shortage == broker::Shortage::flow) {
+    const broker::QueueRecord* queue = shared.engine.find_queue(stall.room.queue);
+    return queue ? "queue '" + queue->name + "' has reached x-flow-stop" : "a queue was full";
+  }
   const std::string worker = "worker " + std::to_string(stall.room.worker);
   return stall.room.shortage == broker::Shortage::memory ? "low on memory (" + worker + ")" : worker + " is behind";
 }
@@ -586,7 +625,7 @@ static void tell_blocked(Connection& connection) {
   if (connection.stall.room.shortage == broker::Shortage::queue) return;
   if (shared.now - connection.stalled_since < shared.config.blocked_after) return;
   connection.told_blocked = true;
-  connection.output.method(0, wire::connection::Blocked{.reason = reason_of(connection.stall)});
+  connection.output.method(0, wire::connection::Blocked{.reason = reason_of(shared, connection.stall)});
   shared.counters.connections_blocked.add();
 }
 

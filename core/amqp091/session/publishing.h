@@ -101,6 +101,7 @@ struct Publishing {
 
   // More routing keys of this message: its headers CC and BCC.
   std::vector<std::string> copies;
+  uint64_t delay_ms = 0;  // it goes to an exchange that keeps it that long
 
   void keep_method(wire::Bytes payload, const wire::basic::Publish& method) {
     front.keep_method(payload, method);

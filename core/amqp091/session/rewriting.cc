@@ -19,12 +19,16 @@ std::vector<uint8_t> whole_properties(const broker::Message& message) {
   return whole;
 }
 
-std::span<const base::HeaderView> own_headers(Bytes properties, std::vector<base::HeaderView>& room) {
+broker::RouteFacts own_facts(Bytes properties, std::vector<base::HeaderView>& room) {
   const auto parsed = wire::parse_properties(properties);
   CHECK(parsed);
   const auto headers = wire::parse_all_headers(parsed->headers, room);
   CHECK(headers);
-  return *headers;
+  broker::RouteFacts facts(*headers);
+  facts.correlation_id = parsed->correlation_id;
+  facts.message_id = parsed->message_id;
+  facts.timestamp = parsed->timestamp;
+  return facts;
 }
 
 Rewriting::Rewriting(const broker::Message& message) : raw_(whole_properties(message)) {

@@ -9,15 +9,16 @@
 #include "core/amqp091/wire/properties.h"
 #include "core/base/field.h"
 #include "core/broker/message.h"
+#include "core/broker/route_targets.h"
 
 namespace talaria::amqp091::session {
 
 // The properties in one piece, also of a message in several.
 std::vector<uint8_t> whole_properties(const broker::Message& message);
 
-// The headers where they lie, of properties that the broker has encoded: they are well formed. `room` as in
+// What exchanges may ask, where it lies in properties that the broker has encoded: they are well formed. `room` as in
 // wire::parse_all_headers.
-std::span<const base::HeaderView> own_headers(base::Bytes properties, std::vector<base::HeaderView>& room);
+broker::RouteFacts own_facts(base::Bytes properties, std::vector<base::HeaderView>& room);
 
 class Rewriting {
  public:

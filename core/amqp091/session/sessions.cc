@@ -9,6 +9,7 @@
 #include "core/amqp091/session/consume.h"
 #include "core/amqp091/session/deliver.h"
 #include "core/amqp091/session/dispatch.h"
+#include "core/amqp091/session/header_value.h"
 #include "core/amqp091/session/heartbeat.h"
 #include "core/amqp091/session/publish.h"
 #include "core/amqp091/session/reply_to.h"
@@ -35,6 +36,7 @@ Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& sta
       by_tcp_slot(stack_.config().connections, 0),
       headers(64) {
   CHECK(config.sessions != 0 && config.channel_max != 0 && config.frame_max >= wire::frame_min_size);
+  engine.read_headers_with(&header_value);
   vacant.reserve(config.sessions);
   for (WorkList<Connection>* list : {&more_input, &stalled, &full, &closing, &settling}) list->reserve(config.sessions);
   for (WorkList<Channel>* list : {&confirming, &parked, &transacting})
@@ -49,6 +51,7 @@ Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& sta
 // What is still under way is the worker's: it stops sessions by draining them. Here references go back, nothing else.
 Shared::~Shared() {
   dead_letters.abandon(pool);
+  if (delayed) delayed->abandon(pool);
   traces.abandon(pool);
   for (broker::Request* request : requests) delete request;
   for (size_t slot = 0; slot < config.sessions; slot++) {
@@ -344,6 +347,7 @@ void Sessions::on_turn(base::Time now) {
 void Sessions::on_time(base::Time now) {
   Shared& shared = *shared_;
   shared.now = now;
+  if (shared.delayed) shared.delayed->work(shared);
   for (uint32_t fired = 0; fired < shared.config.timers_per_turn; fired++) {
     base::TimerNode* node = shared.timers.pop_expired(now);
     if (node == nullptr) return;
@@ -369,6 +373,7 @@ void Sessions::end_turn(base::Time now) {
 base::Time Sessions::next_deadline() const {
   const Shared& shared = *shared_;
   base::Time next = shared.timers.next_deadline();
+  if (shared.delayed) next = std::min(next, shared.delayed->next_deadline(shared.now));
   // Room may come from another worker, of which nothing tells us.
   if (!shared.stalled.empty() || !shared.full.empty() || !shared.confirming.empty() || !shared.transacting.empty())
     next = std::min(next, shared.now + base::Duration(std::chrono::milliseconds(1)));

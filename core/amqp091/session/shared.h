@@ -11,6 +11,7 @@
 #include "core/amqp091/session/config.h"
 #include "core/amqp091/session/counters.h"
 #include "core/amqp091/session/dead_letter.h"
+#include "core/amqp091/session/delayed.h"
 #include "core/amqp091/session/info.h"
 #include "core/amqp091/session/latency.h"
 #include "core/amqp091/session/trace.h"
@@ -115,6 +116,7 @@ struct Shared {
   SessionCounters counters;
   BacklogStore backlogs;
   DeadLetters dead_letters;
+  std::unique_ptr<DelayedMessages> delayed;  // once there is need for them
   Traces traces;
 
   // Slots. A session's slot stays taken until everything it held has been given back.

@@ -119,6 +119,11 @@ bool pass_unroutable(Channel& channel, Transaction::Kept& kept) {
   return true;
 }
 
+void pass_delayed(Channel& channel, const Transaction::Kept& kept) {
+  Shared& shared = shared_of(channel);
+  shared.delayed->keep(shared, kept.message, channel.connection.vhost, kept.delay->milliseconds, kept.delay->keys);
+}
+
 // False: there is no room for its copies now.
 bool pass_on(Channel& channel, Transaction::Kept& kept) {
   Shared& shared = shared_of(channel);
@@ -149,7 +154,10 @@ bool commit_some(Channel& channel, size_t& budget) {
   for (; transaction.next_message < transaction.messages.size() && budget != 0; transaction.next_message++) {
     Transaction::Kept& kept = transaction.messages[transaction.next_message];
     const uint64_t octets = octets_of(*kept.message, kept.copies);
-    if (!(kept.copies == 0 ? pass_unroutable(channel, kept) : pass_on(channel, kept))) return false;
+    if (kept.delay)
+      pass_delayed(channel, kept);
+    else if (!(kept.copies == 0 ? pass_unroutable(channel, kept) : pass_on(channel, kept)))
+      return false;
     kept.message = nullptr;
     forget_octets(channel, octets);
     transaction.next_copy += kept.copies;
@@ -267,7 +275,7 @@ void keep(Channel& channel, broker::Message* message, std::span<broker::QueueRec
     shared_of(channel).pool.release(message);
     return refuse_too_large(channel, wire::basic::Publish::id, what);
   }
-  transaction.messages.push_back({message, static_cast<uint32_t>(queues.size()), mandatory});
+  transaction.messages.push_back({message, static_cast<uint32_t>(queues.size()), mandatory, nullptr});
   for (const broker::QueueRecord* queue : queues) {
     transaction.copies.push_back(queue->id);
     Transaction::Share& share = transaction.shares[key_of(queue->id)];
@@ -277,6 +285,14 @@ void keep(Channel& channel, broker::Message* message, std::span<broker::QueueRec
   }
   transaction.octets += octets;
   shared_of(channel).transaction_octets += octets;
+}
+
+void keep_delayed(Channel& channel, broker::Message* message, const Transaction::Delay& delay) {
+  const size_t before = channel.transaction->messages.size();
+  const Transaction& transaction = *channel.transaction;
+  keep(channel, message, {}, false);
+  if (!channel.ending && transaction.messages.size() > before)
+    channel.transaction->messages.back().delay = std::make_unique<Transaction::Delay>(delay);
 }
 
 void keep(Channel& channel, const Unacked& delivery, broker::Outcome outcome) {

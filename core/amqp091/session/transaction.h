@@ -19,7 +19,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -44,10 +46,16 @@ struct Shared;
 struct Transaction {
   enum class Phase : uint8_t { open, reserving, committing, rolling_back };
 
+  // Of a message to an exchange that delays it, from the commit on.
+  struct Delay {
+    uint64_t milliseconds = 0;
+    std::vector<std::string> keys;  // further ones
+  };
   struct Kept {
     broker::Message* message = nullptr;
     uint32_t copies = 0;  // of `copies`, in order
     bool mandatory = false;
+    std::unique_ptr<Delay> delay = {};
   };
   struct Settlement {
     Unacked delivery;
@@ -86,6 +94,7 @@ Step on_rollback(Channel& channel, const wire::tx::Rollback& method);
 // Takes over the message's reference. It goes to `queues` when the transaction is committed, if they are still there;
 // without any it is returned then, or dropped.
 void keep(Channel& channel, broker::Message* message, std::span<broker::QueueRecord* const> queues, bool mandatory);
+void keep_delayed(Channel& channel, broker::Message* message, const Transaction::Delay& delay);
 void keep(Channel& channel, const Unacked& delivery, broker::Outcome outcome);
 // False: it keeps more settlements than it may, the channel has failed.
 bool check_settlements(Channel& channel, uint32_t method);

@@ -303,12 +303,12 @@ TEST_F(Route, ManyHeadersAreFoundAsFewAre) {
 }
 
 TEST_F(Route, NeedsHeadersWhileAHeadersExchangeIsBound) {
-  EXPECT_FALSE(vhost->needs_headers());
+  EXPECT_FALSE(vhost->needs_facts());
   bind("headers", "a", "", pattern("all", {}));
   bind("fanout", "a", "");
-  EXPECT_TRUE(vhost->needs_headers());
+  EXPECT_TRUE(vhost->needs_facts());
   unbind("headers", "a", "", pattern("all", {}));
-  EXPECT_FALSE(vhost->needs_headers());
+  EXPECT_FALSE(vhost->needs_facts());
 }
 
 TEST(HeadersMatch, KnowsItsFourWords) {

@@ -88,6 +88,11 @@ class FakeWorker final : public WorkerLink {
     if (queue != queues.end() && with == broker::MoveOutcome::moved) queue->second.home = change.to;
     reports_.push_back(worker::MoveEnded{change.move, with});
   }
+  const broker::AddExchange* exchange(const std::string& name) const {
+    for (auto& [id, exchange] : exchanges)
+      if (exchange.name == name) return &exchange;
+    return nullptr;
+  }
   std::vector<std::string> exchange_names() const {
     std::vector<std::string> names;
     for (auto& [id, exchange] : exchanges)

@@ -239,14 +239,14 @@ constexpr char rabbitmq_definitions[] = R"({
      "definition": {"max-length": 10}, "priority": 3}],
   "queues": [
     {"name": "orders", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-queue-type": "classic"}},
-    {"name": "late", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-cache-size": 10}},
+    {"name": "late", "vhost": "shop", "durable": true, "auto_delete": false, "arguments": {"x-name-prefix": "a"}},
     {"name": "safe", "vhost": "shop", "durable": true, "auto_delete": false, "type": "quorum", "arguments": {}},
     {"name": "passing", "vhost": "shop", "durable": false, "auto_delete": true, "arguments": {}}],
   "exchanges": [
     {"name": "events", "vhost": "shop", "type": "topic", "durable": true, "auto_delete": false, "internal": false,
      "arguments": {"alternate-exchange": "amq.fanout"}},
-    {"name": "odd", "vhost": "shop", "type": "x-delayed-message", "durable": true, "auto_delete": false,
-     "internal": false, "arguments": {"x-delayed-type": "direct"}}],
+    {"name": "odd", "vhost": "shop", "type": "x-recent-history", "durable": true, "auto_delete": false,
+     "internal": false, "arguments": {}}],
   "bindings": [
     {"source": "events", "vhost": "shop", "destination": "orders", "destination_type": "queue",
      "routing_key": "order.#", "arguments": {}},
@@ -270,8 +270,8 @@ TEST_F(PlaneOperator, RabbitmqsDefinitionsAreImportedAndWhatIsLeftOutIsSaid) {
       "topic permissions of user 'old' in vhost 'shop': there is no such user: left out",
       "policy 'ha' in vhost '/': setting 'ha-mode' is not supported: left out",
       "policy 'ha' in vhost '/': no policy provided: left out",
-      "exchange 'odd' in vhost 'shop': exchange type 'x-delayed-message' is not supported: left out",
-      "argument 'x-cache-size' for queue 'late' in vhost 'shop' is not supported: left out",
+      "exchange 'odd' in vhost 'shop': exchange type 'x-recent-history' is not supported: left out",
+      "argument 'x-name-prefix' for queue 'late' in vhost 'shop' is not supported: left out",
       "invalid arg 'x-queue-type' for queue 'safe' in vhost 'shop': \"unsupported queue type 'quorum'\": left out",
       "binding from 'odd' to 'orders' in vhost 'shop': one of its ends is not there: left out",
   };

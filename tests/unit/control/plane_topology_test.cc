@@ -252,7 +252,7 @@ TEST_F(PlaneTopology, ExchangesAreComparedFieldByField) {
                          head + "alternate-exchange' for exchange 'x' in vhost '/': received 'third' but current is "
                                 "'other'"));
   EXPECT_TRUE(
-      is_refused(ask(client, exchange("y", "x-random")), precondition_failed, "invalid exchange type 'x-random'"));
+      is_refused(ask(client, exchange("y", "x-jms-topic")), precondition_failed, "invalid exchange type 'x-jms-topic'"));
   auto wrong = exchange("y");
   wrong.arguments = {{"alternate-exchange", {int32_t{1}}}};
   EXPECT_TRUE(is_refused(ask(client, wrong), precondition_failed,
@@ -264,10 +264,10 @@ TEST_F(PlaneTopology, ExchangesAreComparedFieldByField) {
 }
 
 TEST_F(PlaneTopology, WhatIsNotHonouredIsRefusedAndNeverIgnored) {
+  EXPECT_TRUE(is_refused(declare_with("x-name-prefix", {std::string("1")}), precondition_failed,
+                         "argument 'x-name-prefix' for queue 'q' in vhost '/' is not supported"));
   for (const char* name :
        {"x-name-prefix", "x-message-deduplication", "x-cache-size", "x-cache-ttl", "x-deduplication-header"}) {
-    EXPECT_TRUE(is_refused(declare_with(name, {std::string("1")}), precondition_failed,
-                           std::string("argument '") + name + "' for queue 'q' in vhost '/' is not supported"));
     auto wish = exchange("x");
     wish.arguments = {{name, {std::string("1")}}};
     EXPECT_TRUE(is_refused(ask(client, wish), precondition_failed,
@@ -275,6 +275,36 @@ TEST_F(PlaneTopology, WhatIsNotHonouredIsRefusedAndNeverIgnored) {
   }
   EXPECT_EQ(workers[0]->queue("q"), nullptr);
   EXPECT_TRUE(is_done(declare_with("x-message-deduplication", {false})));
+}
+
+TEST_F(PlaneTopology, WhatAQueueDoesBeyondRabbitmqReachesTheWorkers) {
+  auto wish = queue("q");
+  wish.arguments = {{"x-flow-stop", {int32_t{100}}},      {"x-flow-stop-bytes", {int32_t{1000}}},
+                    {"x-flow-resume-bytes", {int8_t{5}}}, {"x-last-value-key", {std::string("stock")}},
+                    {"x-message-deduplication", {true}},  {"x-cache-size", {int32_t{7}}},
+                    {"x-cache-ttl", {int32_t{60000}}}};
+  EXPECT_TRUE(is_done(ask(client, wish)));
+  const auto& settings = workers[1]->queue("q")->settings;
+  ASSERT_TRUE(settings);
+  EXPECT_EQ(settings->flow, (broker::FlowLimit{100, 70}));
+  EXPECT_EQ(settings->flow_bytes, (broker::FlowLimit{1000, 5}));
+  EXPECT_EQ(settings->last_value_key, "stock");
+  EXPECT_EQ(settings->deduplication, (broker::Deduplication{"x-deduplication-header", 7, 60000}));
+  wish.arguments.pop_back();
+  EXPECT_TRUE(is_refused(ask(client, wish), precondition_failed,
+                         "inequivalent arg 'x-cache-ttl' for queue 'q' in vhost '/': received none but current is "
+                         "the value '60000' of type 'signedint'"));
+}
+
+TEST_F(PlaneTopology, WhatMakesNoSenseByItselfIsRefused) {
+  EXPECT_TRUE(is_refused(declare_with("x-cache-size", {int32_t{1}}), precondition_failed,
+                         "invalid arg 'x-cache-size' for queue 'q' in vhost '/': not without x-message-deduplication"));
+  EXPECT_TRUE(is_refused(declare_with("x-flow-resume", {int32_t{1}}), precondition_failed,
+                         "invalid arg 'x-flow-resume' for queue 'q' in vhost '/': not without x-flow-stop"));
+  EXPECT_TRUE(is_refused(declare_with("x-flow-stop", {int32_t{0}}), precondition_failed,
+                         "invalid arg 'x-flow-stop' for queue 'q' in vhost '/': {value_zero,0}"));
+  EXPECT_TRUE(is_refused(declare_with("x-last-value-key", {std::string()}), precondition_failed,
+                         "invalid arg 'x-last-value-key' for queue 'q' in vhost '/': not the name of a header"));
 }
 
 TEST_F(PlaneTopology, ArgumentsOfQueuesReachTheWorkers) {
@@ -654,6 +684,68 @@ TEST_F(PlaneTopology, TopicPermissionsAreForTopicExchangesAlone) {
                          "'guest'"));
   EXPECT_TRUE(result_of(plane->clear_topic_permissions("guest", "/", std::nullopt)).has_value());
   EXPECT_TRUE(std::holds_alternative<broker::Done>(authorize("amq.topic", std::nullopt)));
+}
+
+// ---- exchange types beyond the four
+// -----------------------------------------------------------------------------------
+
+TEST_F(PlaneTopology, WorkersAreToldWhatAnExchangeHashes) {
+  auto request = exchange("x", "x-consistent-hash");
+  request.arguments = {{"hash-header", {std::string("customer")}}};
+  EXPECT_TRUE(is_done(ask(client, request)));
+  EXPECT_EQ(workers[1]->exchange("x")->type, broker::ExchangeType::consistent_hash);
+  EXPECT_EQ(workers[1]->exchange("x")->settings->hash_header, "customer");
+  EXPECT_TRUE(is_done(ask(client, request)));
+  request.arguments = {{"hash-property", {std::string("message_id")}}};
+  EXPECT_TRUE(is_refused(ask(client, request), precondition_failed,
+                         "inequivalent arg 'hash-header' for exchange 'x' in vhost '/': received none but current is "
+                         "the value 'customer' of type 'longstr'"));
+  request.name = "y";
+  EXPECT_TRUE(is_done(ask(client, request)));
+  EXPECT_EQ(workers[1]->exchange("y")->settings->hash_property, broker::HashProperty::message_id);
+  request.name = "z";
+  request.arguments = {{"hash-property", {std::string("user_id")}}};
+  EXPECT_TRUE(is_refused(ask(client, request), precondition_failed, "Unsupported property: user_id"));
+  request.arguments = {{"hash-property", {std::string("timestamp")}}, {"hash-header", {std::string("a")}}};
+  EXPECT_TRUE(
+      is_refused(ask(client, request), precondition_failed, "hash-header and hash-property are mutually exclusive"));
+  request.arguments = {{"hash-header", {int32_t{1}}}};
+  EXPECT_TRUE(is_refused(ask(client, request), precondition_failed,
+                         "invalid type 'signedint' for arg 'hash-header' in exchange 'z' in vhost '/'"));
+}
+
+TEST_F(PlaneTopology, AHashExchangesBindingsHaveWeights) {
+  ask(client, exchange("x", "x-consistent-hash"));
+  ask(client, exchange("random", "x-local-random"));
+  ask(client, queue("q"));
+  EXPECT_TRUE(is_done(ask(client, bind("x", "q", "10"))));
+  EXPECT_TRUE(is_refused(ask(client, bind("x", "q", "ten")), precondition_failed,
+                         "The binding key must be an integer: <<\"ten\">>"));
+  EXPECT_TRUE(
+      is_refused(ask(client, bind("x", "q", "0")), precondition_failed, "The binding key must be greater than 0"));
+  EXPECT_TRUE(
+      is_refused(ask(client, bind("x", "q", "-1")), precondition_failed, "The binding key must be greater than 0"));
+  EXPECT_TRUE(is_refused(ask(client, bind("random", "q", "k")), precondition_failed,
+                         "Non empty binding 'k' key not permitted"));
+  EXPECT_TRUE(is_done(ask(client, bind("random", "q", ""))));
+}
+
+TEST_F(PlaneTopology, AnExchangeThatDelaysRoutesAsItsInnerType) {
+  auto request = exchange("x", "x-delayed-message");
+  const char* must = "Invalid argument, 'x-delayed-type' must be an existing exchange type";
+  EXPECT_TRUE(is_refused(ask(client, request), precondition_failed, must));
+  for (const char* wrong : {"strange", "x-delayed-message"}) {
+    request.arguments = {{"x-delayed-type", {std::string(wrong)}}};
+    EXPECT_TRUE(is_refused(ask(client, request), precondition_failed, must));
+  }
+  request.arguments = {{"x-delayed-type", {std::string("topic")}}};
+  EXPECT_TRUE(is_done(ask(client, request)));
+  EXPECT_EQ(workers[1]->exchange("x")->type, broker::ExchangeType::topic);
+  EXPECT_TRUE(workers[1]->exchange("x")->settings->delays);
+  request.arguments = {{"x-delayed-type", {std::string("direct")}}};
+  EXPECT_TRUE(is_refused(ask(client, request), precondition_failed,
+                         "inequivalent arg 'x-delayed-type' for exchange 'x' in vhost '/': received 'direct' but "
+                         "current is 'topic'"));
 }
 
 }  // namespace

@@ -55,10 +55,11 @@ class Script {
     add_exchange("inner", broker::ExchangeType::fanout, true);
   }
 
-  void add_exchange(const std::string& name, broker::ExchangeType type, bool internal = false) {
+  void add_exchange(const std::string& name, broker::ExchangeType type, bool internal = false,
+                    std::shared_ptr<const broker::ExchangeSettings> its_settings = {}) {
     broker::ExchangeId id{static_cast<uint32_t>(exchanges_.size()), 1};
     exchanges_[name] = id;
-    apply(broker::AddExchange{vhost_, id, name, type, internal, ""});
+    apply(broker::AddExchange{vhost_, id, name, type, internal, "", std::move(its_settings)});
   }
   broker::QueueId add_queue(const std::string& name, bool auto_delete = false, broker::SessionAddress owner = {}) {
     Queue& queue = queues_[name];
@@ -97,6 +98,11 @@ class Script {
     std::vector<std::string> names;
     for (const auto& [name, queue] : queues_) names.push_back(name);
     return names;
+  }
+  void remove_exchange(const std::string& name) {
+    apply(broker::RemoveExchange{vhost_, exchanges_.at(name)});
+    exchanges_.erase(name);
+    gone_exchanges_++;
   }
   bool has_queue(const std::string& name) const { return queues_.contains(name); }
   const broker::QueueCounters& counters(const std::string& name) const { return *queues_.at(name).counters; }

@@ -1,0 +1,68 @@
+// What some queues know of their messages by a header's value: the last one of each (x-last-value-key), or those seen
+// lately (x-message-deduplication). Parts of QueueExtras; such a queue stays with its home.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "core/base/time.h"
+
+namespace talaria::broker {
+
+// Of each value the ready message that has it: there is one at most. As many as there are messages.
+class LastValues {
+ public:
+  // The entry's reference; 0: none.
+  uint32_t find(const std::string& value) const {
+    const auto found = entries_.find(value);
+    return found == entries_.end() ? 0 : found->second;
+  }
+  void put(const std::string& value, uint32_t reference) { entries_[value] = reference; }
+  void remove(const std::string& value) { entries_.erase(value); }
+  void clear() { entries_.clear(); }
+  size_t size() const { return entries_.size(); }
+
+ private:
+  std::unordered_map<std::string, uint32_t> entries_;
+};
+
+// Values that came in the last `ttl`, if there is one, and not more than `size` of them: the oldest is forgotten first.
+class SeenValues {
+ public:
+  SeenValues(uint32_t size, std::optional<base::Duration> ttl) : size_(size), ttl_(ttl) {}
+
+  bool contains(const std::string& value, base::Time now) const {
+    const auto found = seen_.find(value);
+    return found != seen_.end() && (!ttl_ || now < found->second.when + *ttl_);
+  }
+  void insert(const std::string& value, base::Time now) {
+    const uint64_t number = ++last_;
+    seen_[value] = {now, number};
+    order_.emplace_back(value, number);
+    // A value that came anew after its time has an older place, which means nothing.
+    while (seen_.size() > size_ || (order_.size() > size_t{2} * size_)) {
+      const auto& [oldest, its_number] = order_.front();
+      const auto found = seen_.find(oldest);
+      if (found != seen_.end() && found->second.number == its_number) seen_.erase(found);
+      order_.pop_front();
+    }
+  }
+  size_t size() const { return seen_.size(); }
+
+ private:
+  struct Seen {
+    base::Time when;
+    uint64_t number = 0;
+  };
+
+  uint32_t size_;
+  std::optional<base::Duration> ttl_;
+  uint64_t last_ = 0;
+  std::unordered_map<std::string, Seen> seen_;
+  std::deque<std::pair<std::string, uint64_t>> order_;
+};
+
+}  // namespace talaria::broker
