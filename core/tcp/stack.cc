@@ -139,7 +139,8 @@ void Stack::finish(Connection& connection, CloseReason reason) {
   CHECK(connection.receive.state != State::closed);
   wheel_.disarm(connection.timer);
   index_.remove(connections_.index_of(connection), hash(connection.tuple()));
-  if (config_.connections_per_source != 0) connections_by_source_.remove(source_hash(connection.tuple(), connection.ipv6));
+  if (config_.connections_per_source != 0)
+    connections_by_source_.remove(source_hash(connection.tuple(), connection.ipv6));
   send_memory_.release_all(connection.send.queue, connection.tail);
   flight_memory_.release(connection.flight);
   connection.flight.tracked = false;

@@ -194,7 +194,7 @@ class Crowd {
     for (size_t i = 0; i < per_turn; i++, open_.pop_back()) client_.stack.close(open_.back());
     sum.client += cycles_now() - start;
     exchange(sum);
-    now_ += 61s;  // the client's TIME_WAIT is over: its ports are free again
+    now_ += 61s;      // the client's TIME_WAIT is over: its ports are free again
     Turn much_later;  // with the timers of a minute: not counted
     exchange(much_later);
     return sum;
@@ -212,7 +212,7 @@ class Crowd {
     config.connections = connections + 2 * per_turn;
     config.half_open = 64;
     config.listeners = ports;
-    config.rto_min = 60s;             // a turn's wait for TIME_WAIT is no timeout
+    config.rto_min = 60s;                                // a turn's wait for TIME_WAIT is no timeout
     config.keepalive_idle = std::chrono::hours(10'000);  // and not the silence of those beside it
     config.delayed_ack = 1ms;
     return config;
