@@ -102,6 +102,8 @@ void Stack::on_segment(Connection& connection, const Segment& segment, net::Pack
     counters_.predicted.add();
   else if (!acceptable(connection, segment))
     return;
+  if (now_ - connection.receive.last_segment >= config_.rto_min) [[unlikely]]
+    acknowledge_quickly(connection);
   connection.receive.last_segment = now_;
   if (connection.keepalive_probes != 0) {
     connection.keepalive_probes = 0;

@@ -42,6 +42,7 @@ void Stack::on_payload(Connection& connection, const Segment& segment, net::Pack
   if (before(at, receive.next)) {
     size_t known = std::min<size_t>(receive.next - at, payload.size());
     if (known > 0) note_duplicate(connection, {at, at + static_cast<Sequence>(known)});
+    acknowledge_quickly(connection);
     receive.ack_now = true;
     mark_output(connection);
     payload = payload.subspan(known);
@@ -76,6 +77,12 @@ void Stack::on_payload(Connection& connection, const Segment& segment, net::Pack
   if (connection.pending_finish && receive.next == connection.finish_sequence) on_finish(connection);
 }
 
+// The connection is young, or its peer had a timeout (it was silent for one, or sends what came already): its window is
+// small, and what is lost now costs a whole timeout. No delay is added to that.
+void Stack::acknowledge_quickly(Connection& connection) {
+  connection.quick_until = connection.segments_received - 1 + config_.quick_acks;
+}
+
 // The next ACK reports it (RFC 2883). A run of such segments in one turn is one block: whoever sent them again should
 // hear of all of them, or he takes some for lost.
 void Stack::note_duplicate(Connection& connection, const Range& range) {
@@ -106,11 +113,10 @@ bool Stack::take_in_order(Connection& connection, base::Bytes payload, net::Pack
     connection.close_deadline = std::min(now_ + config_.fin_wait_2_timeout, connection.half_closed_until);
   event_of(connection).readable = true;
 
-  // RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, and at once when a gap was filled. While a
-  // connection is young its peer's window is small, and what is lost of the first exchanges costs a whole timeout: no
-  // delay is added to that.
+  // RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, and at once when a gap was filled. While the
+  // peer's window is small (see acknowledge_quickly) a single segment may be all that it sends.
   if (gaps || receive.next - receive.last_ack_sent >= 2u * receive.segment_max ||
-      connection.segments_received <= config_.quick_acks) {
+      connection.segments_received <= connection.quick_until) {
     receive.ack_now = true;
     mark_output(connection);
   } else if (receive.ack_deadline == base::never) {

@@ -127,6 +127,7 @@ Connection* Stack::open(const Tuple& tuple, uint64_t hash) {
   connection.receive.interface = interface_in_hand_;
   if (tuple.is_ipv6()) connection.ipv6 = ipv6_in_hand_;
   connection.opened = now_;
+  connection.quick_until = config_.quick_acks;
   connection.timestamp_offset = secrets_.timestamp_offset(tuple);
   connection.round_trip.timeout = config_.rto_initial;
   index_.insert(slot, hash);
