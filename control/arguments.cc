@@ -364,20 +364,17 @@ std::shared_ptr<const broker::ExchangeSettings> exchange_settings_of(ExchangeTyp
 
 std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string& queue, const FieldTable& arguments) {
   broker::QueueSettings settings;
-  settings.queue = queue;
-  bool any = false;
   const auto take = [&](std::string_view name, std::optional<uint64_t>& out) {
     const Field* value = base::find(arguments, name);
-    if (!value) return;
-    out = static_cast<uint64_t>(value->integer());
-    any = true;
+    if (value) out = static_cast<uint64_t>(value->integer());
   };
   take("x-message-ttl", settings.message_ttl_ms);
   take("x-expires", settings.expires_ms);
   take("x-max-length", settings.max_length);
   take("x-max-length-bytes", settings.max_length_bytes);
   take("x-consumer-timeout", settings.consumer_timeout_ms);
-  if (const Field* overflow = base::find(arguments, "x-overflow")) {
+  const Field* overflow = base::find(arguments, "x-overflow");
+  if (overflow && (settings.max_length || settings.max_length_bytes)) {
     if (*overflow->text() == "reject-publish") settings.overflow = broker::Overflow::reject_publish;
     if (*overflow->text() == "reject-publish-dlx") settings.overflow = broker::Overflow::reject_publish_dlx;
   }
@@ -385,20 +382,13 @@ std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string
     settings.dead_lettering = broker::DeadLettering{*exchange->text()};
     if (const Field* key = base::find(arguments, "x-dead-letter-routing-key"))
       settings.dead_lettering->routing_key = *key->text();
-    any = true;
   }
-  if (const Field* priority = base::find(arguments, "x-max-priority")) {
+  if (const Field* priority = base::find(arguments, "x-max-priority"))
     settings.max_priority = static_cast<uint8_t>(priority->integer());
-    any = true;
-  }
-  if (const Field* single = base::find(arguments, "x-single-active-consumer"); single && *single->boolean()) {
-    settings.single_active_consumer = true;
-    any = true;
-  }
-  if (const Field* limit = base::find(arguments, "x-delivery-limit"); limit && limit->integer() >= 0) {
+  if (const Field* single = base::find(arguments, "x-single-active-consumer"))
+    settings.single_active_consumer = *single->boolean();
+  if (const Field* limit = base::find(arguments, "x-delivery-limit"); limit && limit->integer() >= 0)
     settings.delivery_limit = static_cast<uint32_t>(limit->integer());
-    any = true;
-  }
   settings.flow = flow_limit_of(flow_of_messages, arguments);
   settings.flow_bytes = flow_limit_of(flow_of_bytes, arguments);
   if (const Field* key = base::find(arguments, "x-last-value-key")) settings.last_value_key = *key->text();
@@ -412,8 +402,9 @@ std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string
       wanted.cache_ttl_ms = static_cast<uint64_t>(ttl->integer());
     settings.deduplication = std::move(wanted);
   }
-  any |= settings.flow || settings.flow_bytes || !settings.last_value_key.empty() || settings.deduplication;
-  return any ? std::make_shared<const broker::QueueSettings>(settings) : nullptr;
+  if (settings == broker::QueueSettings{}) return nullptr;
+  settings.queue = queue;
+  return std::make_shared<const broker::QueueSettings>(std::move(settings));
 }
 
 std::string alternate_of(const FieldTable& arguments) {

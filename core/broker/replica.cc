@@ -66,6 +66,11 @@ void Replica::apply(const RemoveExchange& change) {
   exchanges_[change.id.slot].thing.reset();
 }
 
+static void set_settings(QueueRecord& queue, const std::shared_ptr<const QueueSettings>& settings) {
+  queue.settings = settings;
+  queue.flow_limited = settings && (settings->flow || settings->flow_bytes);
+}
+
 QueueRecord& Replica::apply(const AddQueue& change) {
   Vhost* vhost = find_vhost(change.vhost);
   CHECK(vhost && change.counters && !vhost->find_queue(change.name));
@@ -80,8 +85,7 @@ QueueRecord& Replica::apply(const AddQueue& change) {
   queue.name_hash = Vhost::hash_of(change.name);
   queue.name = change.name;
   queue.arguments = change.arguments;
-  queue.settings = change.settings;
-  queue.flow_limited = queue.settings && (queue.settings->flow || queue.settings->flow_bytes);
+  set_settings(queue, change.settings);
   vhost->queues_.insert(queue.name_hash, &queue);
   return queue;
 }
@@ -89,8 +93,7 @@ QueueRecord& Replica::apply(const AddQueue& change) {
 QueueRecord& Replica::apply(const ChangeQueue& change) {
   QueueRecord* queue = find_queue(change.id);
   CHECK(queue);
-  queue->settings = change.settings;
-  queue->flow_limited = queue->settings && (queue->settings->flow || queue->settings->flow_bytes);
+  set_settings(*queue, change.settings);
   return *queue;
 }
 

@@ -54,10 +54,16 @@ bool Routing::is_subnet_broadcast(Ipv4Address address) const {
   return false;
 }
 
-std::optional<IpAddress> Routing::next_hop(const IpAddress& destination) const {
-  int at_hand = -1;
+// How long the prefix of the network is that it is in; -1: in none of ours.
+int Routing::network_towards(const IpAddress& destination) const {
+  int longest = -1;
   for (const IpPrefix& own : addresses_)
-    if (own.contains(destination)) at_hand = std::max<int>(at_hand, own.bits);
+    if (own.contains(destination)) longest = std::max<int>(longest, own.bits);
+  return longest;
+}
+
+std::optional<IpAddress> Routing::next_hop(const IpAddress& destination) const {
+  const int at_hand = network_towards(destination);
   for (const Route& route : routes_) {
     if (route.destination.bits <= at_hand) break;
     if (route.destination.contains(destination)) return route.gateway;
@@ -67,9 +73,7 @@ std::optional<IpAddress> Routing::next_hop(const IpAddress& destination) const {
 }
 
 int Routing::prefix_towards(const IpAddress& destination) const {
-  int longest = -1;
-  for (const IpPrefix& own : addresses_)
-    if (own.contains(destination)) longest = std::max<int>(longest, own.bits);
+  int longest = network_towards(destination);
   for (const Route& route : routes_)
     if (route.destination.contains(destination)) longest = std::max<int>(longest, route.destination.bits);
   return longest;

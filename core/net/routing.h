@@ -67,6 +67,8 @@ class Routing {
   IpAddress source_for(const IpAddress& destination) const;
 
  private:
+  int network_towards(const IpAddress& destination) const;
+
   std::vector<IpPrefix> addresses_;
   std::vector<Route> routes_;  // the longest prefix first
 };

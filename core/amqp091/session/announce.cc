@@ -35,9 +35,7 @@ void Sessions::announce(const broker::Announcement& announcement, base::Time now
   if (!builder || !builder->append(base::as_bytes(announcement.body))) return shared.counters.announcements_lost.add();
   shared.counters.announcements_published.add();
   if (consumer) return shared.engine.hand_over(*consumer, builder->finish());
-  broker::ChannelAddress nobody;
-  nobody.worker = shared.self;
-  shared.engine.publish(targets, builder->finish(), nobody, 0);
+  publish_own(shared, targets, builder->finish());
 }
 
 }  // namespace talaria::amqp091::session

@@ -49,20 +49,24 @@ broker::QueueRecord* readable_queue(Channel& channel, const std::string& name, u
 // Ten years, as the times of queues.
 constexpr int64_t consumer_timeout_ms_max = 315'360'000'000;
 
+void refuse_argument(Channel& channel, std::string_view name, const std::string& queue, std::string_view why) {
+  fail_channel(channel, ReplyCode::precondition_failed,
+               "invalid arg '" + std::string(name) + "' for queue '" + queue + "' in vhost '" +
+                   channel.connection.vhost_name + "'" + std::string(why),
+               wire::basic::Consume::id);
+}
+
 // False: it is there and no integer, the channel has failed.
 bool integer_argument(Channel& channel, const base::FieldTable& arguments, const char* name, const std::string& queue,
                       std::optional<int64_t>& out) {
   const base::Field* field = base::find(arguments, name);
   if (field == nullptr) return true;
-  if (field->is_integer()) {
-    out = field->integer();
-    return true;
+  if (!field->is_integer()) {
+    refuse_argument(channel, name, queue, ": \"unacceptable type\"");
+    return false;
   }
-  fail_channel(channel, ReplyCode::precondition_failed,
-               "invalid arg '" + std::string(name) + "' for queue '" + queue + "' in vhost '" +
-                   channel.connection.vhost_name + "': \"unacceptable type\"",
-               wire::basic::Consume::id);
-  return false;
+  out = field->integer();
+  return true;
 }
 
 uint32_t credit_of(const Channel& channel, const Consumer& consumer) {
@@ -193,20 +197,14 @@ Step on_consume(Channel& channel, const wire::basic::Consume& method) {
   if (!may_add_consumer(channel, method)) return Step::taken;
   for (const char* foreign : {"x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"}) {
     if (base::find(*arguments, foreign) == nullptr) continue;
-    fail_channel(channel, ReplyCode::precondition_failed,
-                 "invalid arg '" + std::string(foreign) + "' for queue '" + *name + "' in vhost '" +
-                     connection.vhost_name + "' of queue type classic",
-                 method.id);
+    refuse_argument(channel, foreign, *name, " of queue type classic");
     return Step::taken;
   }
   std::optional<int64_t> priority, timeout_ms;
   if (!integer_argument(channel, *arguments, "x-priority", *name, priority)) return Step::taken;
   if (!integer_argument(channel, *arguments, "x-consumer-timeout", *name, timeout_ms)) return Step::taken;
   if (timeout_ms && (*timeout_ms < 0 || *timeout_ms > consumer_timeout_ms_max)) {
-    fail_channel(channel, ReplyCode::precondition_failed,
-                 "invalid arg 'x-consumer-timeout' for queue '" + *name + "' in vhost '" + connection.vhost_name +
-                     "': " + std::to_string(*timeout_ms),
-                 method.id);
+    refuse_argument(channel, "x-consumer-timeout", *name, ": " + std::to_string(*timeout_ms));
     return Step::taken;
   }
   Consumer& consumer = channel.add_consumer(method.consumer_tag.empty() ? std::string_view(make_consumer_tag(shared))

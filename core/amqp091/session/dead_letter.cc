@@ -5,6 +5,7 @@
 #include <span>
 #include <utility>
 
+#include "core/amqp091/session/own_messages.h"
 #include "core/amqp091/session/rewriting.h"
 #include "core/amqp091/session/shared.h"
 #include "core/amqp091/wire/properties.h"
@@ -45,11 +46,6 @@ void set(FieldTable& table, std::string name, Field value) {
 bool has_text(const FieldTable& table, std::string_view name, std::string_view value) {
   const Field* field = base::find(table, name);
   return field && field->text() && *field->text() == value;
-}
-
-// Room for a frame's properties: nothing that a client with the greatest frames could not be sent.
-size_t properties_max(const Config& config) {
-  return config.frame_max - wire::frame_overhead - wire::content_header_fixed_size;
 }
 
 }  // namespace
@@ -116,10 +112,7 @@ bool DeadLetters::describe(const Shared& shared) {
   FieldTable& headers = rewriting.headers;
   FieldArray keys;
   keys.push_back({std::string(message.routing_key())});
-  if (const Field* copies = base::find(headers, "CC"))
-    if (const auto* array = std::get_if<FieldArray>(&copies->value))
-      for (const Field& key : *array)
-        if (key.text()) keys.push_back(key);
+  append_copies(headers, keys);
   copies_.clear();
   if (!where.routing_key)
     for (size_t i = 1; i < keys.size(); i++)
@@ -164,7 +157,8 @@ bool DeadLetters::describe(const Shared& shared) {
 
   rewriting.properties.expiration = {};
   rewriting.properties.clear(wire::Property::expiration);
-  properties_ = rewriting.encoded(properties_max(shared.config));
+  // Nothing that a client with the greatest frames could not be sent.
+  properties_ = rewriting.encoded(wire::properties_max(shared.config.frame_max));
   return !properties_.empty();
 }
 
@@ -203,16 +197,8 @@ Copying DeadLetters::hand_over(Shared& shared) {
     shared.pool.release(std::exchange(made_, nullptr));
     return Copying::done;
   }
-  broker::RouteFacts facts;
-  std::vector<uint8_t> raw;
-  if (vhost->needs_facts()) {
-    raw = whole_properties(*made_);
-    facts = own_facts(raw, shared.headers);
-  }
-  std::vector<std::string_view> all_keys{made_->routing_key()};
-  all_keys.insert(all_keys.end(), copies_.begin(), copies_.end());
-  broker::route(*vhost, *exchange, all_keys, facts, shared.targets);
-  std::vector<broker::QueueRecord*> targets(shared.targets.queues().begin(), shared.targets.queues().end());
+  const auto matched = route_held(shared, *exchange, *made_, copies_);
+  std::vector<broker::QueueRecord*> targets(matched.begin(), matched.end());
   const size_t found = targets.size();
   if (dead.reason != broker::DeathReason::rejected)
     std::erase_if(targets,
@@ -221,9 +207,7 @@ Copying DeadLetters::hand_over(Shared& shared) {
   if (found != targets.size()) shared.counters.dead_letters_in_circles.add(found - targets.size());
   if (found == 0) shared.counters.dead_letters_unroutable.add();
   if (!targets.empty()) shared.counters.dead_letters_published.add();
-  broker::ChannelAddress nobody;
-  nobody.worker = shared.self;
-  shared.engine.publish(targets, std::exchange(made_, nullptr), nobody, 0);
+  publish_own(shared, targets, std::exchange(made_, nullptr));
   return Copying::done;
 }
 

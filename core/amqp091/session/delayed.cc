@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include "core/amqp091/session/rewriting.h"
+#include "core/amqp091/session/own_messages.h"
 #include "core/amqp091/session/shared.h"
 #include "core/broker/exchange.h"
 #include "core/broker/vhost.h"
@@ -100,21 +100,10 @@ bool DelayedMessages::publish(Shared& shared, Item& item) {
     shared.pool.release(item.message);
     return true;
   }
-  broker::RouteFacts facts;
-  std::vector<uint8_t> raw;
-  if (vhost->needs_facts()) {
-    raw = whole_properties(*item.message);
-    facts = own_facts(raw, shared.headers);
-  }
-  std::vector<std::string_view> keys{item.message->routing_key()};
-  keys.insert(keys.end(), item.keys.begin(), item.keys.end());
-  broker::route(*vhost, *exchange, keys, facts, shared.targets);
-  const std::span<broker::QueueRecord* const> targets = shared.targets.queues();
+  const auto targets = route_held(shared, *exchange, *item.message, item.keys);
   if (!targets.empty() && !shared.engine.room_for_accepted(targets)) return false;
   (targets.empty() ? shared.counters.messages_unroutable : shared.counters.delayed_published).add();
-  broker::ChannelAddress nobody;
-  nobody.worker = shared.self;
-  shared.engine.publish(targets, item.message, nobody, 0);
+  publish_own(shared, targets, item.message);
   return true;
 }
 

@@ -95,7 +95,7 @@ std::vector<uint8_t> properties_with_returns(const Connection& connection, const
                                              uint8_t returns) {
   Rewriting rewriting(message);
   rewriting.set_header("x-delivery-count", {int64_t{returns}});
-  return rewriting.encoded(connection.frame_max - wire::frame_overhead - wire::content_header_fixed_size);
+  return rewriting.encoded(wire::properties_max(connection.frame_max));
 }
 
 // What follows a delivery's method, once that is written.

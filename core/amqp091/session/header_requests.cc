@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/amqp091/session/closing.h"
-#include "core/amqp091/wire/frame.h"
+#include "core/amqp091/session/rewriting.h"
 #include "core/amqp091/wire/methods.h"
 #include "core/amqp091/wire/table.h"
 #include "core/base/check.h"
@@ -57,16 +57,6 @@ bool take_delay(Channel& channel, base::FieldTable& headers) {
   return channel.publishing.delay_ms != 0;
 }
 
-// The encoded table without its length, for `Properties`.
-std::vector<uint8_t> encoded(const base::FieldTable& headers) {
-  std::vector<uint8_t> table(wire::table_size(headers));
-  base::Writer out(table);
-  wire::emit_table(out, headers);
-  CHECK(out.ok());  // it was decoded
-  table.erase(table.begin(), table.begin() + sizeof(uint32_t));
-  return table;
-}
-
 }  // namespace
 
 bool may_name_copies(wire::Table headers) {
@@ -103,19 +93,15 @@ std::optional<Bytes> take_requests(Channel& channel, const wire::ContentScan& sc
     bool rewritten = may_copy && std::erase_if(*headers, [](const auto& entry) { return entry.name == "BCC"; }) != 0;
     if (delays) rewritten |= take_delay(channel, *headers);
     if (rewritten) {
-      table = encoded(*headers);
+      table = encoded_headers(*headers);
       properties->headers.bytes = table;
       changed = true;
     }
   }
   if (!changed) return scan.raw;
   std::vector<uint8_t>& whole = connection.shared->whole;
-  whole.resize(scan.raw.size() + wire::shortstr_max);
-  base::Writer out(whole);
-  wire::emit_properties(out, *properties);
-  CHECK(out.ok());
-  whole.resize(out.size());
-  if (out.size() <= connection.frame_max - wire::frame_overhead - wire::content_header_fixed_size) return Bytes(whole);
+  whole = encoded(*properties, wire::properties_max(connection.frame_max));
+  if (!whole.empty()) return Bytes(whole);
   fail_channel(channel, ReplyCode::precondition_failed,
                "invalid message: its header with the address for replies is longer than a frame", method);
   return std::nullopt;

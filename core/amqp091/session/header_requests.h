@@ -21,8 +21,8 @@ inline bool may_ask_for_more(const wire::ContentScan& scan) {
 }
 
 // The message's further keys go to `channel.publishing.copies`, and its delay to `delay_ms` there, if its exchange
-// `delays`. Answers with the properties that the message has then:
-// the scan's own, or others in `shared.whole`. nullopt: the channel or the connection has failed.
+// `delays`. Answers with the properties that the message has then: the scan's own, or others in `shared.whole`.
+// nullopt: the channel or the connection has failed.
 std::optional<Bytes> take_requests(Channel& channel, const wire::ContentScan& scan, bool delays);
 // Where topic permissions decide: whether all of the further keys are allowed.
 Allowed authorized_copies(Channel& channel);

@@ -1,5 +1,8 @@
 #include "core/amqp091/session/own_messages.h"
 
+#include <string>
+#include <vector>
+
 #include "core/amqp091/session/rewriting.h"
 #include "core/amqp091/session/shared.h"
 #include "core/broker/vhost.h"
@@ -12,6 +15,26 @@ std::span<broker::QueueRecord* const> route_own(Shared& shared, broker::Exchange
   if (exchange.vhost().needs_facts()) facts = own_facts(properties, shared.headers);
   broker::route(exchange.vhost(), exchange, routing_key, facts, shared.targets);
   return shared.targets.queues();
+}
+
+std::span<broker::QueueRecord* const> route_held(Shared& shared, broker::Exchange& exchange,
+                                                 const broker::Message& message, std::span<const std::string> copies) {
+  broker::RouteFacts facts;
+  std::vector<uint8_t> properties;
+  if (exchange.vhost().needs_facts()) {
+    properties = whole_properties(message);
+    facts = own_facts(properties, shared.headers);
+  }
+  std::vector<std::string_view> keys{message.routing_key()};
+  keys.insert(keys.end(), copies.begin(), copies.end());
+  broker::route(exchange.vhost(), exchange, keys, facts, shared.targets);
+  return shared.targets.queues();
+}
+
+void publish_own(Shared& shared, std::span<broker::QueueRecord* const> targets, broker::Message* message) {
+  broker::ChannelAddress nobody;
+  nobody.worker = shared.self;
+  shared.engine.publish(targets, message, nobody, 0);
 }
 
 }  // namespace talaria::amqp091::session

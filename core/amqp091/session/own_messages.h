@@ -1,11 +1,14 @@
-// What the broker publishes itself (events, log lines, copies of what it traces) and for nobody in particular.
+// What the broker publishes itself and for nobody in particular: events, log lines, copies of what it traces, and what
+// it held for a while, as dead letters and delayed messages.
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "core/base/bytes.h"
 #include "core/broker/exchange.h"
+#include "core/broker/message.h"
 #include "core/broker/queue_record.h"
 
 namespace talaria::amqp091::session {
@@ -16,5 +19,10 @@ struct Shared;
 // and so well formed.
 std::span<broker::QueueRecord* const> route_own(Shared& shared, broker::Exchange& exchange,
                                                 std::string_view routing_key, base::Bytes properties);
+// The same for a message that was held: by its routing key and those it had besides.
+std::span<broker::QueueRecord* const> route_held(Shared& shared, broker::Exchange& exchange,
+                                                 const broker::Message& message, std::span<const std::string> copies);
+// There is room for it. Takes over one reference.
+void publish_own(Shared& shared, std::span<broker::QueueRecord* const> targets, broker::Message* message);
 
 }  // namespace talaria::amqp091::session

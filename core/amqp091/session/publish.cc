@@ -11,6 +11,7 @@
 #include "core/amqp091/session/header_requests.h"
 #include "core/amqp091/session/manage.h"
 #include "core/amqp091/session/reply_to.h"
+#include "core/amqp091/session/stall.h"
 #include "core/amqp091/session/transaction.h"
 #include "core/amqp091/wire/deliver.h"
 #include "core/amqp091/wire/methods.h"
@@ -23,21 +24,6 @@ namespace talaria::amqp091::session {
 namespace {
 
 // ---- no room --------------------------------------------------------------------------------------------------------
-
-// The connection is not read until there is room again. With a channel: a complete message of it waits.
-void stall(Connection& connection, const Channel* channel, Stall why) {
-  Shared& shared = *connection.shared;
-  connection.stalled = true;
-  connection.stall = why;
-  connection.stalled_channel = channel ? channel->number : uint16_t{0};
-  connection.stalled_incarnation = channel ? channel->incarnation : 0;
-  if (connection.stalled_since == base::never) {
-    connection.stalled_since = shared.now;
-    connection.info->blocked.set(1);
-    shared.counters.publishers_stalled.add();
-  }
-  shared.stalled.add(connection, connection.stalled_listed);
-}
 
 Stall for_memory_here(const Shared& shared) { return {Stall::For::broker, 0, {broker::Shortage::memory, shared.self}}; }
 
@@ -430,11 +416,6 @@ void confirm_at_once(Channel& channel) {
 
 // ---- of transactions, too -------------------------------------------------------------------------------------------
 
-Step wait_for_room(Connection& connection, Stall why) {
-  stall(connection, nullptr, why);
-  return Step::wait;
-}
-
 void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory) {
   Shared& shared = *channel.connection.shared;
   trace(channel, *message, {});
@@ -581,71 +562,15 @@ size_t publish_at_once(Connection& connection, Bytes in) {
   return in.size() - left.size();
 }
 
-// ---- waiting --------------------------------------------------------------------------------------------------------
-
-// What waits at `stalled` can go on: the message that is complete, or the frame that comes again.
-static bool has_room(Connection& connection) {
-  Shared& shared = *connection.shared;
-  if (connection.stalled_incarnation != 0) {
-    Channel* channel = connection.channel(connection.stalled_channel);
-    if (channel != nullptr && channel->incarnation == connection.stalled_incarnation &&
-        channel->publishing.stage == Publishing::Stage::waiting) {
-      Publishing& publishing = channel->publishing;
-      broker::Message* message = std::exchange(publishing.message, nullptr);
-      publishing.stage = Publishing::Stage::idle;
-      if (!hand_over(*channel, message, connection.stall)) {
-        publishing.message = message;
-        publishing.stage = Publishing::Stage::waiting;
-        return false;
-      }
-    }
-  } else if (connection.stall.what != Stall::For::commit && shared.pool.pressure() != broker::Pressure::ok) {
-    return false;
-  }
-  return true;
-}
-
-static std::string reason_of(const Shared& shared, const Stall& stall) {
-  if (stall.what == Stall::For::confirms)
-    return "too many unconfirmed messages on channel " + std::to_string(stall.channel);
-  if (stall.room.shortage == broker::Shortage::moving) return "a queue is moving";
-  if (stall.room.shortage == broker::Shortage::flow) {
-    const broker::QueueRecord* queue = shared.engine.find_queue(stall.room.queue);
-    return queue ? "queue '" + queue->name + "' has reached x-flow-stop" : "a queue was full";
-  }
-  const std::string worker = "worker " + std::to_string(stall.room.worker);
-  return stall.room.shortage == broker::Shortage::memory ? "low on memory (" + worker + ")" : worker + " is behind";
-}
-
-static void tell_blocked(Connection& connection) {
-  Shared& shared = *connection.shared;
-  if (connection.told_blocked || !connection.can_blocked) return;
-  if (connection.stall.what == Stall::For::own_reading) return;  // he would not read it
-  // That is pace, not shortage: it goes on as fast as the queue is emptied.
-  if (connection.stall.room.shortage == broker::Shortage::queue) return;
-  if (shared.now - connection.stalled_since < shared.config.blocked_after) return;
-  connection.told_blocked = true;
-  connection.output.method(0, wire::connection::Blocked{.reason = reason_of(shared, connection.stall)});
-  shared.counters.connections_blocked.add();
-}
-
-void resume_publisher(Connection& connection) {
-  Shared& shared = *connection.shared;
-  if (!connection.stalled) return;
-  if (!has_room(connection)) {
-    tell_blocked(connection);
-    shared.stalled.add(connection, connection.stalled_listed);
-    return;
-  }
-  const uint64_t seen = connection.info->bytes_in.value();
-  connection.stalled = false;
-  read_input(connection);
-  const bool moved = connection.info->bytes_in.value() != seen;
-  if (connection.stalled && !moved) return tell_blocked(connection);
-  connection.stalled_since = connection.stalled ? shared.now : base::never;
-  if (connection.stalled) return;
-  connection.info->blocked.set(0);
-  if (std::exchange(connection.told_blocked, false)) connection.output.method(0, wire::connection::Unblocked{});
+bool resume_waiting(Channel& channel, Stall& why) {
+  Publishing& publishing = channel.publishing;
+  if (publishing.stage != Publishing::Stage::waiting) return true;
+  broker::Message* message = std::exchange(publishing.message, nullptr);
+  publishing.stage = Publishing::Stage::idle;
+  if (hand_over(channel, message, why)) return true;
+  publishing.message = message;
+  publishing.stage = Publishing::Stage::waiting;
+  return false;
 }
 
 void abandon_publishing(Channel& channel) {

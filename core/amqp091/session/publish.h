@@ -23,13 +23,12 @@ Step on_body(Channel& channel, base::Bytes octets);
 // Returns the octets taken; 0: it is something else, or there is something to say about it, and its frames are to be
 // read one by one. For connections that are open.
 size_t publish_at_once(Connection& connection, base::Bytes in);
-// Tries again what waits for room, once a turn. A client that can is told when it takes long.
-void resume_publisher(Connection& connection);
+// Tries again to hand over the channel's complete message, if one waits for room. False: it waits on, and `why` says
+// for what.
+bool resume_waiting(Channel& channel, Stall& why);
 // What was being published is forgotten.
 void abandon_publishing(Channel& channel);
 
-// The frame waits, and with it the connection's input.
-Step wait_for_room(Connection& connection, Stall why);
 // A message that no queue wants may be a direct reply ...
 enum class Reply : uint8_t {
   none,  // or it is not, or nobody awaits it any more

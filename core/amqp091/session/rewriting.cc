@@ -1,5 +1,6 @@
 #include "core/amqp091/session/rewriting.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/amqp091/wire/table.h"
@@ -31,6 +32,34 @@ broker::RouteFacts own_facts(Bytes properties, std::vector<base::HeaderView>& ro
   return facts;
 }
 
+std::vector<uint8_t> encoded_headers(const base::FieldTable& headers) {
+  std::vector<uint8_t> table(wire::table_size(headers));
+  base::Writer out(table);
+  wire::emit_table(out, headers);
+  CHECK(out.ok());
+  table.erase(table.begin(), table.begin() + sizeof(uint32_t));
+  return table;
+}
+
+std::vector<uint8_t> encoded(const wire::Properties& properties, size_t most) {
+  // What is not a header has at most 255 octets.
+  constexpr size_t others_max = sizeof(uint16_t) + sizeof(uint32_t) + 13 * (1 + wire::shortstr_max);
+  std::vector<uint8_t> list(std::min(most, properties.headers.bytes.size() + others_max));
+  base::Writer out(list);
+  wire::emit_properties(out, properties);
+  if (!out.ok()) return {};
+  list.resize(out.size());
+  return list;
+}
+
+void append_copies(const base::FieldTable& headers, base::FieldArray& keys) {
+  const base::Field* copies = base::find(headers, "CC");
+  const auto* array = copies ? std::get_if<base::FieldArray>(&copies->value) : nullptr;
+  if (!array) return;
+  for (const base::Field& key : *array)
+    if (key.text()) keys.push_back(key);
+}
+
 Rewriting::Rewriting(const broker::Message& message) : raw_(whole_properties(message)) {
   if (message.format() != broker::PropertiesFormat::amqp091) return;
   if (auto parsed = wire::parse_properties(raw_)) properties = *parsed;
@@ -47,22 +76,13 @@ void Rewriting::set_header(std::string name, base::Field value) {
 }
 
 std::vector<uint8_t> Rewriting::encoded(size_t most) {
-  std::vector<uint8_t> table(wire::table_size(headers));
-  if (table.size() > most) return {};
-  base::Writer table_writer(table);
-  wire::emit_table(table_writer, headers);
-  if (!table_writer.ok()) return {};
-  properties.headers.bytes = Bytes(table).subspan(sizeof(uint32_t));
+  const std::vector<uint8_t> table = encoded_headers(headers);
+  properties.headers.bytes = table;
   if (headers.empty())
     properties.clear(wire::Property::headers);
   else
     properties.set(wire::Property::headers);
-  // Without the table the list is no longer than it was, or than its flags.
-  std::vector<uint8_t> out(table.size() + raw_.size() + sizeof(uint16_t));
-  base::Writer writer(out);
-  wire::emit_properties(writer, properties);
-  if (!writer.ok() || writer.size() > most) return {};
-  out.resize(writer.size());
+  std::vector<uint8_t> out = session::encoded(properties, most);
   properties.headers.bytes = {};
   return out;
 }

@@ -20,6 +20,13 @@ std::vector<uint8_t> whole_properties(const broker::Message& message);
 // wire::parse_all_headers.
 broker::RouteFacts own_facts(base::Bytes properties, std::vector<base::HeaderView>& room);
 
+// A table of headers without its length, for wire::Properties::headers.
+std::vector<uint8_t> encoded_headers(const base::FieldTable& headers);
+// Flags and list. Empty: they are longer than `most`.
+std::vector<uint8_t> encoded(const wire::Properties& properties, size_t most);
+// The routing keys in the header `CC`.
+void append_copies(const base::FieldTable& headers, base::FieldArray& keys);
+
 class Rewriting {
  public:
   // What does not parse came so from its publisher: it is taken for nothing.

@@ -13,6 +13,7 @@
 #include "core/amqp091/session/heartbeat.h"
 #include "core/amqp091/session/publish.h"
 #include "core/amqp091/session/reply_to.h"
+#include "core/amqp091/session/stall.h"
 #include "core/amqp091/session/transaction.h"
 #include "core/base/check.h"
 

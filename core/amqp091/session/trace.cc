@@ -5,9 +5,7 @@
 #include "core/amqp091/session/connection.h"
 #include "core/amqp091/session/own_messages.h"
 #include "core/amqp091/session/rewriting.h"
-#include "core/amqp091/wire/frame.h"
 #include "core/amqp091/wire/properties.h"
-#include "core/amqp091/wire/table.h"
 #include "core/broker/exchange.h"
 #include "core/broker/vhost.h"
 
@@ -49,21 +47,12 @@ FieldTable table_of(Rewriting& message) {
 }
 
 // Empty: they are longer than any frame.
-std::vector<uint8_t> encoded(const FieldTable& headers, const Config& config) {
-  const size_t most = config.frame_max - wire::frame_overhead - wire::content_header_fixed_size;
-  std::vector<uint8_t> table(wire::table_size(headers));
-  if (table.size() > most) return {};
-  base::Writer table_writer(table);
-  wire::emit_table(table_writer, headers);
+std::vector<uint8_t> properties_of(const FieldTable& headers, const Config& config) {
+  const std::vector<uint8_t> table = encoded_headers(headers);
   wire::Properties properties;
-  properties.headers.bytes = base::Bytes(table).subspan(sizeof(uint32_t));
+  properties.headers.bytes = table;
   properties.set(wire::Property::headers);
-  std::vector<uint8_t> out(table.size() + sizeof(uint16_t));
-  base::Writer writer(out);
-  wire::emit_properties(writer, properties);
-  if (!table_writer.ok() || !writer.ok() || writer.size() > most) return {};
-  out.resize(writer.size());
-  return out;
+  return encoded(properties, wire::properties_max(config.frame_max));
 }
 
 // A routing key has at most 255 octets, and no half character at its end.
@@ -108,10 +97,8 @@ void Traces::add(const Channel& channel, std::string_view what, std::string_view
   // At a commit it is long ago that its frames were read, and BCC has been taken out.
   if (what == "publish" && !channel.transaction)
     for (const std::string& copy : channel.publishing.copies) keys.push_back(text(copy));
-  else if (const Field* copies = base::find(source.headers, "CC"))
-    if (const auto* array = std::get_if<FieldArray>(&copies->value))
-      for (const Field& key : *array)
-        if (key.text()) keys.push_back(key);
+  else
+    append_copies(source.headers, keys);
 
   FieldTable headers;
   headers.emplace_back("exchange_name", text(message.exchange()));
@@ -124,14 +111,14 @@ void Traces::add(const Channel& channel, std::string_view what, std::string_view
   headers.emplace_back("user", text(connection.user));
   for (base::FieldEntry& entry : more) headers.push_back(std::move(entry));
 
-  Waiting waiting{vhost->id(), &message, key_of(what, name), encoded(headers, shared.config)};
+  Waiting waiting{vhost->id(), &message, key_of(what, name), properties_of(headers, shared.config)};
   if (waiting.properties.empty()) {
     // What clients may make as long as they like is left out, and that is said.
     std::erase_if(headers,
                   [](const auto& entry) { return entry.name == "properties" || entry.name == "routed_queues"; });
     headers[1].value = Field{FieldArray{text(message.routing_key())}};
     headers.emplace_back("truncated", Field{true});
-    waiting.properties = encoded(headers, shared.config);
+    waiting.properties = properties_of(headers, shared.config);
   }
   message.add_references();
   waiting_bytes_ += waiting.properties.size();
@@ -175,9 +162,7 @@ Copying Traces::one(Shared& shared, size_t& budget) {
     return Copying::blocked;
   }
   shared.counters.traces_published.add();
-  broker::ChannelAddress nobody;
-  nobody.worker = shared.self;
-  shared.engine.publish(targets, made, nobody, 0);
+  publish_own(shared, targets, made);
   return Copying::done;
 }
 

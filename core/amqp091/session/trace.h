@@ -8,8 +8,7 @@
 // Copies of copies are not made.
 //
 //   waiting_   oldest first, each with a reference to the message; bodies are copied at the end of the turn, as much as
-//   a
-//      |       turn may
+//      |       a turn may
 //      v
 //   Engine::publish, to whatever is bound by then
 //

@@ -9,6 +9,7 @@
 #include "core/amqp091/session/connection.h"
 #include "core/amqp091/session/dispatch.h"
 #include "core/amqp091/session/publish.h"
+#include "core/amqp091/session/stall.h"
 #include "core/amqp091/wire/methods.h"
 #include "core/base/check.h"
 

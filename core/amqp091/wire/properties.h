@@ -29,6 +29,8 @@ namespace talaria::amqp091::wire {
 inline constexpr uint16_t basic_class_id = 60;
 inline constexpr size_t content_header_fixed_size = 12;                           // class, weight, body size
 inline constexpr size_t content_header_size_min = content_header_fixed_size + 2;  // and flags
+// Octets of flags and list that a frame has room for.
+constexpr size_t properties_max(size_t frame_max) { return frame_max - frame_overhead - content_header_fixed_size; }
 
 // A property's flag: bit 15 is the first. Bit 1 is nobody's, bit 0 would continue the flags; we refuse both.
 enum class Property : uint16_t {

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <deque>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "tests/support/amqp_client.h"
 #include "tests/support/pipe_device.h"
 #include "tests/support/scripted_control.h"
+#include "tests/unit/worker/turns.h"
 
 namespace talaria::worker {
 
@@ -36,7 +36,7 @@ struct ClusterOptions {
   tcp::Config tcp = {};
 };
 
-class Cluster {
+class Cluster : public Turns {
  public:
   using Options = ClusterOptions;
 
@@ -46,7 +46,7 @@ class Cluster {
     run(1ms);
   }
   // Every client dies, every worker drains, every queue goes: nothing may be left.
-  ~Cluster() {
+  ~Cluster() override {
     if (nodes_.empty()) return;
     for (auto& node : nodes_)
       for (AmqpClient* client : node->clients) node->host.abort(*client);
@@ -102,7 +102,7 @@ class Cluster {
   }
 
   // ---- time ----
-  void turn() {
+  void turn() final {
     for (auto& node : nodes_) {
       node->host.receive(now);
       node->host.transmit(now);
@@ -113,29 +113,11 @@ class Cluster {
     if (++turns_ % 64 == 0)
       for (auto& node : nodes_) node->worker.check_invariants();
   }
-  void run(base::Duration time) {
-    for (const base::Time until = now + time; now < until;) turn();
-  }
-  // False if it did not come true within `most`.
-  bool run_until(const std::function<bool()>& done, base::Duration most = 5s) {
-    for (const base::Time until = now + most; now < until; turn())
-      if (done()) return true;
-    return done();
-  }
-  // Answers the wait for one method of a client.
-  template <class Method>
-  Received await(AmqpClient& client) {
-    std::optional<Received> found;
-    run_until([&] { return (found = client.take<Method>()).has_value(); });
-    EXPECT_TRUE(found.has_value()) << Method::name << " did not come";
-    return found.value_or(Received{});
-  }
   // While held a worker takes no turn.
   void hold(WorkerIndex index, bool held = true) { nodes_[index]->held = held; }
 
   Mesh mesh;
   tests::ScriptedControl control;
-  base::Time now{1s};
   bool control_held = false;  // it takes no turn
 
  private:

@@ -10,7 +10,7 @@ namespace {
 constexpr net::Ipv4Address left_address{0xc6120001}, right_address{0xc6120101}, right_client{0xc6120102};
 
 // A worker with a port on either side, and a host of clients at each.
-class TwoPorts : public testing::Test {
+class TwoPorts : public testing::Test, public Turns {
  protected:
   TwoPorts() {
     memory_.resize(65 * base::Arena::block_bytes);
@@ -34,45 +34,28 @@ class TwoPorts : public testing::Test {
     EXPECT_EQ(worker_->pool().messages(), 0u) << "a message leaked";
   }
 
-  void turn() {
+  void turn() final {
     if (left_moves) {
-      left_.receive(now_);
-      left_.transmit(now_);
+      left_.receive(now);
+      left_.transmit(now);
     }
     if (right_moves) {
-      right_.receive(now_);
-      right_.transmit(now_);
+      right_.receive(now);
+      right_.transmit(now);
     }
-    worker_->poll(now_);
+    worker_->poll(now);
     control_.turn();
-    now_ += 10us;
-  }
-  void run(base::Duration time) {
-    for (const base::Time until = now_ + time; now_ < until;) turn();
-  }
-  bool run_until(const std::function<bool()>& done, base::Duration most = 5s) {
-    for (const base::Time until = now_ + most; now_ < until; turn())
-      if (done()) return true;
-    return done();
+    now += 10us;
   }
   AmqpClient& open(bool left) {
-    AmqpClient& client = (left ? left_ : right_).connect({left ? left_address : right_address, 5672}, now_);
+    AmqpClient& client = (left ? left_ : right_).connect({left ? left_address : right_address, 5672}, now);
     (left ? left_clients_ : right_clients_).push_back(&client);
     client.write_when_open = [](AmqpClient& opened) { opened.open_channel(1); };
     EXPECT_TRUE(run_until([&] { return client.take<channel::OpenOk>().has_value(); })) << "no channel.open-ok";
     return client;
   }
-  template <class Method>
-  Received await(AmqpClient& client) {
-    std::optional<Received> found;
-    run_until([&] { return (found = client.take<Method>()).has_value(); });
-    EXPECT_TRUE(found.has_value()) << Method::name << " did not come";
-    return found.value_or(Received{});
-  }
-
   Mesh mesh_{1};
   tests::ScriptedControl control_{mesh_};
-  base::Time now_{1s};
   tests::Pipe left_pipe_{true}, right_pipe_{true};
   tests::ClientHost left_{left_pipe_.left, client_address};
   tests::ClientHost right_{right_pipe_.left, right_client};
