@@ -4,6 +4,8 @@
 //
 // Then a crowd: small segments that come from one connection, or from another of 1,000 or 100,000 each, and what it
 // takes to open and to close one beside so many others. What grows with their number is what lies in no cache any more.
+//
+// Beside the cycles of each stands where they went: `Steps`.
 #include <vector>
 
 #include "core/net/host.h"
@@ -21,25 +23,66 @@ constexpr net::Ipv4Address sender_address{0xc6120002};
 constexpr size_t segments_per_turn = 16;
 constexpr size_t timestamp_bytes = 12;  // the option that every segment carries (RFC 7323)
 
+// Cycles of one side.
+struct Steps {
+  uint64_t ip_in = 0;        // from the port to datagrams that are valid and ours
+  uint64_t tcp_in = 0;       // segments and timers
+  uint64_t application = 0;  // its calls: opening, writing, reading, closing
+  uint64_t tcp_out = 0;      // segments that are made, with what they acknowledge
+  uint64_t ip_out = 0;       // to the port
+
+  uint64_t all() const { return ip_in + tcp_in + application + tcp_out + ip_out; }
+  Steps& operator+=(const Steps& more) {
+    ip_in += more.ip_in;
+    tcp_in += more.tcp_in;
+    application += more.application;
+    tcp_out += more.tcp_out;
+    ip_out += more.ip_out;
+    return *this;
+  }
+};
+
+// A stack with its network layer, which counts what it spends. A turn is begun, then receive, application, transmit.
 struct Side {
   Side(net::Device& device, net::Ipv4Address address, const tcp::Config& config = {})
       : host({.addresses = {{address, 24}}, .announce = false}, device, {1, address.value}),
         stack(config, host, {2, address.value}) {}
 
+  void begin() { lap_ = cycles_now(); }
   void receive(base::Time now) {
-    while (host.receive(now) != 0) stack.on_segments(host.datagrams(), now);
+    while (host.receive(now) != 0) {
+      count(steps.ip_in);
+      stack.on_segments(host.datagrams(), now);
+      count(steps.tcp_in);
+    }
     host.on_time(now);
+    count(steps.ip_in);
     stack.on_time(now);
+    count(steps.tcp_in);
   }
+  // What the application did since then.
+  void count_application() { count(steps.application); }
   void transmit(base::Time now) {
     stack.clear_events();
     stack.end_input(now);
     stack.output(now);
+    count(steps.tcp_out);
     host.flush();
+    count(steps.ip_out);
   }
 
   net::Host host;
   tcp::Stack stack;
+  Steps steps;
+
+ private:
+  void count(uint64_t& step) {
+    const uint64_t now = cycles_now();
+    step += now - lap_;
+    lap_ = now;
+  }
+
+  uint64_t lap_ = 0;
 };
 
 class Transfer {
@@ -64,23 +107,22 @@ class Transfer {
     for (int i = 0; i < 1000; i++) turn();
   }
 
-  struct Turn {
-    uint64_t send = 0, receive = 0;  // cycles
-  };
-  Turn turn() {
-    const uint64_t start = cycles_now();
+  void turn() {
+    sender_.begin();
     sender_.receive(now_);
     for (size_t i = 0; i < segments_per_turn; i++) CHECK(sender_.stack.send(out_, Bytes(data_).first(payload_)));
+    sender_.count_application();
     sender_.transmit(now_);
-    const uint64_t middle = cycles_now();
+    receiver_.begin();
     receiver_.receive(now_);
     for (Bytes in = receiver_.stack.input(in_); !in.empty(); in = receiver_.stack.input(in_))
       receiver_.stack.consume(in_, in.size());
+    receiver_.count_application();
     receiver_.transmit(now_);
-    const uint64_t end = cycles_now();
     now_ += 50us;
-    return {middle - start, end - middle};
   }
+  Side& receiver() { return receiver_; }
+  Side& sender() { return sender_; }
   uint64_t received() const { return receiver_.stack.counters().segments_received.value(); }
 
  private:
@@ -102,31 +144,38 @@ void undisturbed(Measure&& measure) {
   } while (preemptions() != before);
 }
 
-void transfer(benchmark::State& state, uint64_t Transfer::Turn::*side) {
+void report(benchmark::State& state, const Steps& steps, uint64_t items) {
+  const auto each = [&](uint64_t cycles) { return static_cast<double>(cycles) / static_cast<double>(items); };
+  state.counters["cycles"] = each(steps.all());
+  state.counters["ip_in"] = each(steps.ip_in);
+  state.counters["tcp_in"] = each(steps.tcp_in);
+  state.counters["application"] = each(steps.application);
+  state.counters["tcp_out"] = each(steps.tcp_out);
+  state.counters["ip_out"] = each(steps.ip_out);
+  state.SetItemsProcessed(static_cast<int64_t>(items));
+}
+
+void transfer(benchmark::State& state, Side& (Transfer::*side)()) {
   Transfer transfer(state.range(0) != 0);
+  Side& measured = (transfer.*side)();
   const uint64_t received = transfer.received();
-  uint64_t cycles = 0, turns = 0, all_turns = 0;
+  Steps steps;
+  uint64_t turns = 0, all_turns = 0;
   for (auto _ : state) {
-    Transfer::Turn batch;
     undisturbed([&] {
-      batch = {};
-      for (int i = 0; i < 16; i++, all_turns++) {
-        const Transfer::Turn turn = transfer.turn();
-        batch.send += turn.send;
-        batch.receive += turn.receive;
-      }
+      measured.steps = {};
+      for (int i = 0; i < 16; i++, all_turns++) transfer.turn();
     });
-    cycles += batch.*side;
+    steps += measured.steps;
     turns += 16;
-    state.SetIterationTime(static_cast<double>(batch.*side) / tsc_hz());
+    state.SetIterationTime(static_cast<double>(measured.steps.all()) / tsc_hz());
   }
   // Nothing but full segments, none of them twice.
   CHECK(transfer.received() - received == all_turns * segments_per_turn);
-  state.counters["cycles"] = static_cast<double>(cycles) / static_cast<double>(turns * segments_per_turn);
-  state.SetItemsProcessed(static_cast<int64_t>(turns * segments_per_turn));
+  report(state, steps, turns * segments_per_turn);
 }
-void TcpReceive(benchmark::State& state) { transfer(state, &Transfer::Turn::receive); }
-void TcpSend(benchmark::State& state) { transfer(state, &Transfer::Turn::send); }
+void TcpReceive(benchmark::State& state) { transfer(state, &Transfer::receiver); }
+void TcpSend(benchmark::State& state) { transfer(state, &Transfer::sender); }
 BENCHMARK(TcpReceive)->ArgName("port_checksums")->Arg(1)->Arg(0)->UseManualTime();
 BENCHMARK(TcpSend)->ArgName("port_checksums")->Arg(1)->Arg(0)->UseManualTime();
 
@@ -135,10 +184,6 @@ BENCHMARK(TcpSend)->ArgName("port_checksums")->Arg(1)->Arg(0)->UseManualTime();
 class Crowd {
  public:
   static constexpr size_t per_turn = 16;  // connections that are busy in a turn: segments, or handshakes
-
-  struct Turn {
-    uint64_t client = 0, server = 0;  // cycles
-  };
 
   explicit Crowd(size_t connections)
       : pipe_(true),
@@ -151,55 +196,56 @@ class Crowd {
   }
 
   // One small segment on each of the next connections, in another order than they were opened in.
-  Turn send() {
-    const uint64_t start = cycles_now();
+  void send() {
+    client_.begin();
     client_.receive(now_);
     for (size_t i = 0; i < per_turn; i++, next_ = (next_ + stride) % open_.size())
       CHECK(client_.stack.send(open_[next_], Bytes(data_)));
+    client_.count_application();
     client_.transmit(now_);
-    const uint64_t middle = cycles_now();
     serve();
-    const uint64_t end = cycles_now();
     now_ += 50us;
-    return {middle - start, end - middle};
   }
 
   // Nobody says anything.
-  Turn idle() {
-    const uint64_t start = cycles_now();
+  void idle() {
     serve();
-    const uint64_t end = cycles_now();
     now_ += 1us;
-    return {0, end - start};
   }
 
   // Handshakes, until both sides have them.
-  Turn open(size_t count = per_turn) {
-    Turn sum;
-    const uint64_t start = cycles_now();
+  void open_some() { open(per_turn); }
+  void open(size_t count) {
+    client_.begin();
     for (size_t i = 0; i < count; i++) {
       const auto port = static_cast<uint16_t>(first_port + open_.size() % ports);
       const auto id = client_.stack.connect({receiver_address, port}, std::nullopt, now_);
       CHECK(id.has_value());
       open_.push_back(*id);
     }
-    sum.client += cycles_now() - start;
-    exchange(sum);
-    return sum;
+    client_.count_application();
+    exchange();
   }
   // The latest are closed by both sides, and forgotten by the server, whom the client's FIN comes to first.
-  Turn close() {
-    Turn sum;
-    const uint64_t start = cycles_now();
+  void close() {
+    client_.begin();
     for (size_t i = 0; i < per_turn; i++, open_.pop_back()) client_.stack.close(open_.back());
-    sum.client += cycles_now() - start;
-    exchange(sum);
-    now_ += 61s;      // the client's TIME_WAIT is over: its ports are free again
-    Turn much_later;  // with the timers of a minute: not counted
-    exchange(much_later);
-    return sum;
+    client_.count_application();
+    exchange();
+    now_ += 61s;  // the client's TIME_WAIT is over: its ports are free again
+    uncounted([this] { exchange(); });
   }
 
+  // What it spends in there counts for neither side.
+  template <class Action>
+  void uncounted(Action&& action) {
+    const Steps client = client_.steps, server = server_.steps;
+    action();
+    client_.steps = client;
+    server_.steps = server;
+  }
+  Side& client() { return client_; }
+  Side& server() { return server_; }
   uint64_t received() const { return server_.stack.counters().segments_received.value(); }
   size_t at_server() const { return server_.stack.connection_count(); }
 
@@ -218,24 +264,23 @@ class Crowd {
     return config;
   }
   void serve() {
+    server_.begin();
     server_.receive(now_);
     for (const tcp::Event& event : server_.stack.events()) {
       for (Bytes in = server_.stack.input(event.id); !in.empty(); in = server_.stack.input(event.id))
         server_.stack.consume(event.id, in.size());
       if (event.peer_finished) server_.stack.close(event.id);
     }
+    server_.count_application();
     server_.transmit(now_);
   }
-  void exchange(Turn& sum) {
+  void exchange() {
     for (int i = 0; i < 4; i++) {
-      const uint64_t start = cycles_now();
+      client_.begin();
       client_.receive(now_);
       client_.stack.events();  // looked at: what is closed is given back
       client_.transmit(now_);
-      const uint64_t middle = cycles_now();
       serve();
-      sum.client += middle - start;
-      sum.server += cycles_now() - middle;
       now_ += 50us;
     }
   }
@@ -248,60 +293,60 @@ class Crowd {
   base::Time now_{1s};
 };
 
-using CrowdTurn = Crowd::Turn (*)(Crowd&);
+using CrowdTurn = void (Crowd::*)();
+using CrowdSide = Side& (Crowd::*)();
 
 enum class Item : uint8_t { segment, handshake, turn };
 
-// `measured` is what counts, `undo` what brings the crowd back to its size. An item is a handshake, or a segment (what
-// one connection writes in a turn leaves in fewer).
-void crowd(benchmark::State& state, CrowdTurn measured, CrowdTurn undo, uint64_t Crowd::Turn::*side, Item item) {
+// What counts may have something to go before it, or after. An item is a handshake, or a segment (what one connection
+// writes in a turn leaves in fewer).
+void crowd(benchmark::State& state, CrowdTurn before, CrowdTurn counted, CrowdTurn after, CrowdSide side, Item item) {
   Crowd crowd(static_cast<size_t>(state.range(0)));
   CHECK(crowd.at_server() == static_cast<size_t>(state.range(0)));
-  uint64_t cycles = 0, items = 0;
+  Side& measured = (crowd.*side)();
+  const auto aside = [&crowd](CrowdTurn turn) {
+    if (turn != nullptr) crowd.uncounted([&] { (crowd.*turn)(); });
+  };
+  Steps steps;
+  uint64_t items = 0;
   for (auto _ : state) {
-    uint64_t batch = 0, batch_items = 0;
+    uint64_t batch_items = 0;
     undisturbed([&] {
-      batch = 0;
+      measured.steps = {};
       const uint64_t received = crowd.received();
       for (int i = 0; i < 16; i++) {
-        batch += measured(crowd).*side;
-        if (undo != nullptr) undo(crowd);
+        aside(before);
+        (crowd.*counted)();
+        aside(after);
       }
       batch_items = item == Item::segment     ? crowd.received() - received
                     : item == Item::handshake ? 16 * Crowd::per_turn
                                               : 16;
     });
-    cycles += batch;
+    steps += measured.steps;
     items += batch_items;
-    state.SetIterationTime(static_cast<double>(batch) / tsc_hz());
+    state.SetIterationTime(static_cast<double>(measured.steps.all()) / tsc_hz());
   }
   CHECK(crowd.at_server() == static_cast<size_t>(state.range(0)));
-  state.counters["cycles"] = static_cast<double>(cycles) / static_cast<double>(items);
-  state.SetItemsProcessed(static_cast<int64_t>(items));
+  report(state, steps, items);
 }
 
-Crowd::Turn send_turn(Crowd& crowd) { return crowd.send(); }
-Crowd::Turn idle_turn(Crowd& crowd) { return crowd.idle(); }
-Crowd::Turn open_turn(Crowd& crowd) { return crowd.open(); }
-Crowd::Turn close_turn(Crowd& crowd) { return crowd.close(); }
-// Closing comes second: what was opened for it is the undoing of the turn before.
-Crowd::Turn open_and_close(Crowd& crowd) {
-  crowd.open();
-  return crowd.close();
+void TcpCrowdReceive(benchmark::State& state) {
+  crowd(state, nullptr, &Crowd::send, nullptr, &Crowd::server, Item::segment);
 }
-
-void TcpCrowdReceive(benchmark::State& state) { crowd(state, send_turn, nullptr, &Crowd::Turn::server, Item::segment); }
-void TcpCrowdSend(benchmark::State& state) { crowd(state, send_turn, nullptr, &Crowd::Turn::client, Item::segment); }
+void TcpCrowdSend(benchmark::State& state) {
+  crowd(state, nullptr, &Crowd::send, nullptr, &Crowd::client, Item::segment);
+}
 void TcpCrowdAccept(benchmark::State& state) {
-  crowd(state, open_turn, close_turn, &Crowd::Turn::server, Item::handshake);
+  crowd(state, nullptr, &Crowd::open_some, &Crowd::close, &Crowd::server, Item::handshake);
 }
 void TcpCrowdConnect(benchmark::State& state) {
-  crowd(state, open_turn, close_turn, &Crowd::Turn::client, Item::handshake);
+  crowd(state, nullptr, &Crowd::open_some, &Crowd::close, &Crowd::client, Item::handshake);
 }
 void TcpCrowdClose(benchmark::State& state) {
-  crowd(state, open_and_close, nullptr, &Crowd::Turn::server, Item::handshake);
+  crowd(state, &Crowd::open_some, &Crowd::close, nullptr, &Crowd::server, Item::handshake);
 }
-void TcpCrowdIdle(benchmark::State& state) { crowd(state, idle_turn, nullptr, &Crowd::Turn::server, Item::turn); }
+void TcpCrowdIdle(benchmark::State& state) { crowd(state, nullptr, &Crowd::idle, nullptr, &Crowd::server, Item::turn); }
 void crowd_sizes(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgName("connections")->Arg(1)->Arg(1000)->Arg(100'000)->UseManualTime();
 }
