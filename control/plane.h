@@ -163,8 +163,9 @@ class Plane {
 
   // A line of the log, for whoever listens to the log exchange; does not log itself. `level`: "info", ...
   void log_line(std::string_view level, std::string_view line);
-  // A network port went up or down, for whoever listens to events.
-  void port_changed(std::string_view name, bool up, uint32_t speed_mbps);
+  // The link of a network port went up or down: for whoever listens to events, and for the workers, who announce
+  // themselves again. `port` is the number that workers know it by.
+  void port_changed(uint8_t port, std::string_view name, bool up, uint32_t speed_mbps);
 
   // ---- operators' verbs. Each gives a ticket; its result is there once every worker has applied what it changed. Take
   // it or forget it, once.

@@ -109,7 +109,9 @@ void Plane::log_line(std::string_view level, std::string_view line) {
              std::string(line.substr(0, log_line_max)));
 }
 
-void Plane::port_changed(std::string_view name, bool up, uint32_t speed_mbps) {
+void Plane::port_changed(uint8_t port, std::string_view name, bool up, uint32_t speed_mbps) {
+  if (up)
+    for (broker::WorkerIndex index = 0; index < workers(); index++) command(index, worker::LinkUp{port});
   event(up ? "port.up" : "port.down", [&] {
     return FieldTable{{"name", text(name)}, {"speed_mbps", number(speed_mbps)}};
   });

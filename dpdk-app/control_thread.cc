@@ -54,7 +54,7 @@ void fill_with_random(std::span<uint8_t> bytes) {
 
 class LinkWatch {
  public:
-  LinkWatch(const Port& port, control::Plane& plane) : port_(port), plane_(plane) {}
+  LinkWatch(const Port& port, uint8_t number, control::Plane& plane) : port_(port), number_(number), plane_(plane) {}
   void poll(base::Time now) {
     if (now < next_) return;
     next_ = now + link_interval;
@@ -65,13 +65,14 @@ class LinkWatch {
                    link.speed_mbps == 0 ? std::string() : fmt::format(", {} Mbit/s", link.speed_mbps));
     else
       spdlog::warn("port {}: link is down", port_.name());
-    plane_.port_changed(port_.name(), link.up, link.speed_mbps);
+    plane_.port_changed(number_, port_.name(), link.up, link.speed_mbps);
     known_ = true;
     up_ = link.up;
   }
 
  private:
   const Port& port_;
+  uint8_t number_;
   control::Plane& plane_;
   base::Time next_{};
   bool known_ = false;
@@ -87,7 +88,7 @@ void sleep_for(base::Duration duration) {
 void serve(const Settings& settings, control::Plane& plane, control::Commands& commands, control::ControlSocket& socket,
            control::MessageDoor& door, const Ports& ports, const TscClock& clock) {
   std::vector<LinkWatch> link_watches;
-  for (const auto& port : ports) link_watches.emplace_back(*port, plane);
+  for (uint8_t number = 0; number < ports.size(); number++) link_watches.emplace_back(*ports[number], number, plane);
   base::Time last_busy{};
   base::Time drain_until = base::never;
   while (true) {

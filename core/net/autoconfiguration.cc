@@ -24,9 +24,13 @@ base::Time end_of(uint32_t seconds, base::Time now) {
 }  // namespace
 
 Autoconfiguration::Autoconfiguration(const Config& config, base::Time now) : config_(config) {
-  if (!config.from_routers) return;
+  ask_routers_from(now + detection_time);  // when the link-local address, from which it asks, can be used
+}
+
+void Autoconfiguration::ask_routers_from(base::Time when) {
+  if (!config_.from_routers) return;
   questions_left_ = questions_max;
-  question_due_ = now + detection_time;  // when the link-local address, from which it asks, can be used
+  question_due_ = when;
 }
 
 // RFC 7217 5. Sixty-four bits of SipHash under a key of ours.
@@ -115,6 +119,15 @@ void Autoconfiguration::take_prefix(const AdvertisedPrefix& advertised, base::Ti
          .made = true,
          .valid_until = end_of(advertised.valid_seconds, now)},
         now);
+}
+
+void Autoconfiguration::on_link_up(base::Time now) {
+  for (Address& each : addresses_) {
+    if (!each.tentative) continue;
+    each.detected = now + detection_time;
+    steps_.push_back({.action = Action::solicit, .prefix = each.prefix});
+  }
+  ask_routers_from(now + detection_time);
 }
 
 void Autoconfiguration::on_time(base::Time now) {

@@ -65,6 +65,8 @@ class Autoconfiguration {
     for (const Address& each : addresses_) visit(each.prefix.address);
   }
 
+  // The link is there again, or at last: what was asked before, nobody may have heard.
+  void on_link_up(base::Time now);
   void on_time(base::Time now);
   base::Time next_deadline() const;
   // In order; empty most of the time.
@@ -87,6 +89,7 @@ class Autoconfiguration {
   static IpAddress link_local_network() { return {0xfe80ull << 48, 0}; }
   IpAddress made_address(const IpAddress& network, uint8_t collisions) const;
   void begin(Address address, base::Time now);
+  void ask_routers_from(base::Time when);
   void take_prefix(const AdvertisedPrefix& prefix, base::Time now);
   void take_router(const IpAddress& router, uint16_t lifetime_seconds, base::Time now);
 

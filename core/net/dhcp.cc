@@ -263,6 +263,12 @@ void DhcpClient::lose(base::Time now, base::Duration after) {
   select(now, after);
 }
 
+void DhcpClient::on_link_up(base::Time now) {
+  if (state_ == State::selecting || state_ == State::requesting) return select(now, {});
+  rebinding_ = std::min(rebinding_, now);
+  due_ = now;
+}
+
 void DhcpClient::on_time(base::Time now) {
   if (now < due_) return;
   switch (state_) {

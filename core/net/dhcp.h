@@ -78,6 +78,8 @@ class DhcpClient {
   void on_message(const DhcpMessage& message, base::Time now);
   // Somebody else uses the address that we were given: it is declined (RFC 2131 3.1 (5)).
   void on_conflict(base::Time now);
+  // The link is there again, or at last: whoever serves it is asked at once, also whether the lease still holds.
+  void on_link_up(base::Time now);
   void on_time(base::Time now);
   base::Time next_deadline() const { return due_; }
   State state() const { return state_; }

@@ -45,10 +45,7 @@ Host::Host(const HostConfig& config, Device& device, base::HashKey key)
   if (config.fragmented_max > 0) fragments_.emplace(device, config.fragmented_max, config.fragment_lifetime);
   // Who does not announce does not ask whether an address may be used either: it is ours at once.
   if (speaks_ipv6_ && !config.announce) begin_autoconfiguration({});
-  if (config.announce) {
-    announcements_left_ = 2;  // RFC 5227 2.3: ANNOUNCE_NUM
-    look_again_at(base::Time::min());
-  }
+  if (config.announce) announce_soon(base::Time::min());
 }
 
 Host::~Host() {

@@ -161,6 +161,9 @@ class Host {
   // ---- time and colleagues ------------------------------------------------------------------------------------------
   // Asks for neighbours again, expires what is old, announces our addresses. Bounded; cheap when nothing is due.
   void on_time(base::Time now);
+  // The link is there again, or at last: says again where our addresses are, and asks again what nobody may have heard.
+  // Does nothing where another one announces.
+  void on_link_up(base::Time now);
   // When on_time has something to do next; base::never if nothing is pending.
   base::Time next_deadline() const;
   // Neighbours this host heard of since the last call, for the other workers. Bounded; valid until the next receive.
@@ -275,6 +278,7 @@ class Host {
   void on_neighbor_due(Neighbor& neighbor, base::Time now);
   void announce(Ipv4Address address);
   void announce_all();
+  void announce_soon(base::Time now);
   Neighbor* add_neighbor(const IpAddress& address, base::Time now);
   void send_arp(const ArpMessage& message, const MacAddress& to);
   void report_learned(const LearnedNeighbor& learned);

@@ -147,6 +147,25 @@ void Host::announce_all() {
     if (own.address.is_v4()) announce(own.address.v4());
 }
 
+void Host::announce_soon(base::Time now) {
+  announcements_left_ = 2;  // RFC 5227 2.3: ANNOUNCE_NUM
+  announce_due_ = now;
+  look_again_at(now);
+}
+
+void Host::on_link_up(base::Time now) {
+  if (!config_.announce) return;
+  announce_soon(now);
+  if (autoconfiguration_) {
+    for (const IpPrefix& own : routing_.addresses())
+      if (!own.address.is_v4()) advertise(own.address, all_nodes_group, group_mac(all_nodes_group), false);
+    mld_.on_join(now);
+    autoconfiguration_->on_link_up(now);
+    take_autoconfiguration_steps(now);
+  }
+  if (dhcp_) dhcp_->on_link_up(now);
+}
+
 void Host::send_arp(const ArpMessage& message, const MacAddress& to) {
   Packet packet = allocate();
   if (!packet) return;

@@ -58,9 +58,7 @@ void Host::take_dhcp_steps(base::Time now) {
       case Action::got:
         change({Kind::address_added, lease.address, {}});
         if (lease.router) change({Kind::route_added, {}, default_route(*lease.router)});
-        announcements_left_ = 2;
-        announce_due_ = now;
-        look_again_at(now);
+        announce_soon(now);
         break;
       case Action::lost:
         if (lease.router) change({Kind::route_removed, {}, default_route(*lease.router)});

@@ -62,6 +62,10 @@ struct CloseSession {
 struct Announce {
   broker::Announcement* announcement = nullptr;
 };
+// The link of one of its ports came up.
+struct LinkUp {
+  uint8_t port = 0;
+};
 // Who sees every frame of this worker's ports from now on; null: nobody. Reported with FramesWatched; `watcher` is lent
 // until another one's was.
 struct WatchFrames {
@@ -74,7 +78,7 @@ struct Drain {};
 struct Stop {};
 
 using ControlCommand =
-    std::variant<Apply, PassAnswer, CheckDelete, PurgeQueue, CloseSession, Announce, WatchFrames, Drain, Stop>;
+    std::variant<Apply, PassAnswer, CheckDelete, PurgeQueue, CloseSession, Announce, LinkUp, WatchFrames, Drain, Stop>;
 
 // ---- reports: worker -> control plane -------------------------------------------------------------------------------
 

@@ -424,6 +424,8 @@ void Worker::on_command(const Announce& command, base::Time now) {
   sessions_.announce(*std::unique_ptr<broker::Announcement>(command.announcement), now);
 }
 
+void Worker::on_command(const LinkUp& command, base::Time now) { hosts_[command.port]->on_link_up(now); }
+
 void Worker::on_command(const WatchFrames& command, base::Time) {
   for (size_t port = 0; port < hosts_.size(); port++) hosts_[port]->watch_frames(command.watcher, port);
   reports_.push_back(FramesWatched{});

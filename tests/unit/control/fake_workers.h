@@ -75,6 +75,7 @@ class FakeWorker final : public WorkerLink {
     std::string content_type = {}, correlation_id = {};
   };
   std::vector<Announced> announcements;
+  std::vector<uint8_t> links_up;
 
   std::map<broker::VhostId, std::string> vhosts;
   std::map<broker::VhostId, broker::ExchangeId> traced;
@@ -136,6 +137,7 @@ class FakeWorker final : public WorkerLink {
                              told->body, std::string(properties->content_type),
                              std::string(properties->correlation_id)});
   }
+  void on(worker::LinkUp& command) { links_up.push_back(command.port); }
   void on(worker::WatchFrames& command) {
     watcher = command.watcher;
     reports_.push_back(worker::FramesWatched{});

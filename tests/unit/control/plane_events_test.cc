@@ -42,8 +42,11 @@ TEST_F(PlaneEvents, AreNotMadeWhenNobodyListens) {
   const auto session = open(1);
   ASSERT_TRUE(is_done(ask(session, queue("q"))));
   plane->log_line("info", "something");
-  plane->port_changed("port", true, 0);
+  plane->port_changed(1, "port", true, 0);
+  plane->port_changed(2, "port", false, 0);
+  settle();
   for (auto& worker : workers) EXPECT_TRUE(worker->announcements.empty());
+  for (auto& worker : workers) EXPECT_EQ(worker->links_up, std::vector<uint8_t>{1}) << "they announce themselves again";
   EXPECT_TRUE(is_refused(ask(session, broker::DeleteExchange{.name = event_exchange}),
                          broker::RefusalReason::access_refused,
                          "deletion of system exchange 'amq.talaria.event' in vhost '/' not allowed"));
@@ -177,7 +180,7 @@ TEST_F(PlaneEvents, TellOfMemoryAndPorts) {
   listen();
   board.workers[2].pressed.set(1);
   settle();
-  plane->port_changed("tap0", false, 0);
+  plane->port_changed(0, "tap0", false, 0);
   board.workers[2].pressed.set(0);
   EXPECT_EQ(keys(), (Keys{"alarm.set", "port.down", "alarm.cleared"}));
   EXPECT_EQ(header("alarm.set", "worker"), "2");

@@ -164,6 +164,32 @@ TEST_F(DhcpClientTest, RenewsWithItsServerAndThenWithAnyone) {
   EXPECT_EQ(last_deadline, base::Time(5400s)) << "an hour after it was asked for";
 }
 
+TEST_F(DhcpClientTest, AsksAtOnceWhenTheLinkComesUp) {
+  ASSERT_EQ(at(0s).size(), 1u);
+  ASSERT_GT(client.next_deadline(), base::Time(1s));
+  now = base::Time(1s);
+  client.on_link_up(now);
+  auto steps = at(1s);
+  ASSERT_EQ(steps.size(), 1u);
+  EXPECT_EQ(steps[0].message.type, DhcpType::discover);
+  hear(answer(hear(answer(steps[0].message, DhcpType::offer))[0].message, DhcpType::ack));
+  ASSERT_EQ(client.state(), State::bound);
+  // Another network may be behind it now: whoever serves it says whether the lease holds.
+  now = base::Time(100s);
+  client.on_link_up(now);
+  steps = at(100s);
+  ASSERT_EQ(steps.size(), 1u);
+  EXPECT_EQ(steps[0].action, Action::send_to_all);
+  EXPECT_EQ(steps[0].message.type, DhcpType::request);
+  EXPECT_EQ(steps[0].message.client, offered);
+  EXPECT_TRUE(hear(answer(steps[0].message, DhcpType::ack)).empty());
+  EXPECT_EQ(client.state(), State::bound);
+  client.on_link_up(now);
+  steps = hear(answer(at(100s)[0].message, DhcpType::nak));
+  ASSERT_EQ(steps.size(), 1u);
+  EXPECT_EQ(steps[0].action, Action::lost);
+}
+
 TEST_F(DhcpClientTest, AnotherAddressReplacesTheFirst) {
   bind();
   const DhcpMessage request = at(1800s)[0].message;

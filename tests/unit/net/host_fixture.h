@@ -32,6 +32,12 @@ class HostOnFakeDevice : public testing::Test {
     host->on_time(now);
     host->flush();
   }
+  void link_comes_up(base::Duration since_start) {
+    now = base::Time(since_start);
+    host->on_link_up(now);
+    host->on_time(now);
+    host->flush();
+  }
   // The frames sent since the last call.
   std::vector<Frame> take() { return std::exchange(device.sent, {}); }
 

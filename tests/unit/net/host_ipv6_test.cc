@@ -270,6 +270,35 @@ TEST_F(HostIpv6Test, AnAddressIsAskedForBeforeItIsUsed) {
   EXPECT_EQ(host->take_changes().size(), 2u) << "for the other workers";
 }
 
+TEST_F(HostIpv6Test, WhatNobodyHeardIsAskedAgainWhenTheLinkComesUp) {
+  start({.announce = true, .addresses_from_routers = true});
+  at(0s);
+  EXPECT_EQ(take_icmp().size(), 1u) << "whether the link-local address may be used";
+  link_comes_up(900ms);
+  auto sent = take_icmp();
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].icmp.type, icmpv6_neighbor_solicitation);
+  at(1s);
+  take();
+  EXPECT_TRUE(host->routing().addresses().empty()) << "it was asked only now";
+  at(1900ms);
+  EXPECT_EQ(host->routing().addresses().size(), 1u);
+  at(20s);
+  at(30s);
+  take_icmp();
+  reports.clear();
+  // Later, too: where its addresses are, and who routes.
+  link_comes_up(40s);
+  sent = take_icmp();
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].icmp.type, icmpv6_neighbor_advertisement);
+  EXPECT_EQ(reports.size(), 1u) << "its groups";
+  at(41s);
+  bool asked = false;
+  for (const Sent& each : take_icmp()) asked |= each.icmp.type == icmpv6_router_solicitation;
+  EXPECT_TRUE(asked);
+}
+
 TEST_F(HostIpv6Test, AnAddressThatSomebodyHasIsNotUsed) {
   start({.announce = true});
   at(0s);

@@ -84,6 +84,22 @@ TEST_F(HostTest, AnnouncesItsAddressTwice) {
   EXPECT_EQ(host->next_deadline(), base::never);
 }
 
+TEST_F(HostTest, AnnouncesItsAddressAgainWhenTheLinkComesUp) {
+  start();
+  at(0s);
+  at(2s);
+  at(10s);
+  take();
+  link_comes_up(20s);
+  EXPECT_EQ(take().size(), 1u);
+  at(22s);
+  EXPECT_EQ(take().size(), 1u);
+  EXPECT_EQ(host->next_deadline(), base::never);
+  start({.announce = false});
+  link_comes_up(30s);
+  EXPECT_TRUE(take().empty()) << "another worker does";
+}
+
 TEST_F(HostTest, AnswersArpForItsAddressOnly) {
   start({.announce = false});
   receive(arp(ArpOperation::request, peer_address, peer_mac, our_address));

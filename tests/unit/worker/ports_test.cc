@@ -16,7 +16,7 @@ class TwoPorts : public testing::Test, public Turns {
     memory_.resize(65 * base::Arena::block_bytes);
     WorkerConfig config;
     config.hosts = {{.addresses = {{left_address, 24}}, .announce = false},
-                    {.addresses = {{right_address, 24}}, .announce = false}};
+                    {.addresses = {{right_address, 24}}, .announce = true}};
     config.marks.reserve = broker::Engine::reserve_bytes(1);
     config.message_memory = memory_;
     config.key = {7, 8};
@@ -96,6 +96,16 @@ TEST_F(TwoPorts, APortThatStandsStillDoesNotDisturbTheOther) {
   EXPECT_TRUE(run_until([&] { return lively.take<basic::Deliver>().has_value(); }));
 }
 
+TEST_F(TwoPorts, OneAnnouncesItselfAgainWhenItsLinkComesUp) {
+  run(10ms);
+  const auto sent = [&](size_t port) { return worker_->host(port).counters().frames_sent.value(); };
+  const uint64_t left = sent(0), right = sent(1);
+  control_.send(0, LinkUp{1});
+  run(1ms);
+  EXPECT_EQ(sent(0), left);
+  EXPECT_EQ(sent(1), right + 1);
+}
+
 TEST_F(TwoPorts, AWatcherIsToldThePort) {
   struct Watcher final : net::FrameWatcher {
     void see(size_t port, net::FrameWay, const net::Packet&, base::Time) override { seen[port]++; }
@@ -120,7 +130,7 @@ TEST(WorkerPorts, NewsOfAColleagueIsOfItsPort) {
   WorkerConfig config;
   config.index = 1;
   config.hosts = {{.addresses = {{left_address, 24}}, .announce = false},
-                  {.addresses = {{right_address, 24}}, .announce = false}};
+                  {.addresses = {{right_address, 24}}, .announce = true}};
   config.marks.reserve = broker::Engine::reserve_bytes(2);
   config.message_memory = memory;
   Worker worker(config, std::array<net::Device*, 2>{&left.right, &right.right}, mesh);
