@@ -89,6 +89,7 @@ class AmqpClient final : public Application, public AmqpListener {
     struct Work {
       std::vector<uint64_t> messages;
       std::vector<Settlement> settlements;
+      size_t bytes = 0;  // of the messages' bodies
       bool empty() const { return messages.empty() && settlements.empty(); }
     };
     bool transactional = false, committing = false;

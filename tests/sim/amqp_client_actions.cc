@@ -9,6 +9,9 @@ namespace talaria::sim {
 namespace {
 
 constexpr size_t backlog_max = 256 * 1024;
+// Of a channel's open transaction, so that all of them together stay below what a worker keeps: beyond that it closes
+// channels, and what was under way to them comes late.
+constexpr size_t kept_bytes_max = 128 * 1024;
 constexpr size_t private_queues_max = 6;
 
 Buffer draw_body(Random& random, size_t size) {
@@ -35,7 +38,8 @@ void AmqpClient::act(Time now) {
 void AmqpClient::act_on(Channel& channel) {
   const uint64_t dice = random_.below(100);
   if (dice < plan_.publish) {
-    for (uint64_t i = 1 + random_.skewed(plan_.burst_max - 1); i > 0; i--) publish(channel);
+    for (uint64_t i = 1 + random_.skewed(plan_.burst_max - 1); i > 0; i--)
+      if (channel.kept.bytes < kept_bytes_max) publish(channel);
     return;
   }
   if (!channel.held.empty() && !channel.recovering && random_.chance(0.7)) return settle(channel);
@@ -143,8 +147,12 @@ void AmqpClient::publish(Channel& channel) {
   world_.trace("%s: publishes %zu bytes to '%s' '%s' as %s", plan_.name.c_str(), message.body.size(),
                message.exchange.c_str(), message.key.c_str(), properties.message_id->c_str());
   message.kept = channel.transactional;
+  const size_t bytes = message.body.size();
   const uint64_t number = model_.published(std::move(message));
-  if (channel.transactional) return channel.kept.messages.push_back(number);
+  if (channel.transactional) {
+    channel.kept.bytes += bytes;
+    return channel.kept.messages.push_back(number);
+  }
   channel.unaccepted.push_back(number);
   if (channel.confirms) channel.unconfirmed[++channel.published] = number;
 }
