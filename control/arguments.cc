@@ -53,6 +53,11 @@ constexpr int64_t delivery_limit_most = 254;
 constexpr int64_t cache_size_most = 1 << 20;
 constexpr int64_t cache_size_unless_said = 128;
 
+// Messages a second; and how often a queue looks.
+constexpr int64_t slow_threshold_most = 1'000'000'000;
+constexpr int64_t slow_period_ms_most = 86'400'000;
+constexpr int64_t slow_period_ms_unless_said = 5000;
+
 // What a classic queue understands in RabbitMQ, and x-delivery-limit, which there only quorum queues do.
 constexpr KnownArgument known_arguments[] = {
     {"x-message-ttl", Kind::integer, 0, expiry_ms_most},
@@ -71,7 +76,15 @@ constexpr KnownArgument known_arguments[] = {
     {"x-flow-resume", Kind::integer, 0, INT64_MAX},
     {"x-flow-stop-bytes", Kind::integer, 1, INT64_MAX},
     {"x-flow-resume-bytes", Kind::integer, 0, INT64_MAX},
+    {"x-alert-up", Kind::integer, 1, INT64_MAX},
+    {"x-alert-down", Kind::integer, 0, INT64_MAX},
+    {"x-alert-up-bytes", Kind::integer, 1, INT64_MAX},
+    {"x-alert-down-bytes", Kind::integer, 0, INT64_MAX},
+    {"x-slow-consumer-threshold", Kind::integer, 1, slow_threshold_most},
+    {"x-slow-consumer-check-period", Kind::integer, 1, slow_period_ms_most},
+    {"x-slow-consumer-policy", Kind::text, 0, 0},
     {"x-last-value-key", Kind::text, 0, 0},
+    {"x-group-key", Kind::text, 0, 0},
     {"x-message-deduplication", Kind::boolean, 0, 0},
     {"x-deduplication-header", Kind::text, 0, 0},
     {"x-cache-size", Kind::integer, 1, cache_size_most},
@@ -157,33 +170,78 @@ MaybeRefusal check_deduplication(const FieldTable& arguments, const std::string&
   return std::nullopt;
 }
 
-struct FlowArguments {
-  std::string_view stop, resume;
-};
-constexpr FlowArguments flow_of_messages{"x-flow-stop", "x-flow-resume"};
-constexpr FlowArguments flow_of_bytes{"x-flow-stop-bytes", "x-flow-resume-bytes"};
+MaybeRefusal check_slow_consumers(const FieldTable& arguments, const std::string& what) {
+  if (const Field* policy = base::find(arguments, "x-slow-consumer-policy");
+      policy && *policy->text() != "notify" && *policy->text() != "close")
+    return invalid("x-slow-consumer-policy", what, "neither notify nor close");
+  if (base::find(arguments, "x-slow-consumer-threshold")) return std::nullopt;
+  for (std::string_view name : {"x-slow-consumer-check-period", "x-slow-consumer-policy"})
+    if (base::find(arguments, name)) return invalid(name, what, "not without x-slow-consumer-threshold");
+  return std::nullopt;
+}
 
-MaybeRefusal check_flow(const FieldTable& arguments, const std::string& what) {
-  for (const FlowArguments& names : {flow_of_messages, flow_of_bytes}) {
-    const Field* stop = base::find(arguments, names.stop);
-    const Field* resume = base::find(arguments, names.resume);
-    if (!resume) continue;
-    if (!stop) return invalid(names.resume, what, "not without " + std::string(names.stop));
-    if (resume->integer() >= stop->integer())
-      return invalid(names.resume, what, "not below " + std::string(names.stop));
+std::optional<broker::SlowConsumers> slow_consumers_of(const FieldTable& arguments) {
+  const Field* threshold = base::find(arguments, "x-slow-consumer-threshold");
+  if (!threshold) return std::nullopt;
+  const Field* period = base::find(arguments, "x-slow-consumer-check-period");
+  const Field* policy = base::find(arguments, "x-slow-consumer-policy");
+  return broker::SlowConsumers{static_cast<uint64_t>(threshold->integer()),
+                               static_cast<uint64_t>(period ? period->integer() : slow_period_ms_unless_said),
+                               policy && *policy->text() == "close"};
+}
+
+// What orders messages, or says whose they are, in another way.
+MaybeRefusal check_groups(const FieldTable& arguments, const std::string& what) {
+  if (!base::find(arguments, "x-group-key")) return std::nullopt;
+  for (std::string_view name : {"x-max-priority", "x-single-active-consumer", "x-last-value-key"}) {
+    const Field* other = base::find(arguments, name);
+    if (!other || (other->boolean() && !*other->boolean())) continue;
+    return invalid("x-group-key", what, "not with " + std::string(name));
+  }
+  return check_header_name("x-group-key", arguments, what);
+}
+
+// Something begins at `upper`, and ends at `lower`.
+struct Bounds {
+  std::string_view upper, lower;
+};
+constexpr Bounds flow_of_messages{"x-flow-stop", "x-flow-resume"};
+constexpr Bounds flow_of_bytes{"x-flow-stop-bytes", "x-flow-resume-bytes"};
+constexpr Bounds alert_of_messages{"x-alert-up", "x-alert-down"};
+constexpr Bounds alert_of_bytes{"x-alert-up-bytes", "x-alert-down-bytes"};
+
+MaybeRefusal check_bounds(const FieldTable& arguments, const std::string& what) {
+  for (const Bounds& names : {flow_of_messages, flow_of_bytes, alert_of_messages, alert_of_bytes}) {
+    const Field* upper = base::find(arguments, names.upper);
+    const Field* lower = base::find(arguments, names.lower);
+    if (!lower) continue;
+    if (!upper) return invalid(names.lower, what, "not without " + std::string(names.upper));
+    if (lower->integer() >= upper->integer())
+      return invalid(names.lower, what, "not below " + std::string(names.upper));
   }
   return std::nullopt;
 }
 
-std::optional<broker::FlowLimit> flow_limit_of(const FlowArguments& names, const FieldTable& arguments) {
-  const Field* stop = base::find(arguments, names.stop);
+std::optional<broker::FlowLimit> flow_limit_of(const Bounds& names, const FieldTable& arguments) {
+  const Field* stop = base::find(arguments, names.upper);
   if (!stop) return std::nullopt;
   broker::FlowLimit limit;
   limit.stop = static_cast<uint64_t>(stop->integer());
   limit.resume = limit.stop / 10 * 7 + limit.stop % 10 * 7 / 10;
-  if (const Field* resume = base::find(arguments, names.resume))
-    limit.resume = static_cast<uint64_t>(resume->integer());
+  if (const Field* resume = base::find(arguments, names.lower)) limit.resume = static_cast<uint64_t>(resume->integer());
   return limit;
+}
+
+// A policy may have said a lower one for another upper one.
+std::optional<Alert> alert_of(const Bounds& names, const FieldTable& arguments) {
+  const Field* up = base::find(arguments, names.upper);
+  if (!up) return std::nullopt;
+  AlertLimit limit;
+  limit.up = static_cast<uint64_t>(up->integer());
+  limit.down = limit.up / 2;
+  if (const Field* down = base::find(arguments, names.lower))
+    limit.down = std::min(static_cast<uint64_t>(down->integer()), limit.up - 1);
+  return Alert{limit};
 }
 
 MaybeRefusal check_queue_type(const FieldTable& arguments, const std::string& what) {
@@ -260,9 +318,11 @@ MaybeRefusal check_queue_arguments(const FieldTable& arguments, const std::strin
   for (std::string_view foreign : foreign_arguments)
     if (base::find(arguments, foreign))
       return precondition_failed("invalid arg '" + std::string(foreign) + "' for " + what + " of queue type classic");
-  if (auto refusal = check_flow(arguments, what)) return refusal;
+  if (auto refusal = check_bounds(arguments, what)) return refusal;
+  if (auto refusal = check_slow_consumers(arguments, what)) return refusal;
   if (auto refusal = check_deduplication(arguments, what)) return refusal;
   if (auto refusal = check_header_name("x-last-value-key", arguments, what)) return refusal;
+  if (auto refusal = check_groups(arguments, what)) return refusal;
   return check_unsupported(unsupported_of_queues, arguments, what);
 }
 
@@ -389,9 +449,11 @@ std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string
     settings.single_active_consumer = *single->boolean();
   if (const Field* limit = base::find(arguments, "x-delivery-limit"); limit && limit->integer() >= 0)
     settings.delivery_limit = static_cast<uint32_t>(limit->integer());
+  settings.slow_consumers = slow_consumers_of(arguments);
   settings.flow = flow_limit_of(flow_of_messages, arguments);
   settings.flow_bytes = flow_limit_of(flow_of_bytes, arguments);
   if (const Field* key = base::find(arguments, "x-last-value-key")) settings.last_value_key = *key->text();
+  if (const Field* key = base::find(arguments, "x-group-key")) settings.group_key = *key->text();
   if (deduplicates(arguments)) {
     const Field* header = base::find(arguments, "x-deduplication-header");
     const Field* size = base::find(arguments, "x-cache-size");
@@ -405,6 +467,10 @@ std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string
   if (settings == broker::QueueSettings{}) return nullptr;
   settings.queue = queue;
   return std::make_shared<const broker::QueueSettings>(std::move(settings));
+}
+
+QueueAlerts alerts_of(const FieldTable& arguments) {
+  return {alert_of(alert_of_messages, arguments), alert_of(alert_of_bytes, arguments)};
 }
 
 std::string alternate_of(const FieldTable& arguments) {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "control/alerts.h"
 #include "core/base/field.h"
 #include "core/broker/exchange_settings.h"
 #include "core/broker/queue_settings.h"
@@ -41,6 +42,9 @@ MaybeRefusal check_exchange_arguments_same(broker::ExchangeType type, const base
 // What a queue with these arguments, which have been checked, is to do. nullptr: nothing out of the ordinary.
 std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string& queue,
                                                                const base::FieldTable& arguments);
+
+// When somebody is to be told how full such a queue is.
+QueueAlerts alerts_of(const base::FieldTable& arguments);
 
 // How it routes: an exchange that delays is of the type that its arguments, which have been checked, say.
 broker::ExchangeType routing_type_of(broker::ExchangeType type, const base::FieldTable& arguments);

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/alerts.h"
 #include "control/permissions.h"
 #include "control/policies.h"
 #include "control/store.h"
@@ -112,6 +113,8 @@ struct Queue {
   std::unique_ptr<broker::QueueCounters> counters;
   std::shared_ptr<const AppliedPolicies> policies;
   std::shared_ptr<const broker::QueueSettings> settings;  // what the workers know
+  std::unique_ptr<QueueAlerts> alerts;                    // nullptr: nobody is to be told how full it is
+  bool watched = false;                                   // the plane has it among those it looks at for them
   std::map<uint64_t, Binding*> incoming;                  // by serial
 };
 

@@ -17,6 +17,15 @@ int64_t milliseconds(base::Time time) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
 }
 
+// The thresholds that it has passed.
+json raised_alerts(const Queue& queue) {
+  json raised = json::array();
+  if (!queue.alerts) return raised;
+  if (queue.alerts->messages && queue.alerts->messages->raised) raised.push_back("messages");
+  if (queue.alerts->bytes && queue.alerts->bytes->raised) raised.push_back("bytes");
+  return raised;
+}
+
 json queue_row(const Queue& queue) {
   const broker::QueueCounters& counters = *queue.counters;
   uint64_t ready = counters.ready.value();
@@ -34,6 +43,7 @@ json queue_row(const Queue& queue) {
       {"operator_policy", queue.policies ? queue.policies->operator_policy : ""},
       {"effective_policy_definition", to_plain_json(queue.policies ? queue.policies->definition : base::FieldTable{})},
       {"state", "running"},
+      {"alerts", raised_alerts(queue)},
       {"worker", queue.home},
       {"messages", ready + unacknowledged},
       {"messages_ready", ready},
@@ -97,6 +107,7 @@ std::span<const std::string_view> columns_of(std::string_view verb) {
         "operator_policy",
         "effective_policy_definition",
         "state",
+        "alerts",
         "worker",
         "messages",
         "messages_ready",

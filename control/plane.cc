@@ -16,7 +16,7 @@ constexpr bool is_one_of = (std::is_same_v<T, Those> || ...);
 
 template <class T>
 constexpr bool is_notice = is_one_of<T, broker::ChannelOpened, broker::ChannelClosed, broker::ChannelChanged,
-                                     broker::ConsumerAdded, broker::ConsumerRemoved>;
+                                     broker::ConsumerAdded, broker::ConsumerFoundSlow, broker::ConsumerRemoved>;
 
 bool is_notice_body(const broker::Request& request) {
   return std::visit([](const auto& body) { return is_notice<std::decay_t<decltype(body)>>; }, request.body);
@@ -56,6 +56,7 @@ bool Plane::poll(base::Time now) {
   }
   recycle_retired();
   watch_pressure();
+  watch_thresholds();
   release_answers();
   for (Worker& worker : workers_) busy = flush(worker) || busy;
   return busy;

@@ -98,7 +98,8 @@ using Ticket = uint64_t;
 class Plane {
  public:
   static constexpr unsigned reports_per_poll = 256;
-  static constexpr size_t log_line_max = 8192;  // octets of a line that is published
+  static constexpr size_t alerts_per_poll = 256;  // queues that are looked at, see alerts.h
+  static constexpr size_t log_line_max = 8192;    // octets of a line that is published
 
   // Loads the store and queues what it holds for the workers. On an empty store it makes the vhost "/" and the
   // predeclared exchanges. Throws StoreError, or std::runtime_error when the rows contradict each other.
@@ -297,6 +298,8 @@ class Plane {
   void note(Connection& connection, broker::ChannelClosed& notice);
   void note(Connection& connection, broker::ChannelChanged& notice);
   void note(Connection& connection, broker::ConsumerAdded& notice);
+  Consumer* consumer_of(Connection& connection, uint16_t number, const std::string& tag);
+  void note(Connection& connection, broker::ConsumerFoundSlow& notice);
   void note(Connection& connection, broker::ConsumerRemoved& notice);
   bool password_holds(const std::string& name, const std::string& password) const;
   std::optional<broker::Refusal> over_limit(const Vhost& vhost, const User& user) const;
@@ -344,6 +347,7 @@ class Plane {
   void govern(Queue& queue);
   bool decide(Exchange& exchange);
   bool decide(Queue& queue, bool moving);
+  void decide_alerts(Queue& queue, const base::FieldTable& arguments);
 
   // plane_events.cc
   const Exchange* listened_to(std::string_view exchange) const;
@@ -353,6 +357,8 @@ class Plane {
   template <class Make>
   void event(std::string_view key, Make&& headers);
   void watch_pressure();
+  void watch_thresholds();
+  void look(const Queue& queue, Alert& alert, std::string_view what, uint64_t value);
   void tell(std::string_view key, const Vhost& vhost);
   void tell(std::string_view key, const Exchange& exchange);
   void tell(std::string_view key, const Queue& queue);
@@ -394,6 +400,8 @@ class Plane {
   std::deque<Retired> retired_;
   uint64_t last_token_ = 0;
   std::unordered_map<uint64_t, Check> checks_;
+  std::vector<broker::QueueId> watched_queues_;  // for their alerts; some have none by now, or are gone
+  size_t next_watched_ = 0;
   std::optional<Move> move_;
   uint32_t last_move_ = 0;
   Ticket last_ticket_ = 0;

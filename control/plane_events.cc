@@ -130,6 +130,35 @@ void Plane::watch_pressure() {
   }
 }
 
+void Plane::look(const Queue& queue, Alert& alert, std::string_view what, uint64_t value) {
+  if (!alert.look(value)) return;
+  event(alert.raised ? "threshold.up" : "threshold.down", [&] {
+    return FieldTable{{"name", text(queue.name)},
+                      {"vhost", text(queue.vhost->name)},
+                      {"of", text(what)},
+                      {"threshold", number(static_cast<int64_t>(alert.raised ? alert.limit.up : alert.limit.down))},
+                      {"messages_ready", number(static_cast<int64_t>(queue.counters->ready.value()))},
+                      {"message_bytes_ready", number(static_cast<int64_t>(queue.counters->bytes_ready.value()))}};
+  });
+}
+
+// A bounded number of queues, in turn.
+void Plane::watch_thresholds() {
+  for (size_t done = 0; done < alerts_per_poll && done < watched_queues_.size(); done++) {
+    if (next_watched_ >= watched_queues_.size()) next_watched_ = 0;
+    Queue* queue = catalog_.queue(watched_queues_[next_watched_]);
+    if (!queue || !queue->alerts) {
+      if (queue) queue->watched = false;
+      watched_queues_[next_watched_] = watched_queues_.back();
+      watched_queues_.pop_back();
+      continue;
+    }
+    next_watched_++;
+    if (queue->alerts->messages) look(*queue, *queue->alerts->messages, "messages", queue->counters->ready.value());
+    if (queue->alerts->bytes) look(*queue, *queue->alerts->bytes, "bytes", queue->counters->bytes_ready.value());
+  }
+}
+
 // ---- topology -------------------------------------------------------------------------------------------------------
 
 void Plane::tell(std::string_view key, const Vhost& vhost) {

@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <utility>
+
 #include "control/arguments.h"
 #include "control/plane.h"
 #include "control/printable.h"
@@ -95,14 +97,33 @@ bool Plane::decide(Exchange& exchange) {
 
 bool Plane::decide(Queue& queue, bool moving) {
   queue.policies = policies_for(*queue.vhost, PolicySubject::queue, queue.name);
+  const base::FieldTable arguments =
+      queue.policies ? with_policies(PolicySubject::queue, queue.arguments, queue.policies->definition)
+                     : queue.arguments;
+  decide_alerts(queue, arguments);
   if (moving) return false;
-  const base::FieldTable& arguments = queue.arguments;
-  auto settings = queue_settings_of(
-      queue.name,
-      queue.policies ? with_policies(PolicySubject::queue, arguments, queue.policies->definition) : arguments);
+  auto settings = queue_settings_of(queue.name, arguments);
   if (settings && queue.settings ? *settings == *queue.settings : settings == queue.settings) return false;
   queue.settings = std::move(settings);
   return true;
+}
+
+// Of nobody's concern but the plane's.
+void Plane::decide_alerts(Queue& queue, const base::FieldTable& arguments) {
+  QueueAlerts wanted = alerts_of(arguments);
+  if (!wanted.any()) return queue.alerts.reset();
+  if (!queue.alerts) {
+    queue.alerts = std::make_unique<QueueAlerts>(wanted);
+    if (!std::exchange(queue.watched, true)) watched_queues_.push_back(queue.id);
+    return;
+  }
+  // What is raised stays so until it is looked at.
+  const auto keep = [](std::optional<Alert>& made, const std::optional<Alert>& before) {
+    if (made && before) made->raised = before->raised;
+  };
+  keep(wanted.messages, queue.alerts->messages);
+  keep(wanted.bytes, queue.alerts->bytes);
+  *queue.alerts = wanted;
 }
 
 }  // namespace talaria::control

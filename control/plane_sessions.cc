@@ -198,19 +198,27 @@ void Plane::note(Connection& connection, broker::ConsumerAdded& notice) {
   tell("consumer.created", connection, notice.channel, notice.tag, added.first->second);
 }
 
+// nullptr: a stray.
+Consumer* Plane::consumer_of(Connection& connection, uint16_t number, const std::string& tag) {
+  const auto channel = connection.channels.find(number);
+  if (channel != connection.channels.end()) {
+    const auto consumer = channel->second.consumers.find(tag);
+    if (consumer != channel->second.consumers.end()) return &consumer->second;
+  }
+  counts_.strays++;
+  return nullptr;
+}
+
+void Plane::note(Connection& connection, broker::ConsumerFoundSlow& notice) {
+  if (const Consumer* consumer = consumer_of(connection, notice.channel, notice.tag))
+    tell("consumer.slow", connection, notice.channel, notice.tag, *consumer);
+}
+
 void Plane::note(Connection& connection, broker::ConsumerRemoved& notice) {
-  auto channel = connection.channels.find(notice.channel);
-  if (channel == connection.channels.end()) {
-    counts_.strays++;
-    return;
-  }
-  const auto consumer = channel->second.consumers.find(notice.tag);
-  if (consumer == channel->second.consumers.end()) {
-    counts_.strays++;
-    return;
-  }
-  tell("consumer.deleted", connection, notice.channel, notice.tag, consumer->second);
-  channel->second.consumers.erase(consumer);
+  const Consumer* consumer = consumer_of(connection, notice.channel, notice.tag);
+  if (!consumer) return;
+  tell("consumer.deleted", connection, notice.channel, notice.tag, *consumer);
+  connection.channels.at(notice.channel).consumers.erase(notice.tag);
 }
 
 }  // namespace talaria::control

@@ -30,6 +30,13 @@ constexpr PolicySetting policy_settings[] = {
     {"consumer-timeout", "x-consumer-timeout", "consumer timeout"},
     {"dead-letter-exchange", "x-dead-letter-exchange", "dead letter exchange name"},
     {"dead-letter-routing-key", "x-dead-letter-routing-key", "dead letter routing key"},
+    {"slow-consumer-threshold", "x-slow-consumer-threshold", "slow consumer threshold"},
+    {"slow-consumer-check-period", "x-slow-consumer-check-period", "slow consumer check period"},
+    {"slow-consumer-policy", "x-slow-consumer-policy", "slow consumer policy"},
+    {"alert-up", "x-alert-up", "alert threshold"},
+    {"alert-down", "x-alert-down", "alert threshold"},
+    {"alert-up-bytes", "x-alert-up-bytes", "alert threshold"},
+    {"alert-down-bytes", "x-alert-down-bytes", "alert threshold"},
     {"alternate-exchange", "alternate-exchange", "alternate exchange name", PolicySubject::exchange},
     // They ask for an implementation, not a behaviour: taken without effect, as the arguments are.
     {"queue-mode", "x-queue-mode", "queue-mode value"},
@@ -53,8 +60,16 @@ bool value_is_valid(const PolicySetting& setting, const Field& value) {
   FieldTable arguments{{std::string(setting.argument), value}};
   if (setting.subject == PolicySubject::exchange)
     return !check_exchange_arguments(broker::ExchangeType::direct, arguments, "");
-  // A key alone says nothing wrong: another policy, or the declaration, may say to which exchange.
-  if (setting.name == "dead-letter-routing-key") arguments.push_back({"x-dead-letter-exchange", {std::string()}});
+  // What means nothing alone is not wrong: another policy, or the declaration, may say the rest.
+  static const std::pair<std::string_view, base::FieldEntry> refused_without[] = {
+      {"x-dead-letter-routing-key", {"x-dead-letter-exchange", {std::string()}}},
+      {"x-slow-consumer-check-period", {"x-slow-consumer-threshold", {int64_t{1}}}},
+      {"x-slow-consumer-policy", {"x-slow-consumer-threshold", {int64_t{1}}}},
+      {"x-alert-down", {"x-alert-up", {INT64_MAX}}},
+      {"x-alert-down-bytes", {"x-alert-up-bytes", {INT64_MAX}}},
+  };
+  for (const auto& [name, needed] : refused_without)
+    if (setting.argument == name) arguments.push_back(needed);
   return !check_dead_letter_exchange(arguments, "") && !check_queue_arguments(arguments, "");
 }
 

@@ -18,6 +18,7 @@ struct EngineCounters {
   base::Counter refused_over_limit;  // messages that came to one that refuses then
   base::Counter duplicates;          // dropped by queues that had one like it lately
   base::Counter replaced;            // in queues that keep the last of each value
+  base::Counter consumers_slow;      // found slower than their queue demands
   base::Counter over_deliveries;     // messages that came back too often
   base::Counter dead_lettered;       // of all that died, by rejection too: those that have somewhere to go
   base::Counter dropped_with_queue;  // messages of purged and deleted queues
@@ -34,7 +35,7 @@ struct EngineCounters {
 
 template <class Visitor>
 void EngineCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(EngineCounters) == 20 * sizeof(base::Counter), "a counter is missing below");
+  static_assert(sizeof(EngineCounters) == 21 * sizeof(base::Counter), "a counter is missing below");
   visit("published", published.value());
   visit("stored", stored.value());
   visit("stored_nowhere", stored_nowhere.value());
@@ -47,6 +48,7 @@ void EngineCounters::for_each(Visitor&& visit) const {
   visit("refused_over_limit", refused_over_limit.value());
   visit("duplicates", duplicates.value());
   visit("replaced", replaced.value());
+  visit("consumers_slow", consumers_slow.value());
   visit("over_deliveries", over_deliveries.value());
   visit("dead_lettered", dead_lettered.value());
   visit("dropped_with_queue", dropped_with_queue.value());

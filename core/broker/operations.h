@@ -197,6 +197,12 @@ struct Cancelled {
   ConsumerAddress consumer;
   QueueId queue;
 };
+// The consumer keeps up less than its queue demands (SlowConsumers). `cancelled`: its subscription is gone, too.
+struct ConsumerSlow {
+  ConsumerAddress consumer;
+  QueueId queue;
+  bool cancelled = false;
+};
 // Carries one reference when there is a message; `message` is nullptr when the queue is empty (or gone).
 struct Got {
   ChannelAddress channel;
@@ -251,8 +257,8 @@ struct QueueLeft {
   MoveOutcome outcome = MoveOutcome::moved;
 };
 
-using Event = std::variant<Deliver, Stored, Subscribed, Unsubscribed, Cancelled, Got, Counted, Purged, Reserved, Probe,
-                           QueueLeft>;
+using Event = std::variant<Deliver, Stored, Subscribed, Unsubscribed, Cancelled, ConsumerSlow, Got, Counted, Purged,
+                           Reserved, Probe, QueueLeft>;
 
 static_assert(std::is_trivially_copyable_v<Operation> && sizeof(Operation) <= 64);
 static_assert(std::is_trivially_copyable_v<Event> && sizeof(Event) <= 64);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <unordered_map>
 
 #include "core/base/check.h"
 
@@ -48,6 +49,8 @@ Enqueued Queue::enqueue(Message* message) {
 // ---- messages out ---------------------------------------------------------------------------------------------------
 
 uint32_t Queue::deliver(uint32_t most) {
+  if (groups()) [[unlikely]]
+    return deliver_grouped(most);
   uint32_t done = 0, held = 0, again = 0;
   uint64_t bytes = 0;
   while (done < most && ready_ != 0) {
@@ -89,9 +92,15 @@ QueueEntry* Queue::take_head() {
 }
 
 QueueEntry* Queue::take_head_apart() {
-  QueueEntry* entry = extras_ && extras_->bands ? extras_->bands->pop(home_.arena)
-                      : returned_.empty()       ? fresh_.pop(home_.arena)
-                                                : returned_.pop(home_.arena);
+  QueueEntry* entry = nullptr;
+  if (extras_ && extras_->bands) {
+    entry = extras_->bands->pop(home_.arena);
+  } else if (groups()) {
+    entry = groups()->take_oldest();
+    groups()->let_taken_go();
+  } else {
+    entry = returned_.empty() ? fresh_.pop(home_.arena) : returned_.pop(home_.arena);
+  }
   if (entry->timed) home_.timers.disarm(timer_of(entry));
   if (extras_ && extras_->last_values) forget_value(entry);
   return entry;
@@ -99,6 +108,7 @@ QueueEntry* Queue::take_head_apart() {
 
 void Queue::hand_over(QueueEntry* entry, Subscription& to) {
   Message* message = entry->message;
+  to.handed++;
   Deliver delivery{to.consumer, record_.id, {}, message, entry->redelivered != 0, to.remote, 0};
   if (entry->deliveries != 0) [[unlikely]]
     delivery.returns = returns_of(entry);
@@ -147,7 +157,12 @@ inline EntryId Queue::hold_as_named(QueueEntry* entry, Subscription* holder) {
 void Queue::get(bool no_ack, Got& out) {
   out.remaining = ready_;
   if (ready_ == 0) return;
-  QueueEntry* entry = take_head();
+  if (groups()) [[unlikely]]
+    return get_grouped(no_ack, out);
+  give_to_getter(take_head(), no_ack, out);
+}
+
+void Queue::give_to_getter(QueueEntry* entry, bool no_ack, Got& out) {
   out.message = entry->message;
   out.redelivered = entry->redelivered != 0;
   out.returns = returns_of(entry);
@@ -168,15 +183,17 @@ void Queue::get(bool no_ack, Got& out) {
 // ---- settlement -----------------------------------------------------------------------------------------------------
 
 void Queue::settle(const Settle& settlement) {
-  if (moved_) [[unlikely]]
+  if (apart_) [[unlikely]]
     return settle_apart(settlement);
   settle_entry(native_entry(settlement.entry), settlement.outcome);
 }
 
-// It may be one of those that came from another home.
+// It may be one of those that came from another home; or the last that its group's owner held.
 void Queue::settle_apart(const Settle& settlement) {
-  QueueEntry* entry = take_moved(settlement.entry);
-  settle_entry(entry ? entry : native_entry(settlement.entry), settlement.outcome);
+  QueueEntry* entry = moved_ ? take_moved(settlement.entry) : nullptr;
+  if (!entry) entry = native_entry(settlement.entry);
+  if (groups()) groups()->settled(group_of(*entry->message));
+  settle_entry(entry, settlement.outcome);
 }
 
 // A session settles what it was given, once: as long as the queue lives, the entry is there.
@@ -218,6 +235,8 @@ void Queue::return_entry(QueueEntry* entry) {
   entry->state = static_cast<uint64_t>(EntryState::returned) & 3;
   if (extras_ && extras_->bands)
     extras_->bands->push_returned(home_.arena, entry);
+  else if (groups())
+    groups()->push(entry, group_of(*entry->message));
   else
     returned_.push(home_.arena, entry);
   ready_++;
@@ -261,6 +280,8 @@ SubscribeResult Queue::subscribe(const Subscribe& wish) {
     elect(&made);
   refresh(made);
   activate();
+  if (extras_) [[unlikely]]
+    arm_paces();
   return SubscribeResult::subscribed;
 }
 
@@ -326,10 +347,10 @@ bool Queue::passed(const Passed& report) {
 void Queue::refresh(Subscription& subscription) {
   const bool able = subscription.able(home_.handover_window);
   if (able == subscription.in_rota) return;
-  if (able)
-    rota_.insert(subscription);
-  else
-    leave_rota(subscription);
+  if (!able) return leave_rota(subscription);
+  rota_.insert(subscription);
+  if (groups()) [[unlikely]]
+    groups()->wake(subscription.slot + 1);
 }
 
 void Queue::leave_rota(Subscription& subscription) {
@@ -351,6 +372,7 @@ uint32_t Queue::purge(std::deque<Remains>& remains) {
     for (const PriorityBands::Band& band : extras_->bands->all()) leave(band.fresh, band.returned);
     extras_->bands->clear();
   }
+  if (groups()) groups()->purge(leave);
   if (extras_ && extras_->last_values) extras_->last_values->clear();
   if (extras_) take_timers();
   ready_ = 0;
@@ -390,6 +412,7 @@ void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
   // By priority, where there are any: what came back is older than what never left.
   std::vector<uint64_t> least_fresh_of;
   const bool banded = extras_ && extras_->bands;
+  std::unordered_map<const MessageGroups::Group*, size_t> place_of_group;
   const auto check_ready = [&](const FreshList& fresh, const ReturnedHeap& returned) {
     uint64_t least_fresh = next_position_;
     const QueueEntry* before = nullptr;
@@ -430,8 +453,17 @@ void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
   };
   if (banded)
     for (const PriorityBands::Band& band : extras_->bands->all()) check_ready(band.fresh, band.returned);
+  else if (groups())
+    groups()->for_each([&](const MessageGroups::Group& group) {
+      place_of_group[&group] = least_fresh_of.size();
+      check_ready(group.fresh, group.returned);
+    });
   else
     check_ready(fresh_, returned_);
+  const auto place_of = [&](const QueueEntry* entry) -> size_t {
+    if (banded) return extras_->bands->index_of(entry);
+    return groups() ? place_of_group.at(&groups()->group_of(group_of(*entry->message))) : 0;
+  };
   uint32_t previous = 0;
   for (uint32_t at = unacked_.head; at; previous = at, at = entry_at(arena, at)->b) {
     const QueueEntry* entry = entry_at(arena, at);
@@ -439,7 +471,7 @@ void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
     CHECK(has_moved || entry->state == static_cast<uint64_t>(EntryState::unacknowledged));
     CHECK(entry->message->references() >= 1);
     CHECK(entry->a == previous);
-    CHECK(entry->position < least_fresh_of[banded ? extras_->bands->index_of(entry) : 0]);
+    CHECK(entry->position < least_fresh_of[place_of(entry)]);
     if (entry->holder_or_rank) held_by_slot[entry->holder_or_rank - 1]++;
     if (has_moved) {
       CHECK(moved_ && moved_->find(moved_->at(entry->generation).id) == &moved_->at(entry->generation));
@@ -468,6 +500,7 @@ void Queue::check_invariants(std::vector<uint32_t>& held_by_slot) const {
   }
   CHECK(exclusive == has_exclusive_ && (!exclusive || subscriptions_.size() == 1));
   CHECK(waiting == (single_active() && !subscriptions_.empty() ? subscriptions_.size() - 1 : 0));
+  if (groups()) return check_groups();
   CHECK(active_ || ready_ == 0 || !any_able);
 }
 

@@ -21,6 +21,7 @@
 #include "core/broker/engine_counters.h"
 #include "core/broker/header_reader.h"
 #include "core/broker/keyed_messages.h"
+#include "core/broker/message_groups.h"
 #include "core/broker/message_pool.h"
 #include "core/broker/moved_entries.h"
 #include "core/broker/operations.h"
@@ -98,13 +99,18 @@ struct QueueExtras {
   uint32_t timers = 0;
   base::TimerNode lease;  // of a queue that expires, while nobody consumes from it
   base::TimerNode trim;   // while there is more than a new limit allows
+  base::TimerNode paces;  // of consumers, to be looked at, while there are any
+  bool ran_dry = false;   // since they were looked at last there was a moment without a ready message
   base::Time last_used{};
   // Places kept for transactions that are being decided, or whose messages are on their way (Reservation).
   uint64_t reserved_messages = 0;
   uint64_t reserved_bytes = 0;
   std::unique_ptr<LastValues> last_values;
   std::unique_ptr<SeenValues> seen;
-  std::unique_ptr<PriorityBands> bands;  // set: `Queue::fresh_` and `returned_` are not used
+  // One of these is set: `Queue::fresh_` and `returned_` are not used.
+  std::unique_ptr<PriorityBands> bands;
+  std::unique_ptr<MessageGroups> groups;
+  bool owners_first = false;  // of them, next time
 };
 
 class alignas(base::cache_line) Queue {
@@ -172,7 +178,7 @@ class alignas(base::cache_line) Queue {
   void has_arrived();
   bool moving() const { return passage_ != Passage::none; }
   // What it knows of its messages does not move.
-  bool stays() const { return extras_ && (extras_->last_values || extras_->seen); }
+  bool stays() const { return extras_ && (extras_->last_values || extras_->seen || extras_->groups); }
   // In plain entries; where some have timers, all are taken to have one.
   uint64_t weight() const {
     const uint64_t entries = ready_ + counters_.unacknowledged.value();
@@ -222,6 +228,17 @@ class alignas(base::cache_line) Queue {
   void trim();
   Enqueued enqueue_apart(Message* message, bool accepted);
   bool would_overflow(uint64_t messages, uint64_t bytes) const;
+  // queue_groups.cc
+  MessageGroups* groups() const { return apart_ && extras_ ? extras_->groups.get() : nullptr; }
+  MessageGroups::Value group_of(const Message& message) const;
+  uint32_t deliver_grouped(uint32_t most);
+  Subscription* next_grouped();
+  void get_grouped(bool no_ack, Got& out);
+  void check_groups() const;
+  // queue_slow.cc
+  void arm_paces();
+  void look_at_paces();
+  bool is_slow(const Subscription& subscription, const SlowConsumers& limit) const;
   // queue_keys.cc
   std::optional<std::string> value_of(const Message& message, const std::string& header) const;
   bool drop_duplicate(Message* message, std::string& value);
@@ -262,6 +279,7 @@ class alignas(base::cache_line) Queue {
   bool has_ready() const { return ready_ != 0; }
   QueueEntry* take_head();
   QueueEntry* take_head_apart();
+  void give_to_getter(QueueEntry* entry, bool no_ack, Got& out);
   void check_timer(QueueEntry* entry) const;
   void return_entry(QueueEntry* entry);
   // Becomes unacknowledged, held by that subscription (nullptr: by a get).
@@ -292,6 +310,7 @@ class alignas(base::cache_line) Queue {
   uint32_t ceiling_ = UINT32_MAX;  // of `ready_` while anybody is able, see `behind`
   bool active_ = false;
   bool has_exclusive_ = false;
+  bool apart_ = false;  // what is settled takes the long way: `moved_` or groups
   Passage passage_ = Passage::none;
   uint8_t streak_doublings_ = 0;
   uint64_t next_position_ = 0;

@@ -45,6 +45,10 @@ void Queue::make_extras() {
   extras_->last_used = home_.now;
   if (record_.settings && record_.settings->max_priority)
     extras_->bands = std::make_unique<PriorityBands>(*record_.settings->max_priority);
+  if (record_.settings && !record_.settings->group_key.empty()) {
+    extras_->groups = std::make_unique<MessageGroups>(home_.arena);
+    apart_ = true;
+  }
   if (record_.settings && !record_.settings->last_value_key.empty())
     extras_->last_values = std::make_unique<LastValues>();
   if (record_.settings && record_.settings->deduplication) {
@@ -63,11 +67,13 @@ void Queue::take_timers() {
   extras_->timers = home_.last_timers;
   home_.timed_queues.insert(hash_of(extras_->timers), this);
   arm_lease();
+  arm_paces();
 }
 
 void Queue::give_up_timers() {
   home_.timers.disarm(extras_->lease);
   home_.timers.disarm(extras_->trim);
+  home_.timers.disarm(extras_->paces);
   home_.timed_queues.erase(hash_of(extras_->timers), [this](const Queue* queue) { return queue == this; });
 }
 
@@ -101,13 +107,17 @@ void Queue::on_settings_changed() {
   if (!extras_ && !record_.settings) return;
   if (!extras_) make_extras();
   home_.timers.disarm(extras_->lease);
+  home_.timers.disarm(extras_->paces);
   renew_lease();
+  arm_paces();
   trim();
 }
 
 void Queue::on_own_timer(const base::TimerNode& timer) {
   if (&timer == &extras_->trim)
     trim();
+  else if (&timer == &extras_->paces)
+    look_at_paces();
   else
     on_lease_end();
 }
@@ -163,9 +173,12 @@ Enqueued Queue::enqueue_apart(Message* message, bool accepted) {
     entry = new (memory) QueueEntry;
   if (!entry) [[unlikely]]
     return Enqueued::no_memory;
+  if (ready_ == 0) extras_->ran_dry = true;
   accept(entry, message);
   if (extras_->bands)
     extras_->bands->push_fresh(home_.arena, entry);
+  else if (groups())
+    groups()->push(entry, group_of(*message));
   else
     fresh_.push(home_.arena, entry);
   if (!value.empty()) extras_->seen->insert(value, home_.now);
@@ -207,6 +220,7 @@ void Queue::return_apart(QueueEntry* entry) {
     }
     arm(entry, deadline);
   }
+  if (ready_ == 0) extras_->ran_dry = true;
   return_entry(entry);
   if (extras_->last_values) remember_value(entry);
   drop_surplus();
@@ -223,6 +237,8 @@ void Queue::take_out(QueueEntry* entry) {
   if (extras_->last_values) forget_value(entry);
   if (extras_->bands) {
     extras_->bands->remove(home_.arena, entry);
+  } else if (groups()) {
+    groups()->remove(entry, group_of(*entry->message));
   } else if (entry->state == static_cast<uint64_t>(EntryState::fresh)) {
     fresh_.remove(home_.arena, entry);
   } else {

@@ -107,6 +107,7 @@ void Queue::arrive(const QueueHandOver& part) {
     extras_->reserved_bytes = part.reserved_bytes;
   }
   if (part.unacknowledged != 0) moved_ = std::make_unique<MovedEntries>(part.unacknowledged);
+  apart_ = moved_ != nullptr;
 }
 
 void Queue::take_over(const SubscriptionHandOver& part) {
@@ -178,6 +179,7 @@ void Queue::has_arrived() {
   note_use();
   if (extras_) trim();  // it may have left before it was done
   for (Subscription* subscription : subscriptions_) refresh(*subscription);
+  if (extras_) arm_paces();
   activate();
 }
 
@@ -190,7 +192,10 @@ QueueEntry* Queue::take_moved(EntryId id) {
   QueueEntry* entry = entry_at(home_.arena, item->reference);
   CHECK(entry->state == static_cast<uint64_t>(EntryState::moved));
   moved_->remove(id);
-  if (moved_->empty()) moved_.reset();
+  if (moved_->empty()) {
+    moved_.reset();
+    apart_ = false;
+  }
   return entry;
 }
 

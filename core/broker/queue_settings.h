@@ -41,6 +41,15 @@ struct FlowLimit {
   bool operator==(const FlowLimit&) const = default;
 };
 
+// A consumer that settles fewer messages a second than this, though there are enough for it, is slow (queue_slow.cc).
+struct SlowConsumers {
+  uint64_t threshold = 0;  // messages a second
+  uint64_t check_period_ms = 0;
+  bool cancels = false;  // it is cancelled; else it is only told of
+
+  bool operator==(const SlowConsumers&) const = default;
+};
+
 struct QueueSettings {
   std::string queue = {};  // whose they are
   std::optional<uint64_t> message_ttl_ms =
@@ -55,8 +64,10 @@ struct QueueSettings {
   std::optional<uint64_t> consumer_timeout_ms = {};  // what is not acknowledged by then closes its channel
   std::optional<uint32_t> delivery_limit = {};       // a message that comes back once more often dies
 
+  std::optional<SlowConsumers> slow_consumers = {};
   std::optional<FlowLimit> flow = {};        // ready messages
   std::optional<FlowLimit> flow_bytes = {};  // of their bodies
+  std::string group_key = {};                // a header: messages of one value go to one consumer at a time; "": any
   std::string last_value_key = {};           // a header: of each value only the last message stays; "": all do
   std::optional<Deduplication> deduplication = {};
 

@@ -134,6 +134,11 @@ struct ConsumerAdded {
   uint32_t prefetch = 0;
   base::FieldTable arguments;
 };
+// It keeps up less than its queue demands.
+struct ConsumerFoundSlow {
+  uint16_t channel = 0;
+  std::string tag;
+};
 struct ConsumerRemoved {
   uint16_t channel = 0;
   std::string tag;
@@ -152,7 +157,7 @@ struct Request {
   uint64_t token = 0;  // comes back in the answer; 0 for notices
   std::variant<Authenticate, OpenConnection, CloseConnection, DeclareExchange, DeleteExchange, DeclareQueue,
                DeleteQueue, Bind, Authorize, Reauthenticate, Manage, ChannelOpened, ChannelClosed, ChannelChanged,
-               ConsumerAdded, ConsumerRemoved>
+               ConsumerAdded, ConsumerFoundSlow, ConsumerRemoved>
       body;
 };
 

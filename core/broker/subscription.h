@@ -40,6 +40,15 @@ struct alignas(base::cache_line) Subscription {
   Subscription* next = nullptr;  // in the rota
   Subscription* previous = nullptr;
   Queue* queue = nullptr;
+  uint32_t handed = 0;  // deliveries, ever; wraps
+  // What the last look found that was for slow consumers (queue_slow.cc).
+  struct Pace {
+    bool looked_at = false;
+    bool stuck = false;
+    bool told = false;
+    uint32_t settled = 0;  // ever; wraps
+    uint32_t held = 0;
+  } pace;
   uint32_t place = 0;   // in its queue's list of subscriptions
   uint32_t joined = 0;  // goes up
 

@@ -312,16 +312,40 @@ void on_unused_queue_deleted(Connection& connection) {
   answer_cancel(connection, std::exchange(connection.pending, {}));
 }
 
+// One whose queue has something to say of it. One that is cancelling has its Unsubscribed to come.
+static Consumer* find_subscribed(Shared& shared, const broker::ConsumerAddress& address, broker::QueueId queue) {
+  Channel* channel = find_channel(shared, address.channel);
+  Consumer* consumer = channel != nullptr ? channel->consumer(address.consumer) : nullptr;
+  const bool stands = consumer != nullptr && consumer->state != Consumer::State::cancelling && consumer->queue == queue;
+  return stands ? consumer : nullptr;
+}
+
+// The subscription is gone already.
+static void cancel(Consumer& consumer) {
+  Channel& channel = consumer.channel;
+  if (!channel.ending && channel.connection.can_cancel_notify)
+    channel.connection.output.method(channel.number,
+                                     wire::basic::Cancel{.consumer_tag = consumer.tag(), .no_wait = true});
+  end_consumer(consumer);
+}
+
 void on_event(Shared& shared, const broker::Cancelled& event) {
-  Channel* channel = find_channel(shared, event.consumer.channel);
-  if (channel == nullptr) return;
-  Connection& connection = channel->connection;
-  Consumer* consumer = channel->consumer(event.consumer.consumer);
-  // One that is cancelling has its Unsubscribed to come.
-  if (consumer == nullptr || consumer->state == Consumer::State::cancelling || consumer->queue != event.queue) return;
-  if (!channel->ending && connection.can_cancel_notify)
-    connection.output.method(channel->number, wire::basic::Cancel{.consumer_tag = consumer->tag(), .no_wait = true});
-  end_consumer(*consumer);
+  if (Consumer* consumer = find_subscribed(shared, event.consumer, event.queue)) cancel(*consumer);
+}
+
+void on_event(Shared& shared, const broker::ConsumerSlow& event) {
+  Consumer* consumer = find_subscribed(shared, event.consumer, event.queue);
+  if (consumer == nullptr) return;
+  Channel& channel = consumer->channel;
+  if (!channel.ending)
+    notify(channel.connection, broker::ConsumerFoundSlow{channel.number, std::string(consumer->tag())});
+  if (!event.cancelled) return;
+  const std::string text = "consumer '" + std::string(consumer->tag()) + "' on queue '" + consumer->queue_name +
+                           "' in vhost '" + channel.connection.vhost_name +
+                           "' is slower than x-slow-consumer-threshold allows";
+  cancel(*consumer);
+  // Who cannot be told of a consumer alone is told so.
+  if (!channel.connection.can_cancel_notify) fail_channel(channel, ReplyCode::precondition_failed, text, 0);
 }
 
 // ---- get ------------------------------------------------------------------------------------------------------------

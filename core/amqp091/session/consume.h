@@ -19,6 +19,7 @@ Step on_purge(Channel& channel, const wire::queue::Purge& method);
 void on_event(Shared& shared, const broker::Subscribed& event);
 void on_event(Shared& shared, const broker::Unsubscribed& event);
 void on_event(Shared& shared, const broker::Cancelled& event);
+void on_event(Shared& shared, const broker::ConsumerSlow& event);
 void on_event(Shared& shared, const broker::Got& event);
 void on_event(Shared& shared, const broker::Purged& event);
 void on_event(Shared& shared, const broker::Counted& event);

@@ -146,6 +146,28 @@ TEST_F(FeaturesMove, WhoIsTheSingleActiveConsumer) {
   pass_all();
 }
 
+TEST_F(FeaturesMove, HowItsConsumersKeepUp) {
+  declare({.slow_consumers = SlowConsumers{.threshold = 10, .check_period_ms = 1000}});
+  engine(2).subscribe({q, consumer(1, 2), 5, 0, false, false});
+  pass_all();
+  node(2).take_event<Subscribed>();
+  for (int i = 0; i < 100; i++) publish_to(0, "x");
+  deliver(0);
+  pass_all();
+  EXPECT_EQ(read(2).size(), 5u);
+  pass_time(1000ms);
+  move_to_other();
+  EXPECT_EQ(engine(0).next_deadline(), base::never);
+  pass_time(1000ms);
+  pass_all();
+  EXPECT_FALSE(node(2).take_event<ConsumerSlow>()) << "the first look here";
+  pass_time(1000ms);
+  pass_all();
+  const auto slow = node(2).take_event<ConsumerSlow>();
+  ASSERT_TRUE(slow);
+  EXPECT_EQ(slow->consumer, consumer(1, 2));
+}
+
 TEST_F(FeaturesMove, TheEndOfAnUnusedQueue) {
   declare({.expires_ms = 100});
   pass_time(50ms);

@@ -1,5 +1,6 @@
 // What happens is told to who listens, and to nobody else.
 
+#include "control/listings.h"
 #include "core/broker/engine.h"
 #include "tests/unit/control/fake_workers.h"
 
@@ -120,12 +121,14 @@ TEST_F(PlaneEvents, TellOfClients) {
   notify(session, broker::ChannelOpened{7});
   const Queue& events = *Catalog::queue(*plane->catalog().vhost("/"), "events");
   notify(session, broker::ConsumerAdded{7, events.id, "tag", true, false, 3, {}});
+  notify(session, broker::ConsumerFoundSlow{7, "tag"});
+  notify(session, broker::ConsumerFoundSlow{7, "another"});
   notify(session, broker::ConsumerRemoved{7, "tag"});
   notify(session, broker::ChannelClosed{7});
   ASSERT_TRUE(is_done(ask(session, broker::CloseConnection{})));
   EXPECT_EQ(keys(),
             (Keys{"user.authentication.success", "user.authentication.failure", "connection.created", "channel.created",
-                  "consumer.created", "consumer.deleted", "channel.closed", "connection.closed"}));
+                  "consumer.created", "consumer.slow", "consumer.deleted", "channel.closed", "connection.closed"}));
   EXPECT_EQ(header("connection.created", "user"), "\"guest\"");
   EXPECT_EQ(header("connection.created", "pid"), header("connection.closed", "pid"));
   EXPECT_EQ(header("channel.created", "number"), "7");
@@ -186,6 +189,105 @@ TEST_F(PlaneEvents, TellOfMemoryAndPorts) {
   EXPECT_EQ(header("alarm.set", "worker"), "2");
   EXPECT_EQ(header("alarm.set", "resource"), "\"memory\"");
   EXPECT_EQ(header("port.down", "name"), "\"tap0\"");
+}
+
+class PlaneAlerts : public PlaneEvents {
+ protected:
+  void declare(const char* name, base::FieldTable arguments) {
+    broker::DeclareQueue declared = queue(name);
+    declared.arguments = std::move(arguments);
+    ASSERT_TRUE(is_done(ask(session, declared)));
+    settle();
+    workers[0]->announcements.clear();
+  }
+  broker::QueueCounters& counters(const char* name) { return *found(name).counters; }
+  Queue& found(const char* name) { return *Catalog::queue(*plane->catalog().vhost("/"), name); }
+  std::string raised(const char* name) {
+    for (const auto& row : list_queues(*plane->catalog().vhost("/")))
+      if (row["name"] == name) return row["alerts"].dump();
+    return "none";
+  }
+  void SetUp() override {
+    listen();
+    session = open(1);
+  }
+  broker::SessionAddress session;
+};
+
+TEST_F(PlaneAlerts, AreToldWhenAThresholdIsPassedEitherWay) {
+  declare("q", {{"x-alert-up", {int32_t{10}}}, {"x-alert-down", {int32_t{3}}}});
+  counters("q").ready.set(9);
+  EXPECT_EQ(keys(), Keys{});
+  EXPECT_EQ(raised("q"), "[]");
+  counters("q").ready.set(10);
+  counters("q").bytes_ready.set(77);
+  EXPECT_EQ(keys(), Keys{"threshold.up"});
+  EXPECT_EQ(raised("q"), "[\"messages\"]");
+  EXPECT_EQ(header("threshold.up", "name"), "\"q\"");
+  EXPECT_EQ(header("threshold.up", "vhost"), "\"/\"");
+  EXPECT_EQ(header("threshold.up", "of"), "\"messages\"");
+  EXPECT_EQ(header("threshold.up", "threshold"), "10");
+  EXPECT_EQ(header("threshold.up", "messages_ready"), "10");
+  EXPECT_EQ(header("threshold.up", "message_bytes_ready"), "77");
+  for (uint64_t count : {20, 10, 9, 4}) {
+    counters("q").ready.set(count);
+    EXPECT_EQ(keys(), Keys{"threshold.up"}) << count;
+  }
+  counters("q").ready.set(3);
+  EXPECT_EQ(keys(), (Keys{"threshold.up", "threshold.down"}));
+  EXPECT_EQ(header("threshold.down", "threshold"), "3");
+  EXPECT_EQ(raised("q"), "[]");
+  counters("q").ready.set(9);
+  EXPECT_EQ(keys().size(), 2u);
+  counters("q").ready.set(11);
+  EXPECT_EQ(keys().size(), 3u);
+}
+
+TEST_F(PlaneAlerts, OfBytesAreTheirOwnAndEndAtHalf) {
+  declare("q", {{"x-alert-up", {int32_t{10}}}, {"x-alert-up-bytes", {int32_t{1000}}}});
+  counters("q").bytes_ready.set(1000);
+  EXPECT_EQ(keys(), Keys{"threshold.up"});
+  EXPECT_EQ(header("threshold.up", "of"), "\"bytes\"");
+  counters("q").ready.set(10);
+  EXPECT_EQ(keys(), (Keys{"threshold.up", "threshold.up"}));
+  EXPECT_EQ(raised("q"), "[\"messages\",\"bytes\"]");
+  counters("q").bytes_ready.set(501);
+  EXPECT_EQ(keys().size(), 2u);
+  counters("q").bytes_ready.set(500);
+  EXPECT_EQ(keys().size(), 3u);
+  EXPECT_EQ(header("threshold.down", "of"), "\"bytes\"");
+  EXPECT_EQ(header("threshold.down", "threshold"), "500");
+}
+
+TEST_F(PlaneAlerts, ComeAndGoWithAPolicy) {
+  declare("q", {});
+  counters("q").ready.set(10);
+  PolicyRow row{"/", "p", false, "^q", "queues", 0, {{"alert-up", {int64_t{5}}}, {"alert-down", {int64_t{2}}}}};
+  ASSERT_TRUE(result_of(plane->set_policy(row)).has_value());
+  EXPECT_EQ(keys(), (Keys{"policy.set", "threshold.up"}));
+  row.definition = {{"alert-up", {int64_t{50}}}, {"alert-down", {int64_t{20}}}};
+  ASSERT_TRUE(result_of(plane->set_policy(row)).has_value());
+  EXPECT_EQ(keys(), (Keys{"policy.set", "threshold.up", "policy.set", "threshold.down"}));
+  ASSERT_TRUE(result_of(plane->clear_policy("/", "p", false)).has_value());
+  counters("q").ready.set(1000);
+  EXPECT_EQ(keys().back(), "policy.cleared");
+  EXPECT_EQ(found("q").alerts, nullptr);
+  EXPECT_EQ(workers[0]->setting_changes, 0u) << "the workers have nothing to do with it";
+  ASSERT_TRUE(result_of(plane->set_policy(row)).has_value());
+  EXPECT_EQ(keys().back(), "threshold.up");
+}
+
+TEST_F(PlaneAlerts, OfManyQueuesAreLookedAtInTurnAndGoWithThem) {
+  for (int i = 0; i < 1000; i++) declare(("q" + std::to_string(i)).c_str(), {{"x-alert-up", {int32_t{1}}}});
+  for (int i = 0; i < 1000; i++) counters(("q" + std::to_string(i)).c_str()).ready.set(1);
+  for (int i = 0; i < 5; i++) settle();
+  EXPECT_EQ(keys().size(), 1000u);
+  for (int i = 0; i < 1000; i += 2)
+    ASSERT_TRUE(is_done(ask(session, broker::DeleteQueue{.name = "q" + std::to_string(i)})));
+  for (int i = 1; i < 1000; i += 2) counters(("q" + std::to_string(i)).c_str()).ready.set(0);
+  workers[0]->announcements.clear();
+  for (int i = 0; i < 5; i++) settle();
+  EXPECT_EQ(keys(), Keys(500, "threshold.down"));
 }
 
 TEST_F(PlaneEvents, LeaveOutWhatDoesNotFitAFrame) {

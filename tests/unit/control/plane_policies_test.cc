@@ -41,6 +41,8 @@ TEST(Policy, MustSayWhatIsKnownAndCanBeHonoured) {
   EXPECT_EQ(fault_of(policy("p", "^a", table({{"consumer-timeout", -1}}))), "-1 is not a valid consumer timeout");
   EXPECT_EQ(fault_of(operators("p", "^a", table({{"consumer-timeout", 60000}}))),
             "'consumer-timeout' is not recognised operator policy settings, or not supported");
+  EXPECT_EQ(fault_of(policy("p", "^a", table({{"alert-up", 5}, {"alert-down-bytes", 3}}))), "none");
+  EXPECT_EQ(fault_of(policy("p", "^a", table({{"alert-up", 0}}))), "0 is not a valid alert threshold");
   EXPECT_EQ(fault_of(policy("p", "^a", table("message-ttl", "5"))), "\"5\" is not a valid message TTL");
   EXPECT_EQ(fault_of(policy("p", "^a", table("overflow", "spill"))), "\"spill\" is not a valid overflow value");
   EXPECT_EQ(fault_of(policy("p", "^a", table({{"dead-letter-exchange", 1}}))),

@@ -251,8 +251,8 @@ TEST_F(PlaneTopology, ExchangesAreComparedFieldByField) {
   EXPECT_TRUE(is_refused(change([](auto& x) { x.arguments[0].value = {std::string("third")}; }), precondition_failed,
                          head + "alternate-exchange' for exchange 'x' in vhost '/': received 'third' but current is "
                                 "'other'"));
-  EXPECT_TRUE(
-      is_refused(ask(client, exchange("y", "x-jms-topic")), precondition_failed, "invalid exchange type 'x-jms-topic'"));
+  EXPECT_TRUE(is_refused(ask(client, exchange("y", "x-jms-topic")), precondition_failed,
+                         "invalid exchange type 'x-jms-topic'"));
   auto wrong = exchange("y");
   wrong.arguments = {{"alternate-exchange", {int32_t{1}}}};
   EXPECT_TRUE(is_refused(ask(client, wrong), precondition_failed,
@@ -279,9 +279,14 @@ TEST_F(PlaneTopology, WhatIsNotHonouredIsRefusedAndNeverIgnored) {
 
 TEST_F(PlaneTopology, WhatAQueueDoesBeyondRabbitmqReachesTheWorkers) {
   auto wish = queue("q");
-  wish.arguments = {{"x-flow-stop", {int32_t{100}}},      {"x-flow-stop-bytes", {int32_t{1000}}},
-                    {"x-flow-resume-bytes", {int8_t{5}}}, {"x-last-value-key", {std::string("stock")}},
-                    {"x-message-deduplication", {true}},  {"x-cache-size", {int32_t{7}}},
+  wish.arguments = {{"x-flow-stop", {int32_t{100}}},
+                    {"x-flow-stop-bytes", {int32_t{1000}}},
+                    {"x-flow-resume-bytes", {int8_t{5}}},
+                    {"x-last-value-key", {std::string("stock")}},
+                    {"x-message-deduplication", {true}},
+                    {"x-cache-size", {int32_t{7}}},
+                    {"x-slow-consumer-threshold", {int32_t{20}}},
+                    {"x-slow-consumer-policy", {std::string("close")}},
                     {"x-cache-ttl", {int32_t{60000}}}};
   EXPECT_TRUE(is_done(ask(client, wish)));
   const auto& settings = workers[1]->queue("q")->settings;
@@ -289,6 +294,7 @@ TEST_F(PlaneTopology, WhatAQueueDoesBeyondRabbitmqReachesTheWorkers) {
   EXPECT_EQ(settings->flow, (broker::FlowLimit{100, 70}));
   EXPECT_EQ(settings->flow_bytes, (broker::FlowLimit{1000, 5}));
   EXPECT_EQ(settings->last_value_key, "stock");
+  EXPECT_EQ(settings->slow_consumers, (broker::SlowConsumers{20, 5000, true}));
   EXPECT_EQ(settings->deduplication, (broker::Deduplication{"x-deduplication-header", 7, 60000}));
   wish.arguments.pop_back();
   EXPECT_TRUE(is_refused(ask(client, wish), precondition_failed,
@@ -301,6 +307,21 @@ TEST_F(PlaneTopology, WhatMakesNoSenseByItselfIsRefused) {
                          "invalid arg 'x-cache-size' for queue 'q' in vhost '/': not without x-message-deduplication"));
   EXPECT_TRUE(is_refused(declare_with("x-flow-resume", {int32_t{1}}), precondition_failed,
                          "invalid arg 'x-flow-resume' for queue 'q' in vhost '/': not without x-flow-stop"));
+  EXPECT_TRUE(is_refused(declare_with("x-alert-down-bytes", {int32_t{1}}), precondition_failed,
+                         "invalid arg 'x-alert-down-bytes' for queue 'q' in vhost '/': not without x-alert-up-bytes"));
+  for (const char* other : {"x-max-priority", "x-last-value-key", "x-single-active-consumer"}) {
+    auto wish = queue("q");
+    wish.arguments = {{"x-group-key", {std::string("g")}}, {other, {true}}};
+    if (other == std::string("x-max-priority")) wish.arguments.back().value = {int32_t{5}};
+    if (other == std::string("x-last-value-key")) wish.arguments.back().value = {std::string("k")};
+    EXPECT_TRUE(is_refused(ask(client, wish), precondition_failed,
+                           std::string("invalid arg 'x-group-key' for queue 'q' in vhost '/': not with ") + other));
+  }
+  EXPECT_TRUE(is_refused(declare_with("x-slow-consumer-policy", {std::string("kill")}), precondition_failed,
+                         "invalid arg 'x-slow-consumer-policy' for queue 'q' in vhost '/': neither notify nor close"));
+  EXPECT_TRUE(is_refused(
+      declare_with("x-slow-consumer-check-period", {int32_t{1}}), precondition_failed,
+      "invalid arg 'x-slow-consumer-check-period' for queue 'q' in vhost '/': not without x-slow-consumer-threshold"));
   EXPECT_TRUE(is_refused(declare_with("x-flow-stop", {int32_t{0}}), precondition_failed,
                          "invalid arg 'x-flow-stop' for queue 'q' in vhost '/': {value_zero,0}"));
   EXPECT_TRUE(is_refused(declare_with("x-last-value-key", {std::string()}), precondition_failed,
