@@ -126,6 +126,14 @@ broker::Exchange* known_exchange(const Channel& channel) {
   return is_known(*channel.connection.shared, known, channel.publishing.front.exchange()) ? known.exchange : nullptr;
 }
 
+// The same by its name, where something changed between the method and what follows it; nullptr: it is gone.
+broker::Exchange* exchange_of(const Channel& channel) {
+  if (broker::Exchange* known = known_exchange(channel)) [[likely]]
+    return known;
+  broker::Vhost* vhost = channel.connection.vhost_record();
+  return vhost ? vhost->find_exchange(channel.publishing.front.exchange()) : nullptr;
+}
+
 // Where the last method leads, by what is known about it. False: that is not enough.
 bool route_known(Channel& channel, std::span<broker::QueueRecord* const>& queues) {
   Shared& shared = *channel.connection.shared;
@@ -154,12 +162,7 @@ bool route(Channel& channel, const broker::Message& message, std::span<broker::Q
     return true;
   Connection& connection = channel.connection;
   Shared& shared = *connection.shared;
-  broker::Exchange* exchange = known_exchange(channel);
-  if (exchange == nullptr) {
-    // Something changed between the method and the last octet.
-    broker::Vhost* vhost = connection.vhost_record();
-    exchange = vhost ? vhost->find_exchange(message.exchange()) : nullptr;
-  }
+  broker::Exchange* exchange = exchange_of(channel);
   if (exchange == nullptr) {
     fail_channel(channel, ReplyCode::not_found, no_such("exchange", message.exchange(), connection),
                  wire::basic::Publish::id);
@@ -480,7 +483,7 @@ Step on_content_header(Channel& channel, Bytes payload) {
   publishing.copies.clear();
   publishing.delay_ms = 0;
   Bytes raw = scan->raw;
-  const broker::Exchange* exchange = known_exchange(channel);
+  const broker::Exchange* exchange = exchange_of(channel);
   const bool delays = exchange != nullptr && exchange->delays();
   if (delays || may_ask_for_more(*scan)) [[unlikely]] {
     const std::optional<Bytes> changed = take_requests(channel, *scan, delays);

@@ -91,6 +91,18 @@ TEST_F(SessionDelayed, IsRoutedWhenItsTimeIsOver) {
   EXPECT_EQ(counters().messages_unroutable.value(), 1u);
 }
 
+TEST_F(SessionDelayed, WaitsAlsoWhenTopologyChangesWhileItComes) {
+  client.send(1, wire::basic::Publish{.exchange = "later", .routing_key = "q"});
+  world.settle();
+  world.control.add_exchange("another", broker::ExchangeType::fanout);
+  client.send_header(1, 1, delayed({int32_t{20}}));
+  client.send_body(1, "x");
+  world.settle();
+  EXPECT_EQ(ready("q"), 0u);
+  world.wait(25ms);
+  EXPECT_EQ(ready("q"), 1u);
+}
+
 TEST_F(SessionDelayed, IsConfirmedAtOnce) {
   client.send(1, wire::confirm::Select{});
   client.expect<wire::confirm::SelectOk>(1);
