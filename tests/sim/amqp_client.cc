@@ -8,6 +8,8 @@ namespace {
 
 constexpr Duration reconnect_pause_max = 500ms;
 constexpr size_t settlements_per_turn = 64;
+// On which an offence opens a channel, if it does.
+constexpr uint16_t offence_channel = 77;
 
 }  // namespace
 
@@ -23,6 +25,9 @@ AmqpClient::AmqpClient(World& world, Random random, Model& model, Topology& topo
       actions_left_(plan_.actions) {}
 
 bool AmqpClient::poll(Time now) {
+  for (ByteStream* stream : left_)
+    if (const size_t unread = stream->input().size(); unread != 0) stream->consume(unread);
+  std::erase_if(left_, [](const ByteStream* stream) { return stream->state() == ByteStream::State::closed; });
   if (finished_) return false;
   bool progress = connection_ && connection_->poll(now);
   if (!connection_) {
@@ -122,6 +127,7 @@ void AmqpClient::on_open() {
 
 void AmqpClient::on_reply(uint16_t number, const Reply& reply, base::Bytes properties, base::Bytes body) {
   const auto found = channels_.find(number);
+  if (offence_ && number == offence_channel) return;
   if (found == channels_.end())
     fail("%s: method %08x on channel %u, which is closed", plan_.name.c_str(), reply.id, number);
   Channel& channel = found->second;
@@ -134,7 +140,7 @@ void AmqpClient::on_reply(uint16_t number, const Reply& reply, base::Bytes prope
     case method::channel_close: return on_channel_error(channel, reply);
     case method::channel_close_ok:
       if (channel.phase != Channel::Phase::closing) break;
-      end_channel(channel, true);
+      if (!channel.ended) end_channel(channel, true);
       channels_.erase(found);
       return;
     default: break;
@@ -162,11 +168,10 @@ void AmqpClient::on_delivery(Channel& channel, const Reply& reply, base::Bytes p
     if (channel.recovering && channel.phase == Channel::Phase::open) channel.held[reply.tag] = {};
     return model_.glimpsed(consumer.queue, properties, body);
   }
-  const uint64_t message =
-      model_.delivered(consumer.queue, consumer.identity, consumer.no_ack, reply, properties, body);
-  world_.trace("%s: message %lu from %s, tag %lu%s", plan_.name.c_str(), message, consumer.queue.c_str(), reply.tag,
-               reply.redelivered ? ", redelivered" : "");
-  if (!consumer.no_ack) channel.held[reply.tag] = {consumer.queue, message};
+  const Held held = model_.delivered(consumer.queue, consumer.identity, consumer.no_ack, reply, properties, body);
+  world_.trace("%s: message %lu from %s, tag %lu%s", plan_.name.c_str(), held.message, consumer.queue.c_str(),
+               reply.tag, reply.redelivered ? ", redelivered" : "");
+  if (!consumer.no_ack) channel.held[reply.tag] = held;
 }
 
 void AmqpClient::on_got(Channel& channel, const Reply& reply, base::Bytes properties, base::Bytes body) {
@@ -177,9 +182,9 @@ void AmqpClient::on_got(Channel& channel, const Reply& reply, base::Bytes proper
          channel.delivered);
   if (!channel.getting_no_ack && (channel.phase != Channel::Phase::open || closing_))
     return model_.glimpsed(queue, properties, body);
-  const uint64_t message = model_.delivered(queue, channel.identity, channel.getting_no_ack, reply, properties, body);
-  world_.trace("%s: got message %lu from %s, tag %lu", plan_.name.c_str(), message, queue.c_str(), reply.tag);
-  if (!channel.getting_no_ack) channel.held[reply.tag] = {queue, message};
+  const Held held = model_.delivered(queue, channel.identity, channel.getting_no_ack, reply, properties, body);
+  world_.trace("%s: got message %lu from %s, tag %lu", plan_.name.c_str(), held.message, queue.c_str(), reply.tag);
+  if (!channel.getting_no_ack) channel.held[reply.tag] = held;
 }
 
 void AmqpClient::on_confirm(Channel& channel, const Reply& reply) {
@@ -197,20 +202,38 @@ void AmqpClient::on_confirm(Channel& channel, const Reply& reply) {
       world_.trace("%s: message %lu is refused", plan_.name.c_str(), first->second);
       continue;
     }
-    model_.accepted(first->second);
+    model_.accepted(first->second, true);
     world_.trace("%s: message %lu is confirmed", plan_.name.c_str(), first->second);
   }
 }
 
 void AmqpClient::on_channel_error(Channel& channel, const Reply& reply) {
-  if (channel.expected_error != reply.code)
-    fail("%s: channel %u was closed: %u %s", plan_.name.c_str(), channel.number, reply.code, reply.text.c_str());
+  if (reply.code == 406 && reply.text.find("delivery acknowledgement on channel") != std::string::npos)
+    return on_timeout(channel, reply);
+  const std::string& expected = channel.expected_text;
+  if (channel.expected_error != reply.code || (!expected.empty() && expected != reply.text))
+    fail("%s: channel %u was closed: %u '%s', and not %u '%s'", plan_.name.c_str(), channel.number, reply.code,
+         reply.text.c_str(), channel.expected_error, expected.c_str());
   world_.trace("%s: channel %u was closed as expected: %s", plan_.name.c_str(), channel.number, reply.text.c_str());
   if (channel.committing) on_commit_refused(channel, reply);
   connection_->send(channel.number, ChannelCloseOk{});
   // Whatever went before the error was done.
   end_channel(channel, true);
   channels_.erase(channel.number);
+}
+
+// It kept a delivery for longer than its queue allows. What it has asked for since may have been done or not.
+void AmqpClient::on_timeout(Channel& channel, const Reply& reply) {
+  world_.trace("%s: channel %u was too slow: %s", plan_.name.c_str(), channel.number, reply.text.c_str());
+  std::set<std::string> queues{channel.getting};
+  for (const auto& [tag, consumer] : channel.consumers) queues.insert(consumer.queue);
+  for (const auto& [tag, held] : channel.held) queues.insert(held.queue);
+  model_.timed_out(queues, channel.number, world_.now() - channel.opened, reply.text);
+  connection_->send(channel.number, ChannelCloseOk{});
+  end_channel(channel, false);
+  channel.ended = true;
+  // A close of the client's own that has crossed it is answered all the same.
+  if (channel.phase != Channel::Phase::closing) channels_.erase(channel.number);
 }
 
 void AmqpClient::on_cancelled(Channel& channel, const Reply& reply) {
@@ -230,7 +253,7 @@ void AmqpClient::on_cancelled(Channel& channel, const Reply& reply) {
 // that the client knows.
 void AmqpClient::let_go(Channel& channel) {
   for (const auto& [tag, held] : channel.held)
-    if (held.message != 0) model_.requeued(held.queue, held.message);
+    if (held.message != 0) model_.requeued(held);
   channel.held.clear();
   for (const auto& [tag, consumer] : channel.consumers)
     if (!consumer.no_ack) model_.may_return_unseen(consumer.queue);
@@ -239,8 +262,7 @@ void AmqpClient::let_go(Channel& channel) {
 
 // What it has not committed is as if it had not been.
 void AmqpClient::drop_transaction(Channel& channel) {
-  for (const Channel::Settlement& settlement : channel.kept.settlements)
-    model_.requeued(settlement.held.queue, settlement.held.message);
+  for (const Channel::Settlement& settlement : channel.kept.settlements) model_.requeued(settlement.held);
   channel.kept = {};
 }
 
@@ -252,42 +274,65 @@ void AmqpClient::end_channel(Channel& channel, bool in_good_order) {
   if (!channel.getting.empty() && channel.getting_no_ack) model_.may_lose(channel.getting);
   model_.channel_ended(channel.identity, in_good_order);
   if (!in_good_order) return;
-  for (uint64_t message : channel.unaccepted) model_.accepted(message);
+  for (uint64_t message : channel.unaccepted) model_.accepted(message, false);
 }
 
 void AmqpClient::end_connection(bool in_good_order) {
-  for (auto& [number, channel] : channels_) end_channel(channel, in_good_order);
+  for (auto& [number, channel] : channels_)
+    if (!channel.ended) end_channel(channel, in_good_order);
   channels_.clear();
   for (const PrivateQueue& queue : private_queues_) {
     if (!queue.exclusive) continue;
     model_.remove_queue_sent(queue.name);
-    if (in_good_order) model_.queue_removed(queue.name);
+    // The broker's close does not wait for them.
+    if (in_good_order && !offence_) model_.queue_removed(queue.name);
   }
   std::erase_if(private_queues_, [](const PrivateQueue& queue) { return queue.exclusive; });
+  offence_.reset();
   next_action_ = world_.now() + random_.between(1us, reconnect_pause_max);
 }
 
 void AmqpClient::on_closed(const std::string& failure) {
   world_.trace("%s: connection is closed: %s", plan_.name.c_str(), failure.c_str());
+  const bool lost = plan_.options.heartbeat != 0 && !failure.empty() && !failure.starts_with("connection.close");
+  if (offence_ && !lost) {
+    const std::string expected = "connection.close " + std::to_string(offence_->code) + " " + offence_->text;
+    if (failure != expected)
+      fail("%s: the connection was closed: '%s', and not '%s'", plan_.name.c_str(), failure.c_str(), expected.c_str());
+  }
   // Until it is open a connection may fail: everything it said may have been lost for longer than the broker waits.
-  if (!failure.empty() && opened_ && plan_.options.heartbeat == 0)
+  if (!offence_ && !failure.empty() && opened_ && plan_.options.heartbeat == 0)
     fail("%s: the connection was lost: %s", plan_.name.c_str(), failure.c_str());
-  end_connection(failure.empty());
+  end_connection(failure.empty() || (offence_ && !lost));
   // Not while it is on the stack.
   world_.after(0ns, [this, dead = connection_.get()] {
     if (connection_.get() == dead) connection_.reset();
   });
 }
 
-void AmqpClient::die() {
+void AmqpClient::die(Death how) {
   world_.trace("%s dies", plan_.name.c_str());
-  connection_->abort();
+  switch (how) {
+    case Death::reset: connection_->abort(); break;
+    case Death::finish: left_.push_back(&connection_->leave()); break;
+    case Death::silence: break;
+  }
   end_connection(false);
   connection_.reset();
 }
 
+void AmqpClient::end(Death how) {
+  if (connection_) die(how);
+  finished_ = true;
+}
+
 void AmqpClient::close_connection() {
   world_.trace("%s closes its connection", plan_.name.c_str());
+  let_go_of_all();
+  connection_->close();
+}
+
+void AmqpClient::let_go_of_all() {
   closing_ = true;
   for (auto& [number, channel] : channels_) {
     let_go(channel);
@@ -295,7 +340,13 @@ void AmqpClient::close_connection() {
   }
   for (const PrivateQueue& queue : private_queues_)
     if (queue.exclusive) model_.remove_queue_sent(queue.name);
-  connection_->close();
+}
+
+void AmqpClient::offend() {
+  offence_ = draw_grave_offence(random_, offence_channel);
+  world_.trace("%s provokes %u %s", plan_.name.c_str(), offence_->code, offence_->text.c_str());
+  let_go_of_all();
+  connection_->offend(offence_->frames);
 }
 
 }  // namespace talaria::sim

@@ -12,6 +12,7 @@
 
 #include "tests/sim/amqp_connection.h"
 #include "tests/sim/model.h"
+#include "tests/sim/offences.h"
 #include "tests/sim/topology.h"
 
 namespace talaria::sim {
@@ -28,8 +29,15 @@ struct ClientPlan {
   // Shares of what it does; the rest follows from them.
   unsigned publish = 50, consume = 20;
   double no_ack = 0.1;
-  double death = 0.01, stop_reading = 0.01;
+  double death = 0.01, stop_reading = 0.01, offence = 0.01;
   bool changes_topology = true;
+};
+
+// How a process ends that does not say goodbye.
+enum class Death : uint8_t {
+  reset,   // its kernel has no connection any more
+  finish,  // its kernel closes what it left open, in order
+  silence  // its host is gone
 };
 
 class AmqpClient final : public Application, public AmqpListener {
@@ -44,6 +52,8 @@ class AmqpClient final : public Application, public AmqpListener {
   // No more adventures: cancels, settles what it holds, awaits its confirms, closes.
   void finish() { finishing_ = true; }
   bool finished() const { return finished_; }
+  // For good.
+  void end(Death how);
   // What it still waits for.
   std::string describe() const;
 
@@ -53,10 +63,7 @@ class AmqpClient final : public Application, public AmqpListener {
     Identity identity = 0;
     bool no_ack = false, confirmed = false, cancelling = false;
   };
-  struct Held {
-    std::string queue;
-    uint64_t message = 0;
-  };
+  using Held = Model::Delivery;
   // A synchronous method under way.
   struct Pending {
     uint32_t reply = 0, other_reply = 0;
@@ -76,6 +83,9 @@ class AmqpClient final : public Application, public AmqpListener {
     std::map<uint64_t, Held> held;              // by delivery tag
     uint64_t delivered = 0;                     // the last delivery tag
     uint16_t expected_error = 0;
+    std::string expected_text;  // of it; "": whatever it is
+    Time opened{};
+    bool ended = false;  // the broker closed it while the client's close was on its way
     bool recovering = false;
     std::string getting;  // the queue of a get under way
     bool getting_no_ack = false;
@@ -103,25 +113,29 @@ class AmqpClient final : public Application, public AmqpListener {
   // ---- what happens to it: amqp_client.cc
   void on_open() override;
   void on_reply(uint16_t number, const Reply& reply, base::Bytes properties, base::Bytes body) override;
+  void on_blocked(const std::string& reason) override { model_.blocked(reason); }
   void on_closed(const std::string& failure) override;
   void on_delivery(Channel& channel, const Reply& reply, base::Bytes properties, base::Bytes body);
   void on_got(Channel& channel, const Reply& reply, base::Bytes properties, base::Bytes body);
   void on_confirm(Channel& channel, const Reply& reply);
   void on_channel_error(Channel& channel, const Reply& reply);
+  void on_timeout(Channel& channel, const Reply& reply);
   void on_cancelled(Channel& channel, const Reply& reply);
   void let_go(Channel& channel);
   void drop_transaction(Channel& channel);
   void end_channel(Channel& channel, bool in_good_order);
   void end_connection(bool in_good_order);
   void connect(Time now);
-  void die();
+  void die(Death how);
   void close_connection();
+  void let_go_of_all();
   bool wind_up();
 
   // ---- what it does: amqp_client_actions.cc
   void act(Time now);
   void act_on(Channel& channel);
   void open_channel();
+  Buffer arriving(MessageProperties properties) const;
   void publish(Channel& channel);
   void settle(Channel& channel);
   void settle_one(Channel& channel, uint64_t tag, const Held& held, std::optional<bool> requeue);
@@ -141,6 +155,7 @@ class AmqpClient final : public Application, public AmqpListener {
   void purge(Channel& channel);
   void look(Channel& channel);
   void provoke(Channel& channel);
+  void offend();
   void close_channel(Channel& channel);
   void request(Channel& channel, const Command& command, uint32_t reply,
                std::function<void(const Reply&, base::Bytes, base::Bytes)> then = {});
@@ -163,6 +178,8 @@ class AmqpClient final : public Application, public AmqpListener {
   uint64_t actions_left_;
   uint64_t message_count_ = 0;
   bool finishing_ = false, finished_ = false;
+  std::optional<Offence> offence_;  // for which this connection will be closed
+  std::vector<ByteStream*> left_;   // by processes that are gone: their kernel reads what still comes
 };
 
 }  // namespace talaria::sim

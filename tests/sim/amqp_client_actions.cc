@@ -24,7 +24,8 @@ Buffer draw_body(Random& random, size_t size) {
 }  // namespace
 
 void AmqpClient::act(Time now) {
-  if (random_.chance(plan_.death)) return die();
+  if (random_.chance(plan_.death)) return die(random_.chance(0.5) ? Death::reset : Death::finish);
+  if (random_.chance(plan_.offence)) return offend();
   if (random_.chance(plan_.death)) return close_connection();
   if (random_.chance(plan_.stop_reading)) return connection_->stop_reading_until(now + random_.between(1ms, 2s));
   if (channels_.empty() || (channels_.size() < plan_.channels_max && random_.chance(0.1))) return open_channel();
@@ -86,6 +87,8 @@ void AmqpClient::open_channel() {
   Channel& channel = channels_[number];
   channel.number = number;
   channel.identity = model_.new_identity();
+  channel.opened = world_.now();
+  if (plan_.options.heartbeat != 0) model_.may_be_cut_off(channel.identity);
   const uint64_t mode = random_.below(10);
   request(channel, OpenChannel{}, method::channel_open_ok, [this, number, mode](const Reply&, auto, auto) {
     Channel& opened = channels_.at(number);
@@ -109,26 +112,41 @@ std::string AmqpClient::draw_queue() {
 
 // ---- publishing -----------------------------------------------------------------------------------------------------
 
+// What consumers get of a delayed message: the header with its sign turned.
+Buffer AmqpClient::arriving(MessageProperties properties) const {
+  properties.delay = -*properties.delay;
+  Buffer frame;
+  return plan_.dialect->write_header(frame, 1, 0, properties);
+}
+
 void AmqpClient::publish(Channel& channel) {
   if (connection_->backlog() > backlog_max) return;
   Model::Published message;
   message.channel = channel.identity;
+  std::optional<int32_t> delay;
   if (random_.chance(0.25)) {
     const uint64_t kind = random_.below(10);
     message.key = kind == 0                                       ? "nowhere"
                   : kind < 3 && !topology_.private_queues.empty() ? random_.pick(topology_.private_queues)
                                                                   : random_.pick(topology_.queues);
   } else {
-    message.exchange = random_.pick(topology_.exchanges).name;
-    message.key = draw_key(random_);
+    const TopologyExchange& exchange = random_.pick(topology_.exchanges);
+    message.exchange = exchange.name;
+    message.key = exchange.hashes() ? "k" + std::to_string(random_.below(1000)) : draw_key(random_);
+    // Elsewhere it is a header like any other.
+    if (random_.chance(exchange.delays ? 0.7 : 0.02)) delay = static_cast<int32_t>(random_.between(1, 1500));
+    if (delay && exchange.delays) message.delay = std::chrono::milliseconds(*delay);
   }
   message.mandatory = random_.chance(0.3);
   MessageProperties properties;
   properties.message_id = plan_.name + "/" + std::to_string(++message_count_);
   if (random_.chance(0.6)) {
     message.headers = draw_headers(random_);
+    if (topology_.deduplicates && random_.chance(0.5))
+      message.headers.emplace_back("x-deduplication-header", "v" + std::to_string(random_.below(deduplication_values)));
     properties.headers = message.headers;
   }
+  properties.delay = delay;
   if (random_.chance(0.5)) properties.content_type = random_.chance(0.5) ? "text/plain" : "";
   if (random_.chance(0.5)) properties.delivery_mode = static_cast<uint8_t>(random_.between(1, 2));
   if (random_.chance(0.05)) {
@@ -143,7 +161,10 @@ void AmqpClient::publish(Channel& channel) {
   message.id = *properties.message_id;
   message.body = draw_body(random_, random_.chance(0.1) ? 0 : random_.skewed(plan_.body_max));
   const Publish method{message.exchange, message.key, message.mandatory};
+  if (message.delay) message.arriving = arriving(properties);
+  if (message.delay && topology_.plant == Plant::hasty_delay) properties.delay = *delay / 2;
   message.properties = connection_->publish(channel.number, method, properties, message.body);
+  if (message.delay && topology_.plant == Plant::hasty_delay) message.arriving = arriving(properties);
   world_.trace("%s: publishes %zu bytes to '%s' '%s' as %s", plan_.name.c_str(), message.body.size(),
                message.exchange.c_str(), message.key.c_str(), properties.message_id->c_str());
   message.kept = channel.transactional;
@@ -199,11 +220,11 @@ void AmqpClient::settle_one(Channel& channel, uint64_t tag, const Held& held, st
   if (channel.transactional)
     channel.kept.settlements.push_back({tag, held, requeue});
   else if (requeue.value_or(false))
-    model_.requeued(held.queue, held.message);
+    model_.requeued(held);
   else if (requeue)
-    model_.rejected(held.queue, held.message, channel.identity);
+    model_.rejected(held, channel.identity);
   else
-    model_.settled(held.queue, held.message, channel.identity);
+    model_.settled(held, channel.identity);
 }
 
 // ---- transactions ---------------------------------------------------------------------------------------------------
@@ -217,9 +238,9 @@ void AmqpClient::commit(Channel& channel) {
   for (const uint64_t number : channel.under_way.messages) may_be_refused |= model_.may_be_refused(number);
   for (const Channel::Settlement& one : channel.under_way.settlements)
     if (one.requeue.value_or(false))
-      model_.requeued(one.held.queue, one.held.message);
+      model_.requeued(one.held);
     else
-      model_.perhaps_settled(one.held.queue, one.held.message, channel.identity, one.requeue.has_value());
+      model_.perhaps_settled(one.held, channel.identity, one.requeue.has_value());
   model_.commit_sent(channel.under_way.messages);
   if (may_be_refused) {
     // It may end the channel. It is the channel's last work, then its end is nobody's surprise.
@@ -234,8 +255,8 @@ void AmqpClient::commit(Channel& channel) {
 void AmqpClient::on_committed(Channel& channel) {
   channel.committing = false;
   for (const Channel::Settlement& one : channel.under_way.settlements)
-    if (!one.requeue.value_or(false)) model_.surely_settled(one.held.queue, one.held.message, channel.identity);
-  for (const uint64_t number : channel.under_way.messages) model_.accepted(number);
+    if (!one.requeue.value_or(false)) model_.surely_settled(one.held, channel.identity);
+  for (const uint64_t number : channel.under_way.messages) model_.accepted(number, true);
   channel.under_way = {};
   if (channel.phase != Channel::Phase::failing) return;
   channel.expected_error = 0;
@@ -247,7 +268,7 @@ void AmqpClient::on_commit_refused(Channel& channel, const Reply& reply) {
     fail("%s: a commit was answered with %s", plan_.name.c_str(), reply.text.c_str());
   model_.commit_refused(channel.under_way.messages);
   for (const Channel::Settlement& one : channel.under_way.settlements)
-    if (!one.requeue.value_or(false)) model_.not_settled(one.held.queue, one.held.message, channel.identity);
+    if (!one.requeue.value_or(false)) model_.not_settled(one.held, channel.identity);
   channel.under_way = {};
 }
 
@@ -277,6 +298,8 @@ void AmqpClient::consume(Channel& channel) {
   consumer.no_ack = random_.chance(plan_.no_ack);
   const std::string tag = "c" + std::to_string(consumer.identity);
   channel.consumers[tag] = consumer;
+  model_.began(consumer.identity);
+  if (plan_.options.heartbeat != 0) model_.may_be_cut_off(consumer.identity);
   request(channel, Consume{.queue = consumer.queue, .tag = tag, .no_ack = consumer.no_ack}, method::basic_consume_ok,
           [this, number = channel.number](const Reply& reply, auto, auto) {
             auto& consumers = channels_.at(number).consumers;
@@ -300,6 +323,7 @@ void AmqpClient::cancel(Channel& channel, const std::string& tag) {
 void AmqpClient::get(Channel& channel) {
   channel.getting = draw_queue();
   channel.getting_no_ack = random_.chance(plan_.no_ack);
+  model_.began(channel.identity);
   request(channel, Get{channel.getting, channel.getting_no_ack}, method::basic_get_ok,
           [this, number = channel.number](const Reply& reply, base::Bytes properties, base::Bytes body) {
             on_got(channels_.at(number), reply, properties, body);
@@ -383,6 +407,7 @@ void AmqpClient::look(Channel& channel) {
   declare.passive = random_.chance(0.5);
   request(channel, declare, method::queue_declare_ok, [this, queue](const Reply& reply, auto, auto) {
     if (reply.name != queue) fail("%s: declare-ok for '%s'", plan_.name.c_str(), reply.name.c_str());
+    model_.counted(queue, reply.messages);
   });
 }
 
@@ -392,18 +417,12 @@ void AmqpClient::provoke(Channel& channel) {
   let_go(channel);
   drop_transaction(channel);
   channel.phase = Channel::Phase::failing;
-  const auto expect = [&channel, this](uint16_t code, const Command& command) {
-    channel.expected_error = code;
-    connection_->send(channel.number, command);
-  };
-  switch (random_.below(6)) {
-    case 0: return expect(406, Ack{channel.delivered + 1'000'000, false});
-    case 1: return expect(404, DeclareQueue{.name = "nowhere", .passive = true});
-    case 2: return expect(404, Consume{.queue = "nowhere", .tag = "nobody"});
-    case 3: return expect(404, Get{.queue = "nowhere"});
-    case 4: return expect(406, DeclareQueue{.name = random_.pick(topology_.queues), .durable = true});
-    default: connection_->publish(channel.number, Publish{"nowhere", "", false}, {}, {}); channel.expected_error = 404;
-  }
+  const OffendedChannel offended{channel.number, channel.delivered, channel.transactional, channel.confirms};
+  const Offence offence = draw_offence(random_, offended, topology_);
+  world_.trace("%s: channel %u provokes %u %s", plan_.name.c_str(), channel.number, offence.code, offence.text.c_str());
+  channel.expected_error = offence.code;
+  channel.expected_text = offence.text;
+  connection_->send_raw(channel.number, offence.frames);
 }
 
 void AmqpClient::close_channel(Channel& channel) {

@@ -89,6 +89,17 @@ Buffer AmqpConnection::publish(uint16_t channel, const Publish& publish, const M
   return raw;
 }
 
+void AmqpConnection::offend(Buffer octets) {
+  phase_ = Phase::offended;
+  queue(0, std::move(octets));
+}
+
+ByteStream& AmqpConnection::leave() {
+  phase_ = Phase::over;
+  stream_.close();
+  return stream_;
+}
+
 void AmqpConnection::abort() {
   if (phase_ == Phase::over) return;
   phase_ = Phase::over;
@@ -218,8 +229,14 @@ void AmqpConnection::on_connection_method(const Reply& reply) {
       phase_ = Phase::open;
       listener_.on_open();
       return;
-    case method::connection_blocked: blocked_ = true; return;
-    case method::connection_unblocked: blocked_ = false; return;
+    case method::connection_blocked:
+      if (blocked_) fail("amqp: connection.blocked twice");
+      blocked_ = true;
+      return listener_.on_blocked(reply.text);
+    case method::connection_unblocked:
+      if (!blocked_) fail("amqp: connection.unblocked, and it was not blocked");
+      blocked_ = false;
+      return;
     case method::connection_close: {
       Buffer frame;
       dialect_.write(frame, 0, ConnectionCloseOk{});

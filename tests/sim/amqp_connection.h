@@ -20,6 +20,8 @@ class AmqpListener {
   virtual void on_open() = 0;
   // A method on a channel; `body` and `properties` are empty unless it has content.
   virtual void on_reply(uint16_t channel, const Reply& reply, base::Bytes properties, base::Bytes body) = 0;
+  // connection.blocked: what it publishes is not read for now.
+  virtual void on_blocked(const std::string&) {}
   // It is gone. `failure` is empty after close and close-ok.
   virtual void on_closed(const std::string& failure) = 0;
 };
@@ -43,8 +45,12 @@ class AmqpConnection {
   bool is_open() const { return phase_ == Phase::open; }
   bool is_over() const { return phase_ == Phase::over; }
   void send(uint16_t channel, const Command& command);
+  // Whole frames, as they stand.
+  void send_raw(uint16_t channel, Buffer frames) { queue(channel, std::move(frames)); }
   // Returns the properties as they stand on the wire.
   Buffer publish(uint16_t channel, const Publish& publish, const MessageProperties& properties, base::Bytes body);
+  // Octets that end the connection, behind everything that was sent so far. Nothing may be sent after them.
+  void offend(Buffer octets);
   // connection.close, behind everything that was sent so far.
   void close() { close_wanted_ = true; }
   // As a process that dies: what was not sent is not sent, the listener hears nothing more.
@@ -54,9 +60,11 @@ class AmqpConnection {
   // Bytes written by the application and not taken by the stream yet.
   size_t backlog() const { return backlog_; }
   bool blocked() const { return blocked_; }
+  // The stream, to which nobody listens any more: the process has ended, and the kernel says so with a FIN.
+  ByteStream& leave();
 
  private:
-  enum class Phase : uint8_t { greeting, start, tune, open_ok, open, closing, over };
+  enum class Phase : uint8_t { greeting, start, tune, open_ok, open, closing, offended, over };
 
   // A content that is still coming in.
   struct Content {

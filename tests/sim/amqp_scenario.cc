@@ -3,6 +3,7 @@
 // what he began, the steward empties the queues, and nothing may be left.
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -25,20 +26,25 @@ constexpr Duration setup_patience = 600s;
 // A client whose last words were lost is noticed by keepalive, and what it held comes back only then.
 constexpr Duration patience = 1800s;
 constexpr Duration cool_down = 600s;
-// Of the conversation, whose frames are lost one at a time: the same each time.
+// Of the conversation, whose frames are lost one at a time, or in which a client dies after each of its frames: the
+// same each time.
 constexpr uint64_t conversation_seed = 1;
+constexpr std::array ways_to_die{Death::reset, Death::finish, Death::silence};
+// Whoever dies in "deaths"; there is another one beside it.
+constexpr uint64_t doomed = 1;
 
 class AmqpRun {
  public:
   explicit AmqpRun(const RunOptions& options)
       : options_(options),
-        conversation_(options.scenario == "conversation"),
+        deaths_(options.scenario == "deaths"),
+        conversation_(deaths_ || options.scenario == "conversation"),
         world_(conversation_ ? conversation_seed : options.seed),
         random_(world_.random("amqp")),
         model_(world_) {
     world_.set_trace(options.trace);
     world_.check_every(8);
-    if (conversation_ && options.seed > 0) network_.lose_frame(options.seed - 1);
+    if (conversation_ && !deaths_ && options.seed > 0) network_.lose_frame(options.seed - 1);
     network_.capture_to(options.capture);
     network_.observe([this](base::Bytes frame) { observer_.on_frame(frame); });
   }
@@ -47,13 +53,16 @@ class AmqpRun {
     weather_ = draw_weather(random_);
     if (conversation_) weather_ = {};
     topology_ = draw_topology(random_);
+    topology_.plant = options_.plant;
     body_max_ = draw_body_max();
     build_broker();
     build_steward();
     if (!world_.run_until([this] { return steward_->ready(); }, world_.now() + setup_patience))
       fail("no progress: the topology is not declared; %s", steward_->describe().c_str());
 
-    for (uint64_t client = conversation_ ? 1 : random_.between(1, 8); client > 0; client--) build_client(client);
+    const uint64_t clients = deaths_ ? 2 : conversation_ ? 1 : random_.between(1, 8);
+    for (uint64_t client = clients; client > 0; client--) build_client(client);
+    if (deaths_) prepare_death();
     world_.run_for(conversation_ ? 500ms : random_.between(500ms, weather_.slow ? 8s : 4s));
     network_.stop_faults();
     for (const auto& client : clients_) client->finish();
@@ -70,20 +79,38 @@ class AmqpRun {
     world_.run_for(cool_down);
     if (!steward_->closed()) fail("the steward's connection does not close");
     broker_->check_all_home();
-    for (const auto& node : stacks_) node->check_all_home();
+    for (const auto& node : stacks_)
+      if (node.get() != gone_) node->check_all_home();
     return report();
   }
 
  private:
+  // Seed 1: after its first frame, in the first way; 2: in the second; ...
+  void prepare_death() {
+    const uint64_t number = options_.seed - 1;
+    network_.watch(mac_of(client_number + doomed), [this, number](uint64_t frame) {
+      doomed_frames_ = frame;
+      if (options_.seed == 0 || frame != number / ways_to_die.size() + 1) return;
+      world_.after(0ns, [this, how = ways_to_die[number % ways_to_die.size()]] {
+        clients_.back()->end(how);
+        if (how != Death::silence) return;
+        network_.cut(mac_of(client_number + doomed));
+        gone_ = stacks_.back().get();
+      });
+    });
+  }
+
   size_t draw_body_max() {
+    if (conversation_) return 500;  // each frame of it is a run
     const std::vector<size_t> sizes{200, 2000, 20'000, 300'000};
     return sizes[random_.below(weather_.slow ? 3 : 4)];
   }
 
   void build_broker() {
     BrokerConfig config;
-    const bool needs_peers = options_.plant != Plant::none;
+    const bool needs_peers = spoils_mailboxes(options_.plant) || options_.plant == Plant::early_answer;
     config.workers = static_cast<broker::WorkerIndex>(random_.between(needs_peers ? 2 : 1, 4));
+    if (options_.plant == Plant::no_flow_limit) config.workers = 1;
     config.nic = draw_nic(random_, server_number);
     config.nic.queues = config.workers;
     config.up = draw_link(random_, weather_);
@@ -100,6 +127,7 @@ class AmqpRun {
     if (random_.chance(0.8)) config.move_every = random_.between(20us, 50ms);
     // So that a worker that waits for its port lets time pass.
     config.pace.turn_cost = std::max<Duration>(config.pace.turn_cost, 1us);
+    model_.set_one_worker(config.workers == 1);
     broker_ = std::make_unique<BrokerNode>(world_, network_, config, options_.plant);
   }
 
@@ -140,7 +168,7 @@ class AmqpRun {
   void build_client(uint64_t index) {
     const std::string name = "client " + std::to_string(index);
     const auto number = static_cast<uint8_t>(client_number + index);
-    const bool on_peer = random_.chance(0.3);
+    const bool on_peer = random_.chance(0.3) && !deaths_;
     const ClientPlan plan = draw_plan(name);
     const Time start = world_.now() + random_.between(0ns, 200ms);
     const auto make = [&](AmqpClient::Connect connect) {
@@ -174,14 +202,17 @@ class AmqpRun {
     plan.no_ack = random_.chance(0.3) ? 0.3 : 0;
     plan.death = random_.chance(0.5) ? 0.02 : 0;
     plan.stop_reading = random_.chance(0.3) ? 0.02 : 0;
+    plan.offence = random_.chance(0.5) ? 0.02 : 0;
+    // Seconds: with it the broker looks more often whether deliveries are settled in time.
+    if (random_.chance(0.3) && !conversation_) plan.options.heartbeat = static_cast<uint16_t>(random_.between(1, 4));
     plan.changes_topology = random_.chance(0.5);
     if (conversation_) {
       plan.actions = 40;
       plan.interval_max = 5ms;
       plan.publish = 60;
       plan.consume = 30;
-      plan.changes_topology = false;
-      plan.death = plan.stop_reading = 0;
+      plan.changes_topology = deaths_;
+      plan.death = plan.stop_reading = plan.offence = 0;
     }
     return plan;
   }
@@ -211,11 +242,14 @@ class AmqpRun {
                   broker_->workers(), clients_.size(), model_.messages(), model_.deliveries(), model_.deaths(),
                   wire.sent, wire.lost, wire.corrupted, wire.reordered, broker_->plane().counts().moves_made,
                   world_.turns());
-    return {world_.fingerprint(), broker_->planted(), text, static_cast<double>(wire.sent)};
+    const auto figure = static_cast<double>(deaths_ ? doomed_frames_ * ways_to_die.size() : wire.sent);
+    return {world_.fingerprint(), broker_->planted(), text, figure};
   }
 
   RunOptions options_;
-  bool conversation_;
+  bool deaths_, conversation_;
+  uint64_t doomed_frames_ = 0;
+  const StackNode* gone_ = nullptr;
   World world_;
   Network network_{world_};
   WireObserver observer_;

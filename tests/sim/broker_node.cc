@@ -41,7 +41,7 @@ struct BrokerNode::Mover final : Actor {
     std::vector<broker::QueueId> queues;
     for (const auto& [vhost_name, vhost] : plane.catalog().vhosts())
       for (const auto& [queue_name, queue] : vhost->queues)
-        if (!waits || is_asked(queue->home)) queues.push_back(queue->id);
+        if (!stays(*queue) && (!waits || is_asked(queue->home))) queues.push_back(queue->id);
     if (queues.empty()) return false;
     plane.move_queue(queues[random.below(queues.size())],
                      static_cast<broker::WorkerIndex>(random.below(plane.workers())));
@@ -50,6 +50,11 @@ struct BrokerNode::Mover final : Actor {
     return true;
   }
   Time next_deadline() const override { return waits || plane.moving() ? base::never : next; }
+
+  // What such a queue knows of values stays where it is: no worker wishes that it moves.
+  static bool stays(const control::Queue& queue) {
+    return base::find(queue.arguments, "x-last-value-key") || base::find(queue.arguments, "x-message-deduplication");
+  }
 
   bool is_asked(broker::WorkerIndex home) const {
     for (broker::WorkerIndex from = 0; from < mesh.workers(); from++)
@@ -96,7 +101,7 @@ BrokerNode::BrokerNode(World& world, Network& network, const BrokerConfig& confi
     else
       links_.push_back(std::make_unique<control::MeshLink>(mesh_.control(index)));
   }
-  if (plant != Plant::none && plant != Plant::early_answer) {
+  if (spoils_mailboxes(plant)) {
     saboteur_ = std::make_unique<Saboteur>(mesh_, plant, world.random("plant"));
     world.add(*saboteur_);
   }

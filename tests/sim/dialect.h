@@ -42,7 +42,7 @@ struct ChannelCloseOk {};
 struct DeclareExchange {
   std::string name, type;
   bool passive = false, durable = false, auto_delete = false;
-  TextTable arguments;
+  TextTable arguments = {};
 };
 struct BindExchange {
   std::string destination, source, key;
@@ -112,8 +112,11 @@ using Command = std::variant<StartOk, TuneOk, OpenVhost, CloseConnection, Connec
 // The properties the simulated messages have; what else could stand there the broker passes on unread.
 struct MessageProperties {
   std::optional<std::string> message_id, content_type, expiration;
+  std::optional<std::string> reply_to, correlation_id;
   std::optional<uint8_t> delivery_mode, priority;
   std::optional<TextTable> headers;
+  // The header x-delay, behind the others.
+  std::optional<int32_t> delay;
 };
 
 // ---- what it gets ---------------------------------------------------------------------------------------------------

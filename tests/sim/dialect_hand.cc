@@ -1,63 +1,12 @@
 // AMQP 0-9-1 octet by octet, from the specification: nothing of core/amqp091 is used here.
 
 #include "tests/sim/dialect.h"
+#include "tests/sim/octets.h"
 #include "tests/sim/world.h"
 
 namespace talaria::sim {
 
 namespace {
-
-class Octets {
- public:
-  void u8(unsigned value) { bytes.push_back(static_cast<uint8_t>(value)); }
-  void u16(unsigned value) {
-    u8(value >> 8 & 255);
-    u8(value & 255);
-  }
-  void u32(uint32_t value) {
-    u16(value >> 16);
-    u16(value & 65535);
-  }
-  void u64(uint64_t value) {
-    u32(static_cast<uint32_t>(value >> 32));
-    u32(static_cast<uint32_t>(value));
-  }
-  void raw(const std::string& text) { bytes.insert(bytes.end(), text.begin(), text.end()); }
-  void short_text(const std::string& text) {
-    u8(static_cast<unsigned>(text.size()));
-    raw(text);
-  }
-  void long_text(const std::string& text) {
-    u32(static_cast<uint32_t>(text.size()));
-    raw(text);
-  }
-  void table(const TextTable& entries, const NumberTable& numbers = {}, const FlagTable& flags = {}) {
-    Octets inside;
-    for (const auto& [name, value] : entries) {
-      inside.short_text(name);
-      inside.u8('S');
-      inside.long_text(value);
-    }
-    for (const auto& [name, value] : numbers) {
-      inside.short_text(name);
-      inside.u8('I');
-      inside.u32(static_cast<uint32_t>(value));
-    }
-    for (const auto& [name, value] : flags) {
-      inside.short_text(name);
-      inside.u8('t');
-      inside.u8(value);
-    }
-    u32(static_cast<uint32_t>(inside.bytes.size()));
-    bytes.insert(bytes.end(), inside.bytes.begin(), inside.bytes.end());
-  }
-  void method(unsigned class_id, unsigned method_id) {
-    u16(class_id);
-    u16(method_id);
-  }
-
-  Buffer bytes;
-};
 
 class Cursor {
  public:
@@ -96,16 +45,6 @@ class Cursor {
  private:
   base::Bytes bytes_;
 };
-
-void frame(Buffer& out, unsigned type, uint16_t channel, const Buffer& payload) {
-  Octets octets;
-  octets.u8(type);
-  octets.u16(channel);
-  octets.u32(static_cast<uint32_t>(payload.size()));
-  out.insert(out.end(), octets.bytes.begin(), octets.bytes.end());
-  out.insert(out.end(), payload.begin(), payload.end());
-  out.push_back(0xce);
-}
 
 unsigned bits(bool b0, bool b1 = false, bool b2 = false, bool b3 = false, bool b4 = false) {
   return unsigned{b0} | unsigned{b1} << 1 | unsigned{b2} << 2 | unsigned{b3} << 3 | unsigned{b4} << 4;
@@ -347,7 +286,7 @@ class HandDialect final : public Dialect {
   void write(Buffer& out, uint16_t channel, const Command& command) const override {
     Octets payload;
     std::visit(Writer{payload}, command);
-    frame(out, 1, channel, payload.bytes);
+    append_frame(out, 1, channel, payload.bytes);
   }
   Buffer write_header(Buffer& out, uint16_t channel, uint64_t body_size,
                       const MessageProperties& properties) const override {
@@ -357,9 +296,11 @@ class HandDialect final : public Dialect {
       flags |= 1u << 15;
       list.short_text(*properties.content_type);
     }
-    if (properties.headers) {
+    if (properties.headers || properties.delay) {
       flags |= 1u << 13;
-      list.table(*properties.headers);
+      NumberTable numbers;
+      if (properties.delay) numbers.emplace_back("x-delay", *properties.delay);
+      list.table(properties.headers.value_or(TextTable{}), numbers);
     }
     if (properties.delivery_mode) {
       flags |= 1u << 12;
@@ -368,6 +309,14 @@ class HandDialect final : public Dialect {
     if (properties.priority) {
       flags |= 1u << 11;
       list.u8(*properties.priority);
+    }
+    if (properties.correlation_id) {
+      flags |= 1u << 10;
+      list.short_text(*properties.correlation_id);
+    }
+    if (properties.reply_to) {
+      flags |= 1u << 9;
+      list.short_text(*properties.reply_to);
     }
     if (properties.expiration) {
       flags |= 1u << 8;
@@ -385,13 +334,13 @@ class HandDialect final : public Dialect {
     payload.u16(0);
     payload.u64(body_size);
     payload.bytes.insert(payload.bytes.end(), raw.bytes.begin(), raw.bytes.end());
-    frame(out, 2, channel, payload.bytes);
+    append_frame(out, 2, channel, payload.bytes);
     return raw.bytes;
   }
   void write_body(Buffer& out, uint16_t channel, base::Bytes part) const override {
-    frame(out, 3, channel, Buffer(part.begin(), part.end()));
+    append_frame(out, 3, channel, Buffer(part.begin(), part.end()));
   }
-  void write_heartbeat(Buffer& out) const override { frame(out, 8, 0, {}); }
+  void write_heartbeat(Buffer& out) const override { append_frame(out, 8, 0, {}); }
 
   FrameView read_frame(base::Bytes bytes, uint32_t frame_max) const override {
     if (bytes.size() < 7) return {};

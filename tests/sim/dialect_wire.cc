@@ -191,13 +191,16 @@ class WireDialect final : public Dialect {
   }
   Buffer write_header(Buffer& out, uint16_t channel, uint64_t body_size,
                       const MessageProperties& properties) const override {
-    const EncodedTable headers(properties.headers.value_or(TextTable{}));
+    base::FieldTable table;
+    for (const auto& [name, value] : properties.headers.value_or(TextTable{})) table.push_back({name, {value}});
+    if (properties.delay) table.push_back({"x-delay", {*properties.delay}});
+    const EncodedTable headers(table);
     wire::Properties values;
     if (properties.content_type) {
       values.content_type = *properties.content_type;
       values.set(wire::Property::content_type);
     }
-    if (properties.headers) {
+    if (properties.headers || properties.delay) {
       values.headers = headers.view();
       values.set(wire::Property::headers);
     }
@@ -208,6 +211,14 @@ class WireDialect final : public Dialect {
     if (properties.priority) {
       values.priority = *properties.priority;
       values.set(wire::Property::priority);
+    }
+    if (properties.correlation_id) {
+      values.correlation_id = *properties.correlation_id;
+      values.set(wire::Property::correlation_id);
+    }
+    if (properties.reply_to) {
+      values.reply_to = *properties.reply_to;
+      values.set(wire::Property::reply_to);
     }
     if (properties.expiration) {
       values.expiration = *properties.expiration;

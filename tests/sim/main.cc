@@ -7,6 +7,9 @@
 //   sim --plant drop-requeue --runs 10   with a planted bug: these runs must fail
 //   sim --matrix [--every 9]             the cells of matrix.h, or every ninth; prints the table
 //   sim --conversation [--every 9]       one conversation, again and again, without its first frame, its second, ...
+//   sim --deaths [--every 9]             another, in which a client dies after its first frame, its second, ..., in
+//   each
+//                                        of three ways
 //   sim --self-test                      every planted bug is found, and a run repeats itself exactly
 //
 // Closes with a line `N passed, N failed`.
@@ -46,6 +49,7 @@ struct CommandLine {
   bool self_test = false;
   bool matrix = false;
   bool conversation = false;
+  bool deaths = false;
   uint64_t every = 1;
   std::string document;  // gets the table
   bool verbose = false;
@@ -195,8 +199,9 @@ int run_matrix(CommandLine line) {
   return status;
 }
 
-int run_conversation(CommandLine line) {
-  line.scenario = "conversation";
+// A scenario whose seeds are what can happen in one conversation, and whose figure says how many that are.
+int run_each(CommandLine line, const std::string& scenario) {
+  line.scenario = scenario;
   const Outcome whole = run_in_child({.seed = 0, .scenario = line.scenario}, "", line.seconds_max);
   if (!whole.held) {
     std::printf("the conversation fails by itself: %s\n0 passed, 1 failed\n", whole.text.c_str());
@@ -209,7 +214,7 @@ int run_conversation(CommandLine line) {
 // ---- the self-test --------------------------------------------------------------------------------------------------
 
 int self_test(const CommandLine& line) {
-  constexpr uint64_t seeds_per_plant = 24;
+  constexpr uint64_t seeds_per_plant = 60, enough = 2;
   uint64_t passed = 0, failed = 0;
   const auto verdict = [&](bool good, const std::string& what) {
     std::printf("%s: %s\n", good ? "ok" : "FAILED", what.c_str());
@@ -218,12 +223,14 @@ int self_test(const CommandLine& line) {
   const std::vector<std::pair<Plant, std::string>> plants{
       {Plant::lost_segment, "tcp"},       {Plant::drop_requeue, "amqp"},        {Plant::lost_publish, "amqp"},
       {Plant::swapped_publishes, "amqp"}, {Plant::unmarked_redelivery, "amqp"}, {Plant::lost_in_a_move, "amqp"},
-      {Plant::hasty_last_word, "amqp"},   {Plant::early_answer, "amqp"},
+      {Plant::hasty_last_word, "amqp"},   {Plant::early_answer, "amqp"},        {Plant::hasty_delay, "amqp"},
+      {Plant::every_choice, "amqp"},      {Plant::random_hash, "amqp"},         {Plant::all_values, "amqp"},
+      {Plant::duplicates, "amqp"},        {Plant::short_patience, "amqp"},      {Plant::no_flow_limit, "amqp"},
   };
   for (const auto& [plant, scenario] : plants) {
     uint64_t found = 0, survived = 0;
     std::string example;
-    for (uint64_t seed = 1; seed <= seeds_per_plant; seed++) {
+    for (uint64_t seed = 1; seed <= seeds_per_plant && found < enough; seed++) {
       const Outcome outcome = run_in_child({.seed = seed, .scenario = scenario, .plant = plant}, "", line.seconds_max);
       if (!outcome.held) example = outcome.text;
       found += !outcome.held;
@@ -250,11 +257,12 @@ int run_main(int argc, char** argv) {
   app.add_option("--seed", line.seed, "run this seed alone");
   app.add_option("--from", line.from, "first seed of many")->capture_default_str();
   app.add_option("--runs", line.runs, "how many seeds")->capture_default_str();
-  app.add_option("--scenario", line.scenario, "tcp or amqp; by default the seed chooses. Or matrix, conversation")
-      ->check(CLI::IsMember({"tcp", "amqp", "matrix", "conversation"}));
-  app.add_option("--plant", plant, "plant a bug, to see it found")
-      ->check(CLI::IsMember({"none", "lost-segment", "drop-requeue", "lost-publish", "swapped-publishes",
-                             "unmarked-redelivery", "lost-in-a-move", "hasty-last-word", "early-answer"}));
+  app.add_option("--scenario", line.scenario,
+                 "tcp or amqp; by default the seed chooses. Or matrix, conversation, deaths")
+      ->check(CLI::IsMember({"tcp", "amqp", "matrix", "conversation", "deaths"}));
+  app.add_option("--plant", plant, "plant a bug, to see it found")->check([](const std::string& name) {
+    return plant_named(name) ? "" : "no such plant";
+  });
   app.add_option("--jobs", line.jobs, "runs at a time")->capture_default_str()->check(CLI::Range(1, 64));
   app.add_option("--seconds-max", line.seconds_max, "real time one run may take")->capture_default_str();
   app.add_option("--capture-directory", line.capture_directory, "where captures of failed runs go")
@@ -263,13 +271,15 @@ int run_main(int argc, char** argv) {
   app.add_flag("--verbose", line.verbose, "a line for every run that held");
   app.add_flag("--matrix", line.matrix, "goodput in every cell of loss, delay, rate, buffers, ...");
   app.add_flag("--conversation", line.conversation, "lose every frame of a conversation in turn");
+  app.add_flag("--deaths", line.deaths, "let a client die after every frame of a conversation in turn, in three ways");
   app.add_option("--every", line.every, "of cells and frames only every so many-th")->check(CLI::PositiveNumber);
   app.add_option("--document", line.document, "where the matrix's table goes, between its marks");
   app.add_flag("--self-test", line.self_test, "check that the simulator still finds planted bugs");
   CLI11_PARSE(app, argc, argv);
   line.plant = plant_named(plant).value();
   if (line.matrix) return run_matrix(line);
-  if (line.conversation) return run_conversation(line);
+  if (line.conversation) return run_each(line, "conversation");
+  if (line.deaths) return run_each(line, "deaths");
   return line.self_test ? self_test(line) : run_seeds(line);
 }
 

@@ -7,56 +7,8 @@
 
 namespace talaria::sim {
 
-namespace {
-
-std::vector<std::string> words_of(const std::string& key) {
-  std::vector<std::string> words(1);
-  for (char c : key)
-    if (c == '.')
-      words.emplace_back();
-    else
-      words.back() += c;
-  return words;
-}
-
-// `*` is one word, `#` any number of them.
-bool topic_matches(const std::vector<std::string>& pattern, size_t p, const std::vector<std::string>& key, size_t k) {
-  if (p == pattern.size()) return k == key.size();
-  if (pattern[p] == "#") {
-    for (size_t skip = k; skip <= key.size(); skip++)
-      if (topic_matches(pattern, p + 1, key, skip)) return true;
-    return false;
-  }
-  return k < key.size() && (pattern[p] == "*" || pattern[p] == key[k]) && topic_matches(pattern, p + 1, key, k + 1);
-}
-
-const std::string* find(const TextTable& table, const std::string& name) {
-  for (const auto& [key, value] : table)
-    if (key == name) return &value;
-  return nullptr;
-}
-
-bool headers_match(const TextTable& pattern, const TextTable& headers) {
-  const std::string* mode = find(pattern, "x-match");
-  const bool any = mode && *mode == "any";
-  size_t wanted = 0, found = 0;
-  for (const auto& [name, value] : pattern) {
-    if (name.starts_with("x-")) continue;
-    wanted++;
-    const std::string* header = find(headers, name);
-    if (header && *header == value) found++;
-  }
-  return any ? found > 0 : found == wanted;
-}
-
-}  // namespace
-
 // ---- topology -------------------------------------------------------------------------------------------------------
 
-void Model::add_exchange(const std::string& name, const std::string& type, const std::string& alternate) {
-  changes_++;
-  exchanges_[name] = {type, alternate};
-}
 void Model::add_queue_sent(const std::string& name) {
   changes_++;
   queues_[name].life.add_sent = world_.now();
@@ -125,69 +77,18 @@ Model::Queue& Model::queue(const std::string& name) {
 }
 const Model::Queue& Model::queue(const std::string& name) const { return const_cast<Model*>(this)->queue(name); }
 
-// ---- routing --------------------------------------------------------------------------------------------------------
-
-std::set<std::string> Model::route(const Message& message, Certainty certainty, Time to) const {
-  std::set<std::string> visited, queues;
-  if (message.what.exchange.empty()) {
-    // The default exchange: every queue is bound by its name.
-    const auto found = queues_.find(message.what.key);
-    if (found == queues_.end()) return queues;
-    const Life& life = found->second.life;
-    if (certainty == Certainty::must ? life.surely(message.sent, to) : life.perhaps(message.sent, to))
-      queues.insert(message.what.key);
-    return queues;
-  }
-  route_from(message.what.exchange, message, certainty, to, visited, queues);
-  return queues;
-}
-
-void Model::route_from(const std::string& name, const Message& message, Certainty certainty, Time to,
-                       std::set<std::string>& visited, std::set<std::string>& queues) const {
-  if (!visited.insert(name).second) return;
-  const Exchange& exchange = exchanges_.at(name);
-  // Its alternate is tried when no binding matches: what must reach it depends on what may match here.
-  bool may_match = false, must_match = false;
-  // One that gives each message to one of its bindings: to which, nobody knows but when there is one.
-  const bool chooses = exchange.type.starts_with("x-");
-  size_t choices = 0;
-  for (const ModelBinding& binding : bindings_)
-    choices += chooses && binding.source == name && binding.life.perhaps(message.sent, to);
-  for (const ModelBinding& binding : bindings_) {
-    if (binding.source != name || !matches(exchange, binding, message)) continue;
-    const Life* target = binding.to_queue ? &queue(binding.destination).life : nullptr;
-    const bool surely =
-        binding.life.surely(message.sent, to) && (target == nullptr || target->surely(message.sent, to));
-    const bool perhaps =
-        binding.life.perhaps(message.sent, to) && (target == nullptr || target->perhaps(message.sent, to));
-    must_match |= surely;
-    may_match |= perhaps;
-    if (!(certainty == Certainty::must ? surely && choices <= 1 : perhaps)) continue;
-    if (binding.to_queue)
-      queues.insert(binding.destination);
-    else
-      route_from(binding.destination, message, certainty, to, visited, queues);
-  }
-  const bool use_alternate = certainty == Certainty::must ? !may_match : !must_match;
-  if (use_alternate && !exchange.alternate.empty())
-    route_from(exchange.alternate, message, certainty, to, visited, queues);
-}
-
-bool Model::matches(const Exchange& exchange, const ModelBinding& binding, const Message& message) const {
-  if (exchange.type == "fanout" || exchange.type.starts_with("x-")) return true;
-  if (exchange.type == "direct") return binding.key == message.what.key;
-  if (exchange.type == "topic") return topic_matches(words_of(binding.key), 0, words_of(message.what.key), 0);
-  return headers_match(binding.arguments, message.what.headers);
-}
-
 // ---- publishing -----------------------------------------------------------------------------------------------------
 
 uint64_t Model::published(Published message) {
   changes_++;
   messages_.push_back({.what = std::move(message), .sent = world_.now()});
   const uint64_t number = messages_.size();
-  CHECK(by_properties_.emplace(messages_.back().what.properties, number).second);
-  by_id_[messages_.back().what.id] = number;
+  Published& what = messages_.back().what;
+  if (what.arriving.empty()) what.arriving = what.properties;
+  CHECK(by_properties_.emplace(what.properties, number).second);
+  by_properties_.emplace(what.arriving, number);
+  by_id_[what.id] = number;
+  for (const auto& header : what.headers) by_value_[header].push_back(number);
   return number;
 }
 
@@ -203,17 +104,20 @@ void Model::returned(Identity channel, const Reply& reply, base::Bytes propertie
   if (!std::ranges::equal(body, message.what.body)) fail("message %lu was returned with another body", number);
   if (reply.code != 312 || reply.exchange != message.what.exchange || reply.key != message.what.key)
     fail("message %lu was returned with %u '%s' '%s'", number, reply.code, reply.exchange.c_str(), reply.key.c_str());
-  if (const auto queues = route(message, Certainty::must, world_.now()); !queues.empty())
-    fail("message %lu was returned, but is routed to '%s'", number, queues.begin()->c_str());
+  if (message.what.delay) fail("message %lu was returned, and is delayed", number);
+  if (std::ranges::none_of(routes(message), [](const Route& route) { return route.must.empty(); }))
+    fail("message %lu was returned, but is routed to '%s'", number, routes(message).front().must.begin()->c_str());
   message.was_returned = true;
 }
 
-void Model::accepted(uint64_t number) {
+void Model::accepted(uint64_t number, bool stored) {
   changes_++;
   Message& message = messages_[number - 1];
   if (message.certain()) return;
   message.accepted = world_.now();
-  if (message.what.mandatory && !message.was_returned && route(message, Certainty::may, world_.now()).empty())
+  message.stored = stored;
+  if (message.what.mandatory && !message.was_returned && !message.what.delay &&
+      std::ranges::all_of(routes(message), [](const Route& route) { return route.may.empty(); }))
     fail("message %lu is mandatory, has nowhere to go, and was accepted without having been returned", number);
 }
 
@@ -223,8 +127,9 @@ void Model::refused(uint64_t number) {
 }
 
 bool Model::may_be_refused(uint64_t number) const {
-  for (const std::string& name : route(messages_[number - 1], Certainty::may, world_.now()))
-    if (traits_of(name).rejects_publishes) return true;
+  for (const Route& route : routes(messages_[number - 1]))
+    for (const std::string& name : route.may)
+      if (traits_of(name).rejects_publishes) return true;
   return false;
 }
 
@@ -234,6 +139,7 @@ void Model::commit_sent(const std::vector<uint64_t>& messages) {
   for (const uint64_t number : messages) {
     messages_[number - 1].what.kept = false;
     messages_[number - 1].transaction = last_transaction_;
+    messages_[number - 1].committed = world_.now();
   }
 }
 
@@ -259,8 +165,8 @@ uint64_t Model::find(base::Bytes properties) const {
 
 // ---- delivering -----------------------------------------------------------------------------------------------------
 
-uint64_t Model::delivered(const std::string& queue_name, Identity holder, bool no_ack, const Reply& reply,
-                          base::Bytes properties, base::Bytes body) {
+Model::Delivery Model::delivered(const std::string& queue_name, Identity holder, bool no_ack, const Reply& reply,
+                                 base::Bytes properties, base::Bytes body) {
   changes_++;
   deliveries_++;
   const char* from = queue_name.c_str();
@@ -274,31 +180,58 @@ uint64_t Model::delivered(const std::string& queue_name, Identity holder, bool n
   if (reply.exchange != message.what.exchange || reply.key != message.what.key)
     fail("queue %s delivered message %lu with exchange '%s' and key '%s'", from, number, reply.exchange.c_str(),
          reply.key.c_str());
-  const Time routed_by = std::min(message.accepted, world_.now());
-  if (!route(message, Certainty::may, routed_by).contains(queue_name))
-    fail("queue %s delivered message %lu, which is not routed there", from, number);
-  hold(queue_name, number, holder, no_ack, reply);
-  return number;
+  if (!std::ranges::equal(properties, message.what.arriving))
+    fail("queue %s delivered message %lu with the header of one that was not delayed", from, number);
+  if (message.what.delay && world_.now() - message.begun() < *message.what.delay)
+    fail("queue %s delivered message %lu before its delay of %ld ms was over", from, number,
+         static_cast<long>(message.what.delay->count()));
+  if (!may_be_in(message, queue_name)) fail("queue %s delivered message %lu, which is not routed there", from, number);
+  check_values(queue_name, number, holder, reply.redelivered);
+  return hold(queue_name, number, holder, no_ack, reply);
 }
 
-void Model::hold(const std::string& queue_name, uint64_t number, Identity holder, bool no_ack, const Reply& reply) {
+// The broker has taken it back from somebody who does not know yet: he kept it for too long, or was silent for too
+// long; or he has settled it, and was not heard. Or it is that holder who gets it only now.
+bool Model::may_be_disputed(const std::string& name, const Copy& copy, Identity holder) const {
+  if (copy.disputed) return true;
+  if (!traits_of(name).consumer_timeout && !cut_off_.contains(copy.holder) && !cut_off_.contains(holder)) return false;
+  return copy.state == State::held || (copy.state == State::settled && settlements_.contains(copy.settler)) ||
+         copy.seen;
+}
+
+Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Identity holder, bool no_ack,
+                            const Reply& reply) {
   const char* from = queue_name.c_str();
-  const Message& message = messages_[number - 1];
+  Message& message = messages_[number - 1];
   if (message.what.kept) fail("queue %s delivered message %lu, which was not committed", from, number);
   Queue& source = queue(queue_name);
   Copy& copy = source.copies[number];
-  if (copy.died) fail("queue %s delivered message %lu, which died there", from, number);
-  if (copy.state == State::held) fail("queue %s delivered message %lu, which somebody holds already", from, number);
-  if (copy.state == State::settled && !copy.perhaps_settled)
-    fail("queue %s delivered message %lu again after it was settled", from, number);
-  if (copy.seen && !reply.redelivered)
-    fail("queue %s delivered message %lu again without marking it redelivered", from, number);
+  if (copy.died && !copy.disputed) fail("queue %s delivered message %lu, which died there", from, number);
+  const char* wrong = nullptr;
+  if (copy.state == State::held) wrong = ", which somebody holds already";
+  if (copy.state == State::settled && !copy.perhaps_settled) wrong = " again after it was settled";
+  if (copy.seen && !reply.redelivered) wrong = " again without marking it redelivered";
+  if (wrong) {
+    if (!may_be_disputed(queue_name, copy, holder)) fail("queue %s delivered message %lu%s", from, number, wrong);
+    copy.disputed = true;
+  }
   if (!copy.seen && reply.redelivered && !source.may_return_unseen)
     fail("queue %s marked message %lu redelivered, and nobody has had it", from, number);
 
-  if (!reply.redelivered && !dead_of_.contains(queue_name)) {
-    const uint8_t priority = std::min(message.what.priority, traits_of(queue_name).max_priority.value_or(0));
-    uint64_t& newest = newest_[{queue_name, holder, message.what.channel, priority}];
+  const bool dead = dead_of_.contains(queue_name);
+  if (!dead) message.seen_in.insert(queue_name);
+  if (!dead && std::ranges::none_of(routes(message), [&](const Route& route) {
+        return std::ranges::includes(route.may, message.seen_in);
+      }))
+    fail("queue %s delivered message %lu, which an exchange that chooses gave to another", from, number);
+  if (!reply.redelivered && !dead && !message.what.delay) {
+    const QueueTraits& traits = traits_of(queue_name);
+    std::string lane = std::to_string(std::min(message.what.priority, traits.max_priority.value_or(0)));
+    // A last value takes an older one's place.
+    if (!traits.last_value_header.empty())
+      for (const auto& [name, value] : message.what.headers)
+        if (name == traits.last_value_header) lane += " " + value;
+    uint64_t& newest = newest_[{queue_name, holder, message.what.channel, lane}];
     if (newest > number) fail("queue %s delivered message %lu after %lu of the same channel", from, number, newest);
     newest = number;
   }
@@ -306,12 +239,14 @@ void Model::hold(const std::string& queue_name, uint64_t number, Identity holder
   copy.perhaps_settled = copy.rejected = false;
   copy.state = no_ack ? State::settled : State::held;
   copy.holder = holder;
+  copy.lease = ++last_lease_;
+  return {queue_name, number, copy.lease};
 }
 
 // ---- the dead -------------------------------------------------------------------------------------------------------
 
-uint64_t Model::delivered_dead(const std::string& queue_name, const std::string& source, Identity holder,
-                               const Reply& reply, base::Bytes properties, base::Bytes body) {
+Model::Delivery Model::delivered_dead(const std::string& queue_name, const std::string& source, Identity holder,
+                                      const Reply& reply, base::Bytes properties, base::Bytes body) {
   const char* from = queue_name.c_str();
   const auto parsed = amqp091::wire::parse_properties(properties);
   if (!parsed) fail("queue %s delivered malformed properties", from);
@@ -321,11 +256,11 @@ uint64_t Model::delivered_dead(const std::string& queue_name, const std::string&
   if (!std::ranges::equal(body, messages_[number - 1].what.body))
     fail("queue %s delivered message %lu with another body", from, number);
   check_dead(source, number, reply, properties);
+  messages_[number - 1].seen_in.insert(source);
   Copy& origin = queue(source).copies[number];
   if (!origin.died) deaths_++;
   origin.died = true;
-  hold(queue_name, number, holder, false, reply);
-  return number;
+  return hold(queue_name, number, holder, false, reply);
 }
 
 // That it may have died of what it says, and says all it should.
@@ -336,9 +271,7 @@ void Model::check_dead(const std::string& source, uint64_t number, const Reply& 
   if (reply.exchange != traits.dead_exchange || reply.key != traits.dead_key.value_or(message.what.key))
     fail("dead message %lu of %s came with exchange '%s' and key '%s'", number, from, reply.exchange.c_str(),
          reply.key.c_str());
-  const Time routed_by = std::min(message.accepted, world_.now());
-  if (!route(message, Certainty::may, routed_by).contains(source))
-    fail("message %lu died in %s, and is not routed there", number, from);
+  if (!may_be_in(message, source)) fail("message %lu died in %s, and is not routed there", number, from);
   const auto properties = amqp091::wire::parse_properties(raw);
   const auto headers = amqp091::wire::decode_table(properties->headers);
   if (!headers || !properties->expiration.empty()) fail("dead message %lu of %s has wrong properties", number, from);
@@ -363,12 +296,13 @@ void Model::check_dead(const std::string& source, uint64_t number, const Reply& 
 
   const auto found = queue(source).copies.find(number);
   const Copy copy = found == queue(source).copies.end() ? Copy{} : found->second;
-  if (copy.state == State::held) fail("message %lu died in %s while somebody held it", number, from);
+  const bool disputed = may_be_disputed(source, copy, 0);
+  if (copy.state == State::held && !disputed) fail("message %lu died in %s while somebody held it", number, from);
   if (reason == "rejected") {
     if (!copy.rejected) fail("message %lu died in %s, rejected by nobody", number, from);
     return;
   }
-  if (copy.state == State::settled && !copy.perhaps_settled)
+  if (copy.state == State::settled && !copy.perhaps_settled && !disputed)
     fail("message %lu died in %s (%s) after it was settled", number, from, reason.c_str());
   if (reason == "maxlen") {
     if (!traits.max_length) fail("message %lu died in %s of a limit that it does not have", number, from);
@@ -394,46 +328,55 @@ void Model::glimpsed(const std::string& queue_name, base::Bytes properties, base
     fail("queue %s delivered message %lu, which was not committed", queue_name.c_str(), number);
 }
 
-void Model::settled(const std::string& queue_name, uint64_t number, Identity by) {
+Model::Copy& Model::copy_of(const Delivery& delivery) { return queue(delivery.queue).copies.at(delivery.message); }
+
+Model::Copy* Model::copy_in_force(const Delivery& delivery) {
   changes_++;
-  Copy& copy = queue(queue_name).copies.at(number);
-  CHECK(copy.state == State::held);
-  copy.state = State::settled;
-  copy.settler = by;
-  settlements_[by].emplace_back(queue_name, number);
+  Copy& copy = copy_of(delivery);
+  if (copy.disputed) return nullptr;
+  CHECK(copy.state == State::held && copy.lease == delivery.lease);
+  return &copy;
 }
 
-void Model::rejected(const std::string& queue_name, uint64_t number, Identity by) {
-  settled(queue_name, number, by);
-  queue(queue_name).copies.at(number).rejected = true;
+void Model::settled(const Delivery& delivery, Identity by) {
+  Copy* copy = copy_in_force(delivery);
+  if (!copy) return;
+  copy->state = State::settled;
+  copy->settler = by;
+  settlements_[by].emplace_back(delivery.queue, delivery.message);
 }
 
-void Model::requeued(const std::string& queue_name, uint64_t number) {
-  changes_++;
-  Copy& copy = queue(queue_name).copies.at(number);
-  CHECK(copy.state == State::held);
-  copy.state = State::waiting;
+void Model::rejected(const Delivery& delivery, Identity by) {
+  settled(delivery, by);
+  copy_of(delivery).rejected = true;
 }
 
-void Model::perhaps_settled(const std::string& queue_name, uint64_t number, Identity by, bool rejected) {
-  settled(queue_name, number, by);
-  Copy& copy = queue(queue_name).copies.at(number);
+void Model::requeued(const Delivery& delivery) {
+  if (Copy* copy = copy_in_force(delivery)) copy->state = State::waiting;
+}
+
+void Model::perhaps_settled(const Delivery& delivery, Identity by, bool rejected) {
+  settled(delivery, by);
+  Copy& copy = copy_of(delivery);
   copy.perhaps_settled = true;
   copy.rejected = rejected;
 }
 
-void Model::surely_settled(const std::string& queue_name, uint64_t number, Identity by) {
+void Model::surely_settled(const Delivery& delivery, Identity by) {
   changes_++;
-  Copy& copy = queue(queue_name).copies.at(number);
+  Copy& copy = copy_of(delivery);
+  if (copy.disputed) return;
   if (copy.state != State::settled || copy.settler != by)
-    fail("queue %s delivered message %lu again after its settlement was committed", queue_name.c_str(), number);
+    fail("queue %s delivered message %lu again after its settlement was committed", delivery.queue.c_str(),
+         delivery.message);
   copy.perhaps_settled = false;
 }
 
-void Model::not_settled(const std::string& queue_name, uint64_t number, Identity by) {
+void Model::not_settled(const Delivery& delivery, Identity by) {
   changes_++;
-  Copy& copy = queue(queue_name).copies.at(number);
-  if (copy.state != State::settled || copy.settler != by) return;  // somebody has had it since
+  Copy& copy = copy_of(delivery);
+  // Not if somebody has had it since.
+  if (copy.disputed || copy.lease != delivery.lease || copy.state != State::settled || copy.settler != by) return;
   copy.state = State::waiting;
   copy.perhaps_settled = copy.rejected = false;
 }
@@ -446,84 +389,6 @@ void Model::channel_ended(Identity channel, bool in_good_order) {
     Copy& copy = queue(queue_name).copies.at(number);
     if (copy.state == State::settled && copy.settler == channel) copy.perhaps_settled = true;
   }
-}
-
-// ---- the end --------------------------------------------------------------------------------------------------------
-
-bool Model::excused(const std::string& name, const Message& message) const {
-  const Queue& queue = this->queue(name);
-  const QueueTraits& traits = traits_of(name);
-  if (traits.rejects_publishes) return true;
-  // What dies there is gone.
-  if (traits.dead_queue.empty() && (traits.message_ttl || traits.max_length || message.what.expiration)) return true;
-  return queue.may_lose || queue.purging || message.sent <= queue.purged_until || queue.life.remove_sent != base::never;
-}
-
-// Settled there; where the dead have somewhere to go, a rejected or vanished one must be settled there instead.
-bool Model::done(const std::string& name, uint64_t number) const {
-  const auto settled = [&](const std::string& where, bool rejected_too) {
-    const auto& copies = queue(where).copies;
-    const auto copy = copies.find(number);
-    return copy != copies.end() && copy->second.state == State::settled && (rejected_too || !copy->second.rejected);
-  };
-  const std::string& dead = traits_of(name).dead_queue;
-  return settled(name, dead.empty()) || (!dead.empty() && settled(dead, true));
-}
-
-template <class Visit>
-void Model::for_each_missing(Visit&& visit) const {
-  // Nor of a transaction: if anybody has had a part of it, it was committed as a whole.
-  std::set<uint64_t> seen_transactions;
-  for (const auto& [name, source] : queues_)
-    for (const auto& [number, copy] : source.copies) seen_transactions.insert(messages_[number - 1].transaction);
-  for (uint64_t number = 1; number <= messages_.size(); number++) {
-    const Message& message = messages_[number - 1];
-    const Time to = message.certain() ? message.accepted : world_.now();
-    const auto queues = route(message, Certainty::must, to);
-    // What nobody accepted may not have arrived at all; but if one queue has it, all have.
-    bool due = message.certain() || (message.transaction != 0 && seen_transactions.contains(message.transaction));
-    for (const std::string& name : queues) due |= queue(name).copies.contains(number);
-    if (!due) continue;
-    for (const std::string& name : queues)
-      if (!done(name, number) && !excused(name, message)) visit(number, name);
-  }
-  // What somebody has seen must be settled in the end, even where it only may have been routed to.
-  for (const auto& [name, source] : queues_)
-    for (const auto& [number, copy] : source.copies) {
-      const Message& message = messages_[number - 1];
-      if (done(name, number) || excused(name, message)) continue;
-      const Time to = message.certain() ? message.accepted : world_.now();
-      if (!route(message, Certainty::must, to).contains(name)) visit(number, name);
-    }
-}
-
-size_t Model::outstanding() const {
-  if (counted_at_ == changes_) return outstanding_;
-  counted_at_ = changes_;
-  outstanding_ = 0;
-  for_each_missing([&](uint64_t, const std::string&) { outstanding_++; });
-  return outstanding_;
-}
-
-std::string Model::describe_outstanding(size_t limit) const {
-  std::string text;
-  size_t count = 0;
-  for_each_missing([&](uint64_t number, const std::string& name) {
-    if (count++ >= limit) return;
-    const Message& message = messages_[number - 1];
-    const auto& copies = queue(name).copies;
-    const auto copy = copies.find(number);
-    text += (text.empty() ? "" : ", ") + std::to_string(number) + " (" + std::to_string(message.what.body.size()) +
-            " bytes to '" + message.what.exchange + "' '" + message.what.key + "') in " + name +
-            (copy == copies.end()                ? ", never delivered"
-             : copy->second.state == State::held ? ", held"
-                                                 : ", given back");
-  });
-  return std::to_string(count) + " copies: " + text;
-}
-
-void Model::check_complete() const {
-  if (outstanding() > 0) fail("lost: %s", describe_outstanding(5).c_str());
 }
 
 }  // namespace talaria::sim

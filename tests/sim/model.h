@@ -1,12 +1,16 @@
 // A slow and obvious model of a broker, told everything that clients send and get, which holds the broker to account:
 //
-//   nothing lost        what is certainly published is delivered from every queue it is certainly routed to, and
-//   settled nothing doubled     a message is held once; once settled for sure it never comes back nothing reordered
-//   first deliveries to one consumer keep the order of each publishing channel nothing invented    a delivery is bit
-//   for bit what was published, from a queue it may be routed to. what dies does so with a reason, and not before its
-//   time; where a queue's dead have somewhere to go, all of them come there, once, and tell how they died. nothing
-//   unsaid      what was delivered before is marked redelivered; unroutable mandatory messages are returned
-//                       before they are confirmed, routable ones are not
+// - nothing lost: what is certainly published is delivered from every queue it is certainly routed to, and settled
+// - nothing doubled: a message is held once; once settled for sure it never comes back
+// - nothing reordered: first deliveries to one consumer keep the order of each publishing channel
+// - nothing invented: a delivery is bit for bit what was published, from a queue it may be routed to; not before its
+//   delay is over; not where a later value has taken its place, or an earlier one keeps it out
+// - nothing split: where an exchange chooses among its bindings one choice explains where a message is found, and the
+//   same one all messages that hash the same
+// - nothing unsaid: what was delivered before is marked redelivered; unroutable mandatory messages are returned before
+//   they are confirmed, routable ones are not
+// - what dies does so with a reason, and not before its time; where a queue's dead have somewhere to go, all of them
+//   come there, once, and tell how they died
 //
 // Clients do not know when the broker takes something up, only when they sent it and when it was answered. So topology
 // has lives with a soft beginning and end, and every question has two answers: what *must* be and what *may* be.
@@ -36,6 +40,20 @@ struct Life {
   bool perhaps(Time from, Time to) const { return add_sent <= to && from <= removed; }
 };
 
+struct TopologyExchange {
+  std::string name;
+  std::string type;  // how it routes
+  std::string alternate;
+  bool delays = false;
+  // How it hashes, if it does: by this header, by the message's id, or else by the routing key.
+  std::string hash_header;
+  bool hashes_ids = false;
+
+  // It gives each message to one of its bindings.
+  bool chooses() const { return type.starts_with("x-"); }
+  bool hashes() const { return type == "x-consistent-hash" || type == "x-modulus-hash"; }
+};
+
 struct ModelBinding {
   std::string source, destination;
   bool to_queue = true;
@@ -43,6 +61,8 @@ struct ModelBinding {
   TextTable arguments;
   Life life;
 };
+// What tells it from others of its source, which has no arguments to look at.
+std::string label_of(const ModelBinding& binding);
 
 // What a queue was declared with.
 struct QueueTraits {
@@ -54,6 +74,10 @@ struct QueueTraits {
   std::string dead_queue;               // its own, for what dies; "": that is gone
   std::string dead_exchange;
   std::optional<std::string> dead_key;
+  std::string last_value_header;  // "": it keeps all values
+  bool deduplicates = false;      // by the header x-deduplication-header; it forgets no value in a run
+  std::optional<int64_t> flow_stop;
+  std::optional<std::chrono::milliseconds> consumer_timeout;
 };
 
 // Who publishes, and who holds deliveries: channels and consumers, each with a number of its own for the whole run.
@@ -61,13 +85,15 @@ using Identity = uint64_t;
 
 class Model {
  public:
-  explicit Model(World& world) : world_(world) {}
+  // With one worker what is published is in its queue at once.
+  Model(World& world) : world_(world) {}
+  void set_one_worker(bool one) { one_worker_ = one; }
 
   Identity new_identity() { return ++last_identity_; }
 
   // ---- topology: `_sent` when the client sends it, the rest when it is answered -------------------------------------
   // Exchanges are declared before there is traffic, and stay.
-  void add_exchange(const std::string& name, const std::string& type, const std::string& alternate);
+  void add_exchange(const TopologyExchange& exchange) { exchanges_[exchange.name] = exchange; }
   void add_queue_sent(const std::string& name);
   void queue_added(const std::string& name);
   void set_traits(const std::string& name, const QueueTraits& traits);
@@ -94,8 +120,10 @@ class Model {
     bool mandatory = false;
     std::optional<std::chrono::milliseconds> expiration;
     uint8_t priority = 0;
+    std::optional<std::chrono::milliseconds> delay;  // before it is routed
     std::string id;
     Buffer properties;  // as on the wire; no two messages have the same
+    Buffer arriving;    // as consumers get them; "": the same
     Buffer body;
     bool kept = false;  // in a transaction: nobody may see it before its commit is asked for
   };
@@ -107,28 +135,46 @@ class Model {
   void commit_refused(const std::vector<uint64_t>& messages);
   bool may_be_refused(uint64_t number) const;
   void returned(Identity channel, const Reply& reply, base::Bytes properties, base::Bytes body);
-  // The broker has taken it: by a confirm, or because what followed it on the channel was answered.
-  void accepted(uint64_t number);
+  // The broker has taken it, because what followed it on the channel was answered; or, `stored`, by a confirm: then it
+  // is in its queues.
+  void accepted(uint64_t number, bool stored);
   // A queue has not taken it.
   void refused(uint64_t number);
 
   // ---- delivering ---------------------------------------------------------------------------------------------------
-  // `holder` is the consumer, or the channel of a get. Gives the message's number.
-  uint64_t delivered(const std::string& queue, Identity holder, bool no_ack, const Reply& reply, base::Bytes properties,
+  // From now on it takes what is there: it consumes, or gets.
+  void began(Identity holder) { began_[holder] = world_.now(); }
+  // What somebody holds.
+  struct Delivery {
+    std::string queue;
+    uint64_t message = 0;
+    uint64_t lease = 0;  // of its deliveries in this run, which one
+  };
+  // `holder` is the consumer, or the channel of a get.
+  Delivery delivered(const std::string& queue, Identity holder, bool no_ack, const Reply& reply, base::Bytes properties,
                      base::Bytes body);
   // A delivery to a channel that has asked for its end, or for a recover: somebody else may have had it since.
   void glimpsed(const std::string& queue, base::Bytes properties, base::Bytes body);
   // `by` will tell how it ended: channel_ended.
-  void settled(const std::string& queue, uint64_t number, Identity by);
+  void settled(const Delivery& delivery, Identity by);
   // As settled, for good.
-  void rejected(const std::string& queue, uint64_t number, Identity by);
-  void requeued(const std::string& queue, uint64_t number);
+  void rejected(const Delivery& delivery, Identity by);
+  void requeued(const Delivery& delivery);
   // Of a transaction whose commit was asked for: it is settled or not. Then which of them.
-  void perhaps_settled(const std::string& queue, uint64_t number, Identity by, bool rejected);
-  void surely_settled(const std::string& queue, uint64_t number, Identity by);
-  void not_settled(const std::string& queue, uint64_t number, Identity by);
+  void perhaps_settled(const Delivery& delivery, Identity by, bool rejected);
+  void surely_settled(const Delivery& delivery, Identity by);
+  void not_settled(const Delivery& delivery, Identity by);
+  // The broker may find the holder silent, and take back what it holds before it knows.
+  void may_be_cut_off(Identity holder) { cut_off_.insert(holder); }
   // In good order: what it settled is settled. Otherwise nobody knows what arrived of it.
   void channel_ended(Identity channel, bool in_good_order);
+
+  // A channel of these queues was closed because a delivery was not settled in time; it has been open for so long.
+  void timed_out(const std::set<std::string>& queues, uint16_t channel, Duration open, const std::string& text) const;
+  // A connection was told why it is not read.
+  void blocked(const std::string& reason) const;
+  // What a declare-ok said.
+  void counted(const std::string& queue, uint32_t ready) const;
 
   // ---- the end ------------------------------------------------------------------------------------------------------
   // Copies that must still be delivered and settled. Slow, but counted again only when something has happened.
@@ -142,16 +188,28 @@ class Model {
   size_t deaths() const { return deaths_; }
 
  private:
+  // One way in which it may have been routed: by which bindings exchanges that choose did it (their identities; "": by
+  // none), and where it must and may be then.
+  struct Route {
+    std::map<std::string, std::string> choices;
+    std::set<std::string> must, may;
+  };
+  struct Window {
+    Time from, to;
+  };
   struct Message {
     Published what;
     Time sent{};
     Time accepted = base::never;
     bool was_returned = false;
-    uint64_t transaction = 0;  // of which it is a part; 0: none
+    bool stored = false;                 // by the time it was accepted it was in its queues
+    uint64_t transaction = 0;            // of which it is a part; 0: none
+    Time committed{};                    // then: when that was asked for
+    std::set<std::string> seen_in = {};  // queues that delivered it, or in which it died
+    mutable std::vector<Route> routes = {};
+    mutable bool routes_final = false;
     bool certain() const { return accepted != base::never; }
-  };
-  struct Exchange {
-    std::string type, alternate;
+    Time begun() const { return transaction == 0 ? sent : committed; }
   };
   enum class State : uint8_t { waiting, held, settled };
   struct Copy {
@@ -161,6 +219,10 @@ class Model {
     bool perhaps_settled = false;  // its settler died: it may come back or not
     bool rejected = false;         // by its settler
     bool died = false;
+    uint64_t lease = 0;
+    // The broker took it from a holder who did not know yet: which of two has it, and whose word counts, only the
+    // broker knows. That in the end it is gone its queues say.
+    bool disputed = false;
   };
   struct Queue {
     Life life;
@@ -171,17 +233,52 @@ class Model {
   };
   enum class Certainty : uint8_t { must, may };
 
-  std::set<std::string> route(const Message& message, Certainty certainty, Time to) const;
-  void route_from(const std::string& exchange, const Message& message, Certainty certainty, Time to,
-                  std::set<std::string>& visited, std::set<std::string>& queues) const;
-  bool matches(const Exchange& exchange, const ModelBinding& binding, const Message& message) const;
+  // When it is routed.
+  Window window_of(const Message& message) const;
+  // All ways; one, unless exchanges choose.
+  const std::vector<Route>& routes(const Message& message) const;
+  void enumerate(const Message& message, Window window, Route route, std::vector<Route>& out) const;
+  struct Walk;
+  void follow(Walk& walk, const std::string& exchange) const;
+  void follow_choice(Walk& walk, const TopologyExchange& exchange) const;
+  void follow_binding(Walk& walk, const ModelBinding& binding) const;
+  struct Chances {
+    bool surely, perhaps;
+  };
+  Chances chances(const ModelBinding& binding, Window window) const;
+  bool matches(const TopologyExchange& exchange, const ModelBinding& binding, const Message& message) const;
+  bool may_be_in(const Message& message, const std::string& queue) const;
+  bool must_be_in(const Message& message, const std::string& queue) const;
+  bool explains(const Route& route, uint64_t number) const;
+
+  // The first was certainly in any queue of both before the second.
+  bool surely_before(uint64_t first, uint64_t second) const;
+  const std::vector<uint64_t>& of_same_value(const std::string& header, const Message& message) const;
+  bool superseded_for_sure(const std::string& queue, uint64_t number, Identity holder) const;
+  bool replaced_perhaps(const std::string& queue, uint64_t number) const;
+  bool duplicate_perhaps(const std::string& queue, uint64_t number) const;
+  void check_values(const std::string& queue, uint64_t number, Identity holder, bool redelivered) const;
+  void check_choices() const;
+  // Nothing was taken from it but what its consumers took.
+  bool stays_whole(const std::string& queue) const;
+  // What is known of the messages that hash the same: among such bindings one of those was chosen.
+  using Choices = std::map<std::set<std::string>, std::set<std::string>>;
+  void learn_choice(uint64_t number, std::map<std::string, Choices>& values) const;
+  void check_shares(const TopologyExchange& exchange, const std::map<std::string, Choices>& values) const;
+
+  bool gone_otherwise(const std::string& queue, const Message& message) const;
   bool excused(const std::string& queue, const Message& message) const;
   bool done(const std::string& queue, uint64_t number) const;
+  bool due(uint64_t number, const std::set<uint64_t>& seen_transactions) const;
   const QueueTraits& traits_of(const std::string& queue) const;
-  uint64_t delivered_dead(const std::string& queue, const std::string& source, Identity holder, const Reply& reply,
+  Delivery delivered_dead(const std::string& queue, const std::string& source, Identity holder, const Reply& reply,
                           base::Bytes properties, base::Bytes body);
   void check_dead(const std::string& source, uint64_t number, const Reply& reply, base::Bytes properties);
-  void hold(const std::string& queue, uint64_t number, Identity holder, bool no_ack, const Reply& reply);
+  Delivery hold(const std::string& queue, uint64_t number, Identity holder, bool no_ack, const Reply& reply);
+  bool may_be_disputed(const std::string& queue, const Copy& copy, Identity holder) const;
+  Copy& copy_of(const Delivery& delivery);
+  // Nullptr if it is disputed.
+  Copy* copy_in_force(const Delivery& delivery);
   uint64_t find(base::Bytes properties) const;
   Queue& queue(const std::string& name);
   const Queue& queue(const std::string& name) const;
@@ -191,7 +288,8 @@ class Model {
 
   World& world_;
   Identity last_identity_ = 0;
-  std::map<std::string, Exchange> exchanges_;
+  bool one_worker_ = false;
+  std::map<std::string, TopologyExchange> exchanges_;
   std::map<std::string, Queue> queues_;
   std::map<std::string, QueueTraits> traits_;
   std::vector<ModelBinding> bindings_;
@@ -199,8 +297,12 @@ class Model {
   std::map<Buffer, uint64_t> by_properties_;
   std::map<std::string, uint64_t> by_id_;
   std::map<std::string, std::string> dead_of_;  // queues for the dead, and whose these are
-  // (queue, holder, publisher, priority in that queue) -> number, of first deliveries
-  std::map<std::tuple<std::string, Identity, Identity, uint8_t>, uint64_t> newest_;
+  std::map<std::pair<std::string, std::string>, std::vector<uint64_t>> by_value_;  // of headers: numbers
+  std::map<Identity, Time> began_;
+  std::set<Identity> cut_off_;
+  uint64_t last_lease_ = 0;
+  // (queue, holder, publisher, lane in that queue) -> number, of first deliveries
+  std::map<std::tuple<std::string, Identity, Identity, std::string>, uint64_t> newest_;
   std::map<Identity, std::vector<std::pair<std::string, uint64_t>>> settlements_;  // not yet sure, by settler
   size_t deliveries_ = 0;
   size_t deaths_ = 0;

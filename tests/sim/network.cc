@@ -37,7 +37,8 @@ Time Network::send(PortIndex from, base::Bytes frame) {
   } catch (const Failure& failure) {
     world_.fail_later(failure.what());
   }
-  if (counters_.sent - 1 == lost_frame_) {
+  if (on_watched_ && is_of(from, frame, watched_)) on_watched_(++watched_frames_);
+  if (counters_.sent - 1 == lost_frame_ || (cut_ && is_of(from, frame, *cut_))) {
     counters_.lost++;
     return world_.now();
   }
@@ -45,6 +46,15 @@ Time Network::send(PortIndex from, base::Bytes frame) {
   // Ethernet pads, and nobody promises with what.
   if (copy.size() < ethernet_frame_min) copy.resize(ethernet_frame_min, 0xee);
   return pass(ports_[from]->up, std::move(copy), [this, from](Frame arrived) { forward(from, arrived); });
+}
+
+void Network::watch(const net::MacAddress& mac, std::function<void(uint64_t number)> on_frame) {
+  watched_ = mac;
+  on_watched_ = std::move(on_frame);
+}
+
+bool Network::is_of(PortIndex from, base::Bytes frame, const net::MacAddress& mac) const {
+  return ports_[from]->mac == mac || std::equal(mac.begin(), mac.end(), frame.begin());
 }
 
 void Network::forward(PortIndex from, const Frame& frame) {

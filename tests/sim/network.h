@@ -72,6 +72,10 @@ class Network {
   // Of all frames that are sent, counted from 0, this one is lost.
   void lose_frame(uint64_t number) { lost_frame_ = number; }
   bool faults() const { return faults_; }
+  // Of all frames from and to this host, counted from 1, as they are sent.
+  void watch(const net::MacAddress& mac, std::function<void(uint64_t number)> on_frame);
+  // Nothing passes from or to this host any more.
+  void cut(const net::MacAddress& mac) { cut_ = mac; }
   void capture_to(Capture* capture) { capture_ = capture; }
   // Sees every frame as it is sent; a Failure that it throws ends the run.
   void observe(std::function<void(base::Bytes frame)> observer) { observer_ = std::move(observer); }
@@ -96,6 +100,7 @@ class Network {
 
   // Sends through one direction; `deliver` is called 0, 1 or 2 times, later. Returns when the last bit is out.
   Time pass(Direction& direction, Frame frame, std::function<void(Frame)> deliver);
+  bool is_of(PortIndex from, base::Bytes frame, const net::MacAddress& mac) const;
   void forward(PortIndex from, const Frame& frame);
   void damage(Direction& direction, Frame& frame);
 
@@ -103,6 +108,10 @@ class Network {
   std::vector<std::unique_ptr<Attachment>> ports_;
   bool faults_ = true;
   std::optional<uint64_t> lost_frame_;
+  net::MacAddress watched_{};
+  std::function<void(uint64_t)> on_watched_;
+  uint64_t watched_frames_ = 0;
+  std::optional<net::MacAddress> cut_;
   Capture* capture_ = nullptr;
   std::function<void(base::Bytes frame)> observer_;
   NetworkCounters counters_;

@@ -18,7 +18,17 @@ enum class Plant : uint8_t {
   lost_in_a_move,       // one message that goes with its queue to another worker does not arrive
   hasty_last_word,      // what says that a worker sends a moving queue no more overtakes what it has sent
   early_answer,         // the control plane answers before every worker has applied the change
+  hasty_delay,          // delayed messages come when half their time is over
+  every_choice,         // exchanges that choose one of their bindings at random take all of them
+  random_hash,          // exchanges that hash choose at random
+  all_values,           // queues of last values keep all of them
+  duplicates,           // queues that deduplicate do not
+  short_patience,       // consumers are given a tenth of their time
+  no_flow_limit,        // queues do not stop their publishers
 };
+
+// What it takes messages between workers to do.
+constexpr bool spoils_mailboxes(Plant plant) { return plant >= Plant::drop_requeue && plant <= Plant::hasty_last_word; }
 
 std::optional<Plant> plant_named(std::string_view name);
 std::string_view name_of(Plant plant);

@@ -9,7 +9,7 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr std::array<std::pair<Plant, std::string_view>, 9> plants{{
+constexpr std::array<std::pair<Plant, std::string_view>, 16> plants{{
     {Plant::none, "none"},
     {Plant::lost_segment, "lost-segment"},
     {Plant::drop_requeue, "drop-requeue"},
@@ -19,6 +19,13 @@ constexpr std::array<std::pair<Plant, std::string_view>, 9> plants{{
     {Plant::lost_in_a_move, "lost-in-a-move"},
     {Plant::hasty_last_word, "hasty-last-word"},
     {Plant::early_answer, "early-answer"},
+    {Plant::hasty_delay, "hasty-delay"},
+    {Plant::every_choice, "every-choice"},
+    {Plant::random_hash, "random-hash"},
+    {Plant::all_values, "all-values"},
+    {Plant::duplicates, "duplicates"},
+    {Plant::short_patience, "short-patience"},
+    {Plant::no_flow_limit, "no-flow-limit"},
 }};
 
 }  // namespace

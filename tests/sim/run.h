@@ -12,7 +12,8 @@ namespace talaria::sim {
 struct RunOptions {
   uint64_t seed = 1;
   // "" lets the seed choose between tcp and amqp. In "matrix" the seed is a cell's number; in "conversation" it is the
-  // number of the frame that is lost, and 0 loses none.
+  // number of the frame that is lost, and 0 loses none; in "deaths" it says after which of its frames a client dies,
+  // and how, and 0 lets it live.
   std::string scenario;
   Plant plant = Plant::none;
   bool trace = false;
@@ -24,7 +25,7 @@ struct RunReport {
   uint64_t fingerprint = 0;
   bool planted = false;  // the planted bug has had its occasion
   std::string summary;
-  double figure = 0;  // matrix: share of what is possible; conversation: frames
+  double figure = 0;  // matrix: share of what is possible; conversation: frames; deaths: how many there are
 };
 
 // Throw Failure when something did not hold.

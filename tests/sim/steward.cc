@@ -17,13 +17,9 @@ Steward::Steward(World& world, Random random, Model& model, const Topology& topo
 
 void Steward::prepare_setup() {
   for (const TopologyExchange& exchange : topology_.exchanges) {
-    DeclareExchange declare;
-    declare.name = exchange.name;
-    declare.type = exchange.type;
-    if (!exchange.alternate.empty()) declare.arguments = {{"alternate-exchange", exchange.alternate}};
-    setup_.push_back({declare,
+    setup_.push_back({topology_.declaration(exchange),
                       method::exchange_declare_ok,
-                      [this, exchange] { model_.add_exchange(exchange.name, exchange.type, exchange.alternate); },
+                      [this, exchange] { model_.add_exchange(exchange); },
                       {}});
   }
   for (const std::string& queue : topology_.queues)
@@ -162,7 +158,11 @@ void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply,
                              base::Bytes body) {
   switch (reply.id) {
     case method::channel_open_ok:
+      // First of all, what is in it before it is emptied.
+      drain.asking = true;
+      connection_->send(channel, DeclareQueue{.name = drain.queue, .passive = true});
       connection_->send(channel, Qos{.count = 50});
+      model_.began(drain.consumer);
       connection_->send(channel, Consume{.queue = drain.queue, .tag = "steward"});
       return;
     case method::basic_qos_ok: return;
@@ -171,15 +171,16 @@ void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply,
       return;
     case method::basic_deliver: {
       if (reply.tag != ++drain.tag) fail("steward: delivery tag %lu, %lu was next", reply.tag, drain.tag);
-      const uint64_t message = model_.delivered(drain.queue, drain.consumer, false, reply, properties, body);
-      world_.trace("steward: message %lu from %s", message, drain.queue.c_str());
+      const Model::Delivery delivery = model_.delivered(drain.queue, drain.consumer, false, reply, properties, body);
+      world_.trace("steward: message %lu from %s", delivery.message, drain.queue.c_str());
       connection_->send(channel, Ack{reply.tag, false});
-      model_.settled(drain.queue, message, drain.channel);
+      model_.settled(delivery, drain.channel);
       return;
     }
     case method::queue_declare_ok:
       drain.asking = false;
       drain.messages = reply.messages;
+      model_.counted(drain.queue, reply.messages);
       drain.consumers = reply.consumers;
       return;
     case method::basic_cancel: return;  // the queue was deleted; the next question will be answered with 404

@@ -34,6 +34,20 @@ const TopologyExchange& Topology::exchange(const std::string& name) const {
   fail("no exchange %s in the topology", name.c_str());
 }
 
+DeclareExchange Topology::declaration(const TopologyExchange& exchange) const {
+  DeclareExchange command{.name = exchange.name, .type = exchange.type};
+  if (plant == Plant::every_choice && exchange.chooses() && !exchange.hashes()) command.type = "fanout";
+  if (plant == Plant::random_hash && exchange.hashes()) command.type = "x-random";
+  if (!exchange.hash_header.empty()) command.arguments.emplace_back("hash-header", exchange.hash_header);
+  if (exchange.hashes_ids) command.arguments.emplace_back("hash-property", "message_id");
+  if (exchange.delays) {
+    command.arguments.emplace_back("x-delayed-type", command.type);
+    command.type = "x-delayed-message";
+  }
+  if (!exchange.alternate.empty()) command.arguments.emplace_back("alternate-exchange", exchange.alternate);
+  return command;
+}
+
 DeclareQueue Topology::declaration(const std::string& queue) const {
   DeclareQueue command;
   command.name = queue;
@@ -45,6 +59,20 @@ DeclareQueue Topology::declaration(const std::string& queue) const {
   if (has.max_priority) command.numbers.emplace_back("x-max-priority", *has.max_priority);
   if (has.single_active_consumer) command.flags.emplace_back("x-single-active-consumer", true);
   if (has.rejects_publishes) command.arguments.emplace_back("x-overflow", "reject-publish");
+  if (!has.last_value_header.empty() && plant != Plant::all_values)
+    command.arguments.emplace_back("x-last-value-key", has.last_value_header);
+  if (has.deduplicates && plant != Plant::duplicates) {
+    command.flags.emplace_back("x-message-deduplication", true);
+    command.numbers.emplace_back("x-cache-size", deduplication_values);
+  }
+  if (has.flow_stop && plant != Plant::no_flow_limit) {
+    command.numbers.emplace_back("x-flow-stop", *has.flow_stop);
+    command.numbers.emplace_back("x-flow-resume", *has.flow_stop / 2);
+  }
+  if (has.consumer_timeout) {
+    const int64_t divisor = plant == Plant::short_patience ? 10 : 1;
+    command.numbers.emplace_back("x-consumer-timeout", has.consumer_timeout->count() / divisor);
+  }
   if (!has.dead_queue.empty()) {
     command.arguments.emplace_back("x-dead-letter-exchange", has.dead_exchange);
     if (has.dead_key) command.arguments.emplace_back("x-dead-letter-routing-key", *has.dead_key);
@@ -77,6 +105,7 @@ ModelBinding draw_binding(Random& random, const TopologyExchange& source, const 
   binding.destination = queue;
   if (source.type == "topic") binding.key = draw_pattern(random);
   if (source.type == "direct") binding.key = draw_key(random);
+  if (source.type == "x-modulus-hash") binding.key = draw_key(random);
   if (source.type == "x-consistent-hash") binding.key = std::to_string(random.between(1, 3));
   if (source.type == "headers") {
     binding.arguments = draw_headers(random);
@@ -85,9 +114,20 @@ ModelBinding draw_binding(Random& random, const TopologyExchange& source, const 
   return binding;
 }
 
+namespace {
+
+// What looks at headers, or at its publishers.
+void draw_extras(Random& random, Topology& topology, const std::string& queue) {
+  if (random.chance(0.1)) topology.traits[queue].last_value_header = "h1";
+  if (random.chance(0.1)) topology.deduplicates = topology.traits[queue].deduplicates = true;
+  if (random.chance(0.12))
+    topology.traits[queue].consumer_timeout = std::chrono::milliseconds(random.between(20, 1500));
+  if (random.chance(0.08)) topology.traits[queue].flow_stop = static_cast<int64_t>(random.between(1, 30));
+}
+
 // Lifetimes, limits, and a queue for what dies.
-static void draw_traits(Random& random, Topology& topology, const std::string& queue) {
-  if (!random.chance(0.4)) return;
+void draw_traits(Random& random, Topology& topology, const std::string& queue) {
+  if (!random.chance(0.4)) return draw_extras(random, topology, queue);
   QueueTraits traits;
   if (random.chance(0.5)) traits.message_ttl = std::chrono::milliseconds(random.between(0, 1500));
   if (random.chance(0.4)) {
@@ -106,23 +146,46 @@ static void draw_traits(Random& random, Topology& topology, const std::string& q
     topology.dead_queues.push_back({traits.dead_queue, traits.dead_exchange});
   }
   topology.traits[queue] = traits;
+  if (random.chance(0.2)) draw_extras(random, topology, queue);
 }
+
+TopologyExchange draw_exchange(Random& random, const std::string& type, uint64_t number) {
+  TopologyExchange exchange;
+  exchange.name = "x." + type + "." + std::to_string(number);
+  exchange.type = type;
+  if (type == "x-delayed-message") {
+    exchange.delays = true;
+    exchange.type = random.pick(std::vector<std::string>{"direct", "fanout", "topic", "headers", "x-consistent-hash",
+                                                         "x-random", "x-modulus-hash"});
+  }
+  if (exchange.type == "x-consistent-hash") {
+    if (random.chance(0.2))
+      exchange.hash_header = "h1";
+    else
+      exchange.hashes_ids = random.chance(0.2);
+  }
+  return exchange;
+}
+
+}  // namespace
 
 Topology draw_topology(Random& random) {
   Topology topology;
-  const std::vector<std::string> types{"direct", "fanout", "topic", "headers", "x-consistent-hash", "x-random"};
+  const std::vector<std::string> types{
+      "direct",   "fanout",         "topic",          "headers",          "x-consistent-hash",
+      "x-random", "x-modulus-hash", "x-local-random", "x-delayed-message"};
   for (const std::string& type : types)
-    for (uint64_t i = random.between(1, 2); i > 0; i--)
-      topology.exchanges.push_back({"x." + type + "." + std::to_string(i), type, ""});
+    for (uint64_t i = random.between(type.starts_with("x-") ? 0 : 1, 2); i > 0; i--)
+      topology.exchanges.push_back(draw_exchange(random, type, i));
   // An alternate is one that was made before: no cycle of alternates alone.
   for (size_t i = 1; i < topology.exchanges.size(); i++)
     if (random.chance(0.2)) topology.exchanges[i].alternate = topology.exchanges[random.below(i)].name;
   for (uint64_t i = random.between(1, 8); i > 0; i--) topology.queues.push_back("q." + std::to_string(i));
   for (const std::string& queue : topology.queues) draw_traits(random, topology, queue);
-  for (uint64_t i = random.between(4, 20); i > 0; i--) {
+  for (uint64_t i = random.between(4, 28); i > 0; i--) {
     ModelBinding binding = draw_binding(random, random.pick(topology.exchanges), random.pick(topology.queues));
     // Now and then from exchange to exchange; cycles are welcome.
-    if (random.chance(0.2)) {
+    if (random.chance(0.2) && topology.exchange(binding.source).type != "x-local-random") {
       binding.to_queue = false;
       binding.destination = random.pick(topology.exchanges).name;
     }

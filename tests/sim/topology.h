@@ -8,12 +8,9 @@
 #include <vector>
 
 #include "tests/sim/model.h"
+#include "tests/sim/plant.h"
 
 namespace talaria::sim {
-
-struct TopologyExchange {
-  std::string name, type, alternate;
-};
 
 // A queue to which another's dead messages go, and nothing else.
 struct DeadQueue {
@@ -27,18 +24,24 @@ struct Topology {
   std::map<std::string, QueueTraits> traits;  // of those that have any
   std::vector<DeadQueue> dead_queues;         // they stay as well
   std::vector<ModelBinding> bindings;
+  bool deduplicates = false;  // one of the queues does
+  Plant plant = Plant::none;  // what is declared otherwise than the model is told
   // Queues of clients, present and past: keys for the default exchange.
   std::vector<std::string> private_queues;
   // Bindings that are there, or may be: nobody makes one twice.
   std::set<std::string> used;
 
   const TopologyExchange& exchange(const std::string& name) const;
+  DeclareExchange declaration(const TopologyExchange& exchange) const;
   // The declaration of a queue that stays.
   DeclareQueue declaration(const std::string& queue) const;
   // True if nobody has it yet; then it is taken.
   bool claim(const ModelBinding& binding);
   void give_up(const ModelBinding& binding);
 };
+
+// Values that messages for queues which deduplicate are drawn from: a queue forgets none of so many.
+inline constexpr uint64_t deduplication_values = 200;
 
 Topology draw_topology(Random& random);
 // From an exchange to a queue, with a key or arguments of the exchange's kind.

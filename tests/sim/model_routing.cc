@@ -1,0 +1,200 @@
+// Where the model takes messages to be routed; see model.h.
+
+#include <algorithm>
+
+#include "tests/sim/model.h"
+
+namespace talaria::sim {
+
+namespace {
+
+std::vector<std::string> words_of(const std::string& key) {
+  std::vector<std::string> words(1);
+  for (char c : key)
+    if (c == '.')
+      words.emplace_back();
+    else
+      words.back() += c;
+  return words;
+}
+
+// `*` is one word, `#` any number of them.
+bool topic_matches(const std::vector<std::string>& pattern, size_t p, const std::vector<std::string>& key, size_t k) {
+  if (p == pattern.size()) return k == key.size();
+  if (pattern[p] == "#") {
+    for (size_t skip = k; skip <= key.size(); skip++)
+      if (topic_matches(pattern, p + 1, key, skip)) return true;
+    return false;
+  }
+  return k < key.size() && (pattern[p] == "*" || pattern[p] == key[k]) && topic_matches(pattern, p + 1, key, k + 1);
+}
+
+const std::string* find(const TextTable& table, const std::string& name) {
+  for (const auto& [key, value] : table)
+    if (key == name) return &value;
+  return nullptr;
+}
+
+bool headers_match(const TextTable& pattern, const TextTable& headers) {
+  const std::string* mode = find(pattern, "x-match");
+  const bool any = mode && *mode == "any";
+  size_t wanted = 0, found = 0;
+  for (const auto& [name, value] : pattern) {
+    if (name.starts_with("x-")) continue;
+    wanted++;
+    const std::string* header = find(headers, name);
+    if (header && *header == value) found++;
+  }
+  return any ? found > 0 : found == wanted;
+}
+
+// What a delayed message may come too late by: turns, stalls, queues without room.
+constexpr Duration lateness_max = 10s;
+// Ways in which one message may be routed. Beyond that all of them are one that says nothing.
+constexpr size_t routes_max = 64;
+
+}  // namespace
+
+std::string label_of(const ModelBinding& binding) {
+  return (binding.to_queue ? "queue " : "exchange ") + binding.destination + " by " + binding.key;
+}
+
+struct Model::Walk {
+  const Message& message;
+  Window window;
+  Certainty certainty;
+  std::map<std::string, std::string> choices;
+  bool every_choice = false;  // as if exchanges did not choose
+  std::set<std::string> visited = {}, queues = {};
+  std::string undecided = {};  // an exchange that chooses, and has not
+};
+
+Model::Window Model::window_of(const Message& message) const {
+  Window window{message.sent, message.certain() ? message.accepted : world_.now()};
+  if (!message.what.delay) return window;
+  window.from = message.begun() + *message.what.delay;
+  if (message.certain()) window.to = message.accepted + *message.what.delay + lateness_max;
+  return window;
+}
+
+const std::vector<Model::Route>& Model::routes(const Message& message) const {
+  if (message.routes_final) return message.routes;
+  const Window window = window_of(message);
+  message.routes.clear();
+  enumerate(message, window, {}, message.routes);
+  if (message.routes.size() > routes_max) {
+    Walk all{message, window, Certainty::may, {}, true};
+    follow(all, message.what.exchange);
+    Route any;
+    any.may = std::move(all.queues);
+    message.routes = {any};
+  }
+  // What clients do from now on changes nothing about then.
+  message.routes_final = message.certain() && window.to < world_.now();
+  return message.routes;
+}
+
+void Model::enumerate(const Message& message, Window window, Route route, std::vector<Route>& out) const {
+  Walk may{message, window, Certainty::may, route.choices};
+  follow(may, message.what.exchange);
+  if (may.undecided.empty()) {
+    Walk must{message, window, Certainty::must, route.choices};
+    follow(must, message.what.exchange);
+    route.may = std::move(may.queues);
+    route.must = std::move(must.queues);
+    out.push_back(std::move(route));
+    return;
+  }
+  bool never_none = false;
+  std::set<std::string> candidates;
+  for (const ModelBinding& binding : bindings_) {
+    if (binding.source != may.undecided) continue;
+    const Chances there = chances(binding, window);
+    if (there.perhaps) candidates.insert(label_of(binding));
+    never_none |= there.surely;
+  }
+  if (!never_none) candidates.insert("");
+  for (const std::string& candidate : candidates) {
+    if (out.size() > routes_max) return;
+    route.choices[may.undecided] = candidate;
+    enumerate(message, window, route, out);
+  }
+}
+
+void Model::follow(Walk& walk, const std::string& name) const {
+  const std::string& key = walk.message.what.key;
+  if (name.empty()) {
+    // The default exchange: every queue is bound by its name.
+    const auto found = queues_.find(key);
+    if (found == queues_.end()) return;
+    const Life& life = found->second.life;
+    if (walk.certainty == Certainty::must ? life.surely(walk.window.from, walk.window.to)
+                                          : life.perhaps(walk.window.from, walk.window.to))
+      walk.queues.insert(key);
+    return;
+  }
+  if (!walk.visited.insert(name).second) return;
+  const TopologyExchange& exchange = exchanges_.at(name);
+  if (exchange.chooses()) return follow_choice(walk, exchange);
+  // Its alternate is tried when no binding matches: what must reach it depends on what may match here.
+  bool may_match = false, must_match = false;
+  for (const ModelBinding& binding : bindings_) {
+    if (binding.source != name || !matches(exchange, binding, walk.message)) continue;
+    const Chances there = chances(binding, walk.window);
+    must_match |= there.surely;
+    may_match |= there.perhaps;
+    if (walk.certainty == Certainty::must ? there.surely : there.perhaps) follow_binding(walk, binding);
+  }
+  const bool use_alternate = walk.certainty == Certainty::must ? !may_match : !must_match;
+  if (use_alternate && !exchange.alternate.empty()) follow(walk, exchange.alternate);
+}
+
+void Model::follow_choice(Walk& walk, const TopologyExchange& exchange) const {
+  const auto choice = walk.choices.find(exchange.name);
+  if (choice == walk.choices.end() && !walk.every_choice) {
+    if (walk.undecided.empty()) walk.undecided = exchange.name;
+    return;
+  }
+  for (const ModelBinding& binding : bindings_) {
+    if (binding.source != exchange.name || !chances(binding, walk.window).perhaps) continue;
+    if (!walk.every_choice && label_of(binding) != choice->second) continue;
+    follow_binding(walk, binding);
+    // That it was chosen says that it was there. One that was removed and made again is there twice, and the same.
+    if (!walk.every_choice) return;
+  }
+  if (!exchange.alternate.empty() && (walk.every_choice || choice->second.empty())) follow(walk, exchange.alternate);
+}
+
+void Model::follow_binding(Walk& walk, const ModelBinding& binding) const {
+  if (binding.to_queue)
+    walk.queues.insert(binding.destination);
+  else
+    follow(walk, binding.destination);
+}
+
+// A queue that goes takes its bindings along.
+Model::Chances Model::chances(const ModelBinding& binding, Window window) const {
+  Chances there{binding.life.surely(window.from, window.to), binding.life.perhaps(window.from, window.to)};
+  if (!binding.to_queue) return there;
+  const Life& target = queue(binding.destination).life;
+  there.surely &= target.surely(window.from, window.to);
+  there.perhaps &= target.perhaps(window.from, window.to);
+  return there;
+}
+
+bool Model::matches(const TopologyExchange& exchange, const ModelBinding& binding, const Message& message) const {
+  if (exchange.type == "fanout") return true;
+  if (exchange.type == "direct") return binding.key == message.what.key;
+  if (exchange.type == "topic") return topic_matches(words_of(binding.key), 0, words_of(message.what.key), 0);
+  return headers_match(binding.arguments, message.what.headers);
+}
+
+bool Model::may_be_in(const Message& message, const std::string& queue) const {
+  return std::ranges::any_of(routes(message), [&](const Route& route) { return route.may.contains(queue); });
+}
+
+bool Model::must_be_in(const Message& message, const std::string& queue) const {
+  return std::ranges::all_of(routes(message), [&](const Route& route) { return route.must.contains(queue); });
+}
+
+}  // namespace talaria::sim
