@@ -205,12 +205,14 @@ SIM_OPTIONS = $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(PLANT),--plant $(P
 sim: $(B)/bin/sim ## the simulator over many seeds; SEED=n (SCENARIO=, PLANT=) replays one
 	@$(if $(SEED),$(B)/bin/sim --seed $(SEED) $(SIM_OPTIONS), \
 	  scripts/run-tests --suite sim --closing-line 'planted-bugs: $(B)/bin/sim --self-test' 'seeds: $(B)/bin/sim --runs $(SIM_RUNS) $(SIM_OPTIONS)' \
-    'matrix: $(B)/bin/sim --matrix --every 11' 'conversation: $(B)/bin/sim --conversation --every 19')
+    'matrix: $(B)/bin/sim --matrix --every 11' 'conversation: $(B)/bin/sim --conversation --every 19' \
+    'deaths: $(B)/bin/sim --deaths --every 23')
 
 .PHONY: sim-long
 sim-long: $(B)/bin/sim ## 10,000 seeds, every cell of the matrix, every frame of a conversation lost in turn; the matrix goes into docs/TCP.md
 	@TALARIA_TEST_TIMEOUT=86400 scripts/run-tests --suite sim-long --closing-line 'seeds: $(B)/bin/sim --runs 10000 --jobs 2' \
-	  'matrix: $(B)/bin/sim --matrix --jobs 2 --document docs/TCP.md' 'conversation: $(B)/bin/sim --conversation --jobs 2'
+	  'matrix: $(B)/bin/sim --matrix --jobs 2 --document docs/TCP.md' 'conversation: $(B)/bin/sim --conversation --jobs 2' \
+	  'deaths: $(B)/bin/sim --deaths --jobs 2'
 
 # Each tests/fuzz/NAME.cc is a libFuzzer target with the corpus tests/fuzz/corpus/NAME; it fuzzes one layer and links only
 # what that layer may use. clang builds the fuzzers with sanitizers; the corpora are replayed by the compiler in use.

@@ -22,7 +22,7 @@ namespace {
 
 constexpr uint16_t amqp_port = 5672;
 constexpr uint8_t steward_number = 9;
-constexpr Duration setup_patience = 600s;
+constexpr Duration setup_patience = 1800s;
 // A client whose last words were lost is noticed by keepalive, and what it held comes back only then.
 constexpr Duration patience = 1800s;
 constexpr Duration cool_down = 600s;
