@@ -350,7 +350,7 @@ class Plane {
   void decide_alerts(Queue& queue, const base::FieldTable& arguments);
 
   // plane_events.cc
-  const Exchange* listened_to(std::string_view exchange) const;
+  const Exchange* listened_to(std::string_view name) const;
   void announce(const Exchange& exchange, std::string_view key, base::FieldTable headers, std::string_view content_type,
                 std::string body);
   // `headers` makes the table, if anybody listens.

@@ -88,7 +88,7 @@ void sleep_for(base::Duration duration) {
 void serve(const Settings& settings, control::Plane& plane, control::Commands& commands, control::ControlSocket& socket,
            control::MessageDoor& door, const Ports& ports, const TscClock& clock) {
   std::vector<LinkWatch> link_watches;
-  for (uint8_t number = 0; number < ports.size(); number++) link_watches.emplace_back(*ports[number], number, plane);
+  for (const auto& port : ports) link_watches.emplace_back(*port, static_cast<uint8_t>(link_watches.size()), plane);
   base::Time last_busy{};
   base::Time drain_until = base::never;
   while (true) {

@@ -10,6 +10,7 @@ struct DeviceCounters {
   base::Counter carried;             // for other workers, both ways (spread.h)
   base::Counter drop_long_frame;     // in: does not fit one buffer
   base::Counter drop_unpreparable;   // out: the driver refuses the packet itself
+  base::Counter drop_no_link;        // out: the interface is down, or gone (tap)
   base::Counter drop_spread_full;    // in: the worker it belongs to does not keep up (spread.h)
   base::Counter no_transmit_packet;  // allocate() found the pool empty (not a drop)
   base::Counter transmit_full;       // bursts that the port took only a part of (not a drop)
@@ -21,7 +22,7 @@ struct DeviceCounters {
 
 template <class Visitor>
 void DeviceCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(DeviceCounters) == 10 * sizeof(base::Counter), "a counter is missing below");
+  static_assert(sizeof(DeviceCounters) == 11 * sizeof(base::Counter), "a counter is missing below");
   visit("packets_in", packets_in.value());
   visit("bytes_in", bytes_in.value());
   visit("packets_out", packets_out.value());
@@ -29,6 +30,7 @@ void DeviceCounters::for_each(Visitor&& visit) const {
   visit("carried", carried.value());
   visit("drop_long_frame", drop_long_frame.value());
   visit("drop_unpreparable", drop_unpreparable.value());
+  visit("drop_no_link", drop_no_link.value());
   visit("drop_spread_full", drop_spread_full.value());
   visit("no_transmit_packet", no_transmit_packet.value());
   visit("transmit_full", transmit_full.value());

@@ -147,8 +147,8 @@ size_t TapDevice::transmit(std::span<net::Packet> burst) {
       break;
     }
     release(packet);
-    if (written < 0) {  // the interface is down, or gone, or the frame is none: as on a wire without a link
-      counters_.drop_unpreparable.add();
+    if (written < 0) {  // the interface is down or gone, as a wire without a link; or the frame is none
+      (errno == EINVAL ? counters_.drop_unpreparable : counters_.drop_no_link).add();
       continue;
     }
     sent++;

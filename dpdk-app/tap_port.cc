@@ -112,7 +112,7 @@ Port::Statistics TapPort::statistics() const {
     sum.bytes_in += counters->bytes_in.value();
     sum.packets_out += counters->packets_out.value();
     sum.bytes_out += counters->bytes_out.value();
-    refused += counters->drop_unpreparable.value();
+    refused += counters->drop_unpreparable.value() + counters->drop_no_link.value();
   }
   sum.drops = {{"receive queue full", interface_drops(name_)}, {"refused by the kernel", refused}};
   return sum;

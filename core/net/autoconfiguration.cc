@@ -5,7 +5,7 @@
 namespace talaria::net {
 namespace {
 
-using base::operator""s;
+using namespace std::chrono_literals;
 
 // RFC 4862 5.1, RFC 4861 10, RFC 7217 6.
 constexpr base::Duration detection_time = 1s;

@@ -90,7 +90,7 @@ class Autoconfiguration {
   IpAddress made_address(const IpAddress& network, uint8_t collisions) const;
   void begin(Address address, base::Time now);
   void ask_routers_from(base::Time when);
-  void take_prefix(const AdvertisedPrefix& prefix, base::Time now);
+  void take_prefix(const AdvertisedPrefix& advertised, base::Time now);
   void take_router(const IpAddress& router, uint16_t lifetime_seconds, base::Time now);
 
   Config config_;

@@ -6,7 +6,7 @@
 namespace talaria::net {
 namespace {
 
-using base::operator""s;
+using namespace std::chrono_literals;
 
 enum Option : uint8_t {
   option_pad = 0,

@@ -75,7 +75,7 @@ class DhcpClient {
   // `key` is secret and random: transactions and waiting times come from it.
   DhcpClient(const MacAddress& mac, base::HashKey key, base::Time now);
 
-  void on_message(const DhcpMessage& message, base::Time now);
+  void on_message(const DhcpMessage& heard, base::Time now);
   // Somebody else uses the address that we were given: it is declined (RFC 2131 3.1 (5)).
   void on_conflict(base::Time now);
   // The link is there again, or at last: whoever serves it is asked at once, also whether the lease still holds.

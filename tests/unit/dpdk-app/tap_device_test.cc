@@ -186,7 +186,7 @@ TEST_F(TapDeviceTest, ALinkThatIsGoneTakesEverythingAndCountsIt) {
   for (size_t i = 0; i < 3; i++) burst_[i] = segment(false, 10);
   signal(SIGPIPE, SIG_IGN);
   EXPECT_EQ(device_->transmit({burst_.data(), 3}), 3u);
-  EXPECT_EQ(device_->counters().drop_unpreparable.value(), 3u);
+  EXPECT_EQ(device_->counters().drop_no_link.value(), 3u);
   EXPECT_EQ(device_->counters().packets_out.value(), 0u);
   EXPECT_EQ(device_->receive(burst_), 0u);
 }
