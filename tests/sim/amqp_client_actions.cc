@@ -405,10 +405,11 @@ void AmqpClient::look(Channel& channel) {
   const std::string queue = random_.pick(topology_.queues);
   DeclareQueue declare = topology_.declaration(queue);
   declare.passive = random_.chance(0.5);
-  request(channel, declare, method::queue_declare_ok, [this, queue](const Reply& reply, auto, auto) {
-    if (reply.name != queue) fail("%s: declare-ok for '%s'", plan_.name.c_str(), reply.name.c_str());
-    model_.counted(queue, reply.messages);
-  });
+  request(channel, declare, method::queue_declare_ok,
+          [this, queue, asked = world_.now()](const Reply& reply, auto, auto) {
+            if (reply.name != queue) fail("%s: declare-ok for '%s'", plan_.name.c_str(), reply.name.c_str());
+            model_.counted(queue, reply.messages, asked);
+          });
 }
 
 // ---- errors and ends ------------------------------------------------------------------------------------------------

@@ -342,6 +342,7 @@ void Model::settled(const Delivery& delivery, Identity by) {
   Copy* copy = copy_in_force(delivery);
   if (!copy) return;
   copy->state = State::settled;
+  copy->settled_at = world_.now();
   copy->settler = by;
   settlements_[by].emplace_back(delivery.queue, delivery.message);
 }

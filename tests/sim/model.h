@@ -174,7 +174,8 @@ class Model {
   // A connection was told why it is not read.
   void blocked(const std::string& reason) const;
   // What a declare-ok said.
-  void counted(const std::string& queue, uint32_t ready) const;
+  // `asked`: when. The answer counts what was ready then, or later.
+  void counted(const std::string& queue, uint32_t ready, Time asked) const;
 
   // ---- the end ------------------------------------------------------------------------------------------------------
   // Copies that must still be delivered and settled. Slow, but counted again only when something has happened.
@@ -218,6 +219,7 @@ class Model {
     bool seen = false;             // some client has got it
     bool perhaps_settled = false;  // its settler died: it may come back or not
     bool rejected = false;         // by its settler
+    Time settled_at{};
     bool died = false;
     uint64_t lease = 0;
     // The broker took it from a holder who did not know yet: which of two has it, and whose word counts, only the
@@ -276,6 +278,7 @@ class Model {
   void check_dead(const std::string& source, uint64_t number, const Reply& reply, base::Bytes properties);
   Delivery hold(const std::string& queue, uint64_t number, Identity holder, bool no_ack, const Reply& reply);
   bool may_be_disputed(const std::string& queue, const Copy& copy, Identity holder) const;
+  static bool was_surely_settled(const Copy& copy, Time by);
   Copy& copy_of(const Delivery& delivery);
   // Nullptr if it is disputed.
   Copy* copy_in_force(const Delivery& delivery);

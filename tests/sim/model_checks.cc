@@ -79,9 +79,13 @@ void Model::check_values(const std::string& name, uint64_t number, Identity hold
     fail("queue %s delivered message %lu, whose place a later value has taken", name.c_str(), number);
 }
 
+bool Model::was_surely_settled(const Copy& copy, Time by) {
+  return copy.state == State::settled && copy.settled_at < by && !copy.perhaps_settled && !copy.disputed;
+}
+
 // ---- counts ---------------------------------------------------------------------------------------------------------
 
-void Model::counted(const std::string& name, uint32_t ready) const {
+void Model::counted(const std::string& name, uint32_t ready, Time asked) const {
   const QueueTraits& traits = traits_of(name);
   if (traits.max_length && ready > *traits.max_length)
     fail("queue %s has %u messages, more than its limit of %ld", name.c_str(), ready, *traits.max_length);
@@ -96,7 +100,7 @@ void Model::counted(const std::string& name, uint32_t ready) const {
     const auto& copies = queue(name).copies;
     const auto copy = copies.find(number);
     unasked += copy != copies.end() || message.transaction != 0 || message.what.delay;
-    if (copy != copies.end() && copy->second.state == State::settled && !copy->second.perhaps_settled) continue;
+    if (copy != copies.end() && was_surely_settled(copy->second, asked)) continue;
     if (const std::string* value = value_of(message.what.headers, traits.last_value_header))
       values.insert(*value);
     else

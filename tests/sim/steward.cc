@@ -67,6 +67,7 @@ bool Steward::poll(Time now) {
     for (auto& [number, drain] : drains_) {
       if (drain.asking || drain.gone) continue;
       drain.asking = true;
+      drain.asked = now;
       connection_->send(number, DeclareQueue{.name = drain.queue, .passive = true});
     }
     progress = true;
@@ -160,6 +161,7 @@ void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply,
     case method::channel_open_ok:
       // First of all, what is in it before it is emptied.
       drain.asking = true;
+      drain.asked = world_.now();
       connection_->send(channel, DeclareQueue{.name = drain.queue, .passive = true});
       connection_->send(channel, Qos{.count = 50});
       model_.began(drain.consumer);
@@ -180,7 +182,7 @@ void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply,
     case method::queue_declare_ok:
       drain.asking = false;
       drain.messages = reply.messages;
-      model_.counted(drain.queue, reply.messages);
+      model_.counted(drain.queue, reply.messages, drain.asked);
       drain.consumers = reply.consumers;
       return;
     case method::basic_cancel: return;  // the queue was deleted; the next question will be answered with 404

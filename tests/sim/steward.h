@@ -44,6 +44,7 @@ class Steward final : public Application, public AmqpListener {
     Identity channel = 0, consumer = 0;
     uint64_t tag = 0;     // of the last delivery
     bool asking = false;  // a passive declare is under way
+    Time asked{};         // since when
     bool gone = false;    // the queue does not exist (any more)
     uint32_t messages = 1, consumers = 0;
   };
