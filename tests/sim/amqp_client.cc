@@ -166,7 +166,7 @@ void AmqpClient::on_delivery(Channel& channel, const Reply& reply, base::Bytes p
                       channel.phase == Channel::Phase::failing || closing_;
   if (ending && !consumer.no_ack) {
     if (channel.recovering && channel.phase == Channel::Phase::open) channel.held[reply.tag] = {};
-    return model_.glimpsed(consumer.queue, properties, body);
+    return glimpse(channel, consumer.queue, properties, body);
   }
   const Held held = model_.delivered(consumer.queue, consumer.identity, consumer.no_ack, reply, properties, body);
   world_.trace("%s: message %lu from %s, tag %lu%s", plan_.name.c_str(), held.message, consumer.queue.c_str(),
@@ -181,10 +181,15 @@ void AmqpClient::on_got(Channel& channel, const Reply& reply, base::Bytes proper
     fail("%s: get-ok with tag %lu on channel %u, %lu was next", plan_.name.c_str(), reply.tag, channel.number,
          channel.delivered);
   if (!channel.getting_no_ack && (channel.phase != Channel::Phase::open || closing_))
-    return model_.glimpsed(queue, properties, body);
+    return glimpse(channel, queue, properties, body);
   const Held held = model_.delivered(queue, channel.identity, channel.getting_no_ack, reply, properties, body);
   world_.trace("%s: got message %lu from %s, tag %lu", plan_.name.c_str(), held.message, queue.c_str(), reply.tag);
   if (!channel.getting_no_ack) channel.held[reply.tag] = held;
+}
+
+void AmqpClient::glimpse(Channel& channel, const std::string& queue, base::Bytes properties, base::Bytes body) {
+  channel.glimpsed.insert(queue);
+  model_.glimpsed(queue, properties, body);
 }
 
 void AmqpClient::on_confirm(Channel& channel, const Reply& reply) {
@@ -225,7 +230,8 @@ void AmqpClient::on_channel_error(Channel& channel, const Reply& reply) {
 // It kept a delivery for longer than its queue allows. What it has asked for since may have been done or not.
 void AmqpClient::on_timeout(Channel& channel, const Reply& reply) {
   world_.trace("%s: channel %u was too slow: %s", plan_.name.c_str(), channel.number, reply.text.c_str());
-  std::set<std::string> queues{channel.getting};
+  std::set<std::string> queues = channel.glimpsed;
+  queues.insert(channel.getting);
   for (const auto& [tag, consumer] : channel.consumers) queues.insert(consumer.queue);
   for (const auto& [tag, held] : channel.held) queues.insert(held.queue);
   model_.timed_out(queues, channel.number, world_.now() - channel.opened, reply.text);

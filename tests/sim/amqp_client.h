@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -87,7 +88,8 @@ class AmqpClient final : public Application, public AmqpListener {
     Time opened{};
     bool ended = false;  // the broker closed it while the client's close was on its way
     bool recovering = false;
-    std::string getting;  // the queue of a get under way
+    std::string getting;             // the queue of a get under way
+    std::set<std::string> glimpsed;  // queues of what came when it was about to end: it holds them, too
     bool getting_no_ack = false;
 
     // What a transactional channel has not committed, and what it has asked to be.
@@ -117,6 +119,7 @@ class AmqpClient final : public Application, public AmqpListener {
   void on_closed(const std::string& failure) override;
   void on_delivery(Channel& channel, const Reply& reply, base::Bytes properties, base::Bytes body);
   void on_got(Channel& channel, const Reply& reply, base::Bytes properties, base::Bytes body);
+  void glimpse(Channel& channel, const std::string& queue, base::Bytes properties, base::Bytes body);
   void on_confirm(Channel& channel, const Reply& reply);
   void on_channel_error(Channel& channel, const Reply& reply);
   void on_timeout(Channel& channel, const Reply& reply);

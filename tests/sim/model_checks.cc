@@ -53,6 +53,7 @@ bool Model::superseded_for_sure(const std::string& name, uint64_t number, Identi
 }
 
 bool Model::replaced_perhaps(const std::string& name, uint64_t number) const {
+  if (traits_of(name).last_value_header.empty()) return false;
   const auto& same = of_same_value(traits_of(name).last_value_header, messages_[number - 1]);
   return std::any_of(same.rbegin(), same.rend(), [&](uint64_t later) {
     const Message& other = messages_[later - 1];
@@ -65,7 +66,7 @@ bool Model::duplicate_perhaps(const std::string& name, uint64_t number) const {
   return std::ranges::any_of(same, [&](uint64_t earlier) {
     const Message& other = messages_[earlier - 1];
     if (earlier == number || surely_before(number, earlier) || !may_be_in(other, name)) return false;
-    return other.seen_in.contains(name) || gone_otherwise(name, other);
+    return other.seen_in.contains(name) || gone_otherwise(name, other) || replaced_perhaps(name, earlier);
   });
 }
 
@@ -252,8 +253,7 @@ bool Model::excused(const std::string& name, const Message& message) const {
   if (gone_otherwise(name, message)) return true;
   const QueueTraits& traits = traits_of(name);
   const auto number = static_cast<uint64_t>(&message - messages_.data()) + 1;
-  return (!traits.last_value_header.empty() && replaced_perhaps(name, number)) ||
-         (traits.deduplicates && duplicate_perhaps(name, number));
+  return replaced_perhaps(name, number) || (traits.deduplicates && duplicate_perhaps(name, number));
 }
 
 // Settled there; where the dead have somewhere to go, a rejected or vanished one must be settled there instead.
