@@ -27,7 +27,7 @@ constexpr PolicySetting policy_settings[] = {
     {"max-length-bytes", "x-max-length-bytes", "maximum length in bytes", PolicySubject::queue, true, true},
     {"delivery-limit", "x-delivery-limit", "delivery limit", PolicySubject::queue, true, true},
     {"overflow", "x-overflow", "overflow value", PolicySubject::queue, false, true},
-    {"consumer-timeout", "x-consumer-timeout", "consumer timeout"},
+    {"consumer-timeout", "x-consumer-timeout", "consumer timeout", PolicySubject::queue, true},
     {"dead-letter-exchange", "x-dead-letter-exchange", "dead letter exchange name"},
     {"dead-letter-routing-key", "x-dead-letter-routing-key", "dead letter routing key"},
     {"slow-consumer-threshold", "x-slow-consumer-threshold", "slow consumer threshold"},

@@ -40,15 +40,22 @@ std::optional<uint64_t> AckTimeouts::look(const Channel& channel) {
   return std::nullopt;
 }
 
-bool AckTimeouts::is_late(const Channel& channel, Watch& watch) {
+// A consumer's own time stands in the place of its queue's.
+bool AckTimeouts::is_of(const Unacked& delivery, const Watch& watch) const {
+  if (delivery.queue != watch.queue) return false;
+  if (watch.consumer) return delivery.consumer == *watch.consumer;
+  return std::ranges::none_of(watches_, [&](const Watch& other) {
+    return other.queue == watch.queue && other.consumer && *other.consumer == delivery.consumer;
+  });
+}
+
+bool AckTimeouts::is_late(const Channel& channel, Watch& watch) const {
   const base::Time now = channel.connection.shared->now;
   const base::Duration timeout = duration_of(watch.timeout_ms);
   std::deque<Mark>& marks = watch.marks;
   while (marks.size() > 1 && marks[1].when + timeout <= now) marks.pop_front();
   if (!marks.empty() && marks.front().when + timeout <= now) {
-    const auto is_its = [&](const Unacked& delivery) {
-      return delivery.queue == watch.queue && (!watch.consumer || delivery.consumer == *watch.consumer);
-    };
+    const auto is_its = [&](const Unacked& delivery) { return is_of(delivery, watch); };
     if (channel.unacked.oldest_up_to(marks.front().last_tag, is_its) != nullptr) return true;
   }
   if (marks.empty() || marks.back().when + timeout / marks_per_timeout <= now) marks.push_back({now, channel.last_tag});

@@ -21,6 +21,7 @@ struct QueueRecord;
 namespace talaria::amqp091::session {
 
 struct Channel;
+struct Unacked;
 struct Connection;
 
 class AckTimeouts {
@@ -41,7 +42,8 @@ class AckTimeouts {
     uint64_t timeout_ms = 0;
     std::deque<Mark> marks = {};  // a sixteenth of the time apart, but for the first none is older than it
   };
-  static bool is_late(const Channel& channel, Watch& watch);
+  bool is_of(const Unacked& delivery, const Watch& watch) const;
+  bool is_late(const Channel& channel, Watch& watch) const;
   static bool is_over(const Channel& channel, const Watch& watch);
 
   std::vector<Watch> watches_;

@@ -89,6 +89,25 @@ TEST_F(SessionAckTimeouts, OfAConsumerAreItsOwn) {
   client.expect_channel_close(1, ReplyCode::precondition_failed, late);
 }
 
+TEST_F(SessionAckTimeouts, AConsumersStandsInThePlaceOfItsQueues) {
+  declare("q", {.consumer_timeout_ms = 20'000});
+  const base::FieldTable arguments{{"x-consumer-timeout", {int32_t{80'000}}}};
+  const std::vector<uint8_t> fields = encoded(arguments);
+  wire::basic::Consume consume;
+  consume.queue = "q";
+  consume.consumer_tag = "c";
+  consume.arguments.bytes = fields;
+  client.send(1, consume);
+  client.expect<wire::basic::ConsumeOk>(1);
+  client.publish(1, "", "q", "body");
+  client.expect_delivery(1, "c", 1);
+  world.wait(60s);
+  expect_open();
+  world.wait(36s);
+  client.expect_channel_close(1, ReplyCode::precondition_failed,
+                              "delivery acknowledgement on channel 1 timed out. Timeout value used: 80000 ms");
+}
+
 TEST_F(SessionAckTimeouts, HoldForWhatIsGotToo) {
   declare("q", {.consumer_timeout_ms = 20'000});
   client.publish(1, "", "q", "body");
