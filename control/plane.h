@@ -230,6 +230,9 @@ class Plane {
     bool unused = false;  // the broker's own wish: only while nobody consumes from it
     std::string acting = {};
   };
+  // Who acts if it is no client's user: programs that read events know RabbitMQ's names for them.
+  static constexpr std::string_view operators_name = "rmq-cli";
+  static constexpr const char* brokers_name = "rmq-internal";
   struct Worker {
     WorkerLink* link = nullptr;
     std::deque<worker::ControlCommand> waiting;

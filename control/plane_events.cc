@@ -99,7 +99,7 @@ void Plane::event(std::string_view key, Make&& headers) {
   const Exchange* exchange = listened_to(event_exchange);
   if (!exchange) return;
   FieldTable table = headers();
-  table.emplace_back("user_who_performed_action", text(acting_.empty() ? std::string_view("operator") : acting_));
+  table.emplace_back("user_who_performed_action", text(acting_.empty() ? operators_name : acting_));
   announce(*exchange, key, std::move(table), "", "");
 }
 
@@ -112,6 +112,7 @@ void Plane::log_line(std::string_view level, std::string_view line) {
 void Plane::port_changed(uint8_t port, std::string_view name, bool up, uint32_t speed_mbps) {
   if (up)
     for (broker::WorkerIndex index = 0; index < workers(); index++) command(index, worker::LinkUp{port});
+  const Acting by_itself(*this, brokers_name);
   event(up ? "port.up" : "port.down", [&] {
     return FieldTable{{"name", text(name)}, {"speed_mbps", number(speed_mbps)}};
   });
@@ -124,6 +125,7 @@ void Plane::watch_pressure() {
     const bool pressed = options_.pressure->workers[index].pressed.value() != 0;
     if (pressed == workers_[index].pressed) continue;
     workers_[index].pressed = pressed;
+    const Acting by_itself(*this, brokers_name);
     event(pressed ? "alarm.set" : "alarm.cleared", [&] {
       return FieldTable{{"resource", text("memory")}, {"worker", number(index)}};
     });
@@ -132,6 +134,7 @@ void Plane::watch_pressure() {
 
 void Plane::look(const Queue& queue, Alert& alert, std::string_view what, uint64_t value) {
   if (!alert.look(value)) return;
+  const Acting by_itself(*this, brokers_name);
   event(alert.raised ? "threshold.up" : "threshold.down", [&] {
     return FieldTable{{"name", text(queue.name)},
                       {"vhost", text(queue.vhost->name)},

@@ -305,7 +305,9 @@ void Plane::on_purged(const worker::Purged& report) {
 void Plane::on_unused(const worker::QueueUnused& report) {
   const Queue* queue = catalog_.queue(report.queue);
   if (!queue || drain_sent_) return;
-  ask_home({{{}, queue->id, queue_text(queue->name, queue->vhost->name), true}, false, true, false}, *queue);
+  Question question{{{}, queue->id, queue_text(queue->name, queue->vhost->name), true}, false, true, false};
+  question.check.acting = brokers_name;
+  ask_home(std::move(question), *queue);
 }
 
 void Plane::finish(const Check& check, OperatorResult result) {

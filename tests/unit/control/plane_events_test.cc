@@ -169,7 +169,7 @@ TEST_F(PlaneEvents, TellOfWhatOperatorsDo) {
   std::erase_if(got, [](const std::string& key) { return key.starts_with("exchange.") || key == "vhost.deleted"; });
   EXPECT_EQ(got, wanted);
   EXPECT_EQ(header("vhost.created", "description"), "\"text\"");
-  EXPECT_EQ(header("vhost.created", "user_who_performed_action"), "\"operator\"");
+  EXPECT_EQ(header("vhost.created", "user_who_performed_action"), "\"rmq-cli\"");
   EXPECT_EQ(header("policy.set", "definition"), "{\"max-length\":1}");
   EXPECT_EQ(header("policy.set", "priority"), "2");
   EXPECT_EQ(header("permission.created", "write"), "\"b\"");
