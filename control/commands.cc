@@ -214,7 +214,10 @@ json Commands::run(const std::string& verb, const Arguments& arguments, Pending&
   const Catalog& catalog = plane_.catalog();
   if (verb == "status") return status();
   if (!columns_of(verb).empty()) return chosen(verb, arguments, list(verb, arguments));
-  if (verb == "export_definitions") return export_definitions(catalog, version_);
+  const bool of_one_vhost = arguments.contains("vhost");
+  if (verb == "export_definitions")
+    return of_one_vhost ? export_definitions(catalog, version_, vhost(arguments).name)
+                        : export_definitions(catalog, version_);
   if (verb == "ports") return ports();
   if (verb == "log_level") return log_level(arguments);
   if (verb == "stop") {
@@ -226,7 +229,8 @@ json Commands::run(const std::string& verb, const Arguments& arguments, Pending&
     std::vector<std::string> report;
     auto definitions = arguments.find("definitions");
     if (definitions == arguments.end()) throw Failure{"bad_argument", "'definitions' is missing"};
-    pending.ticket = plane_.import(parse_definitions(*definitions, report), report);
+    const json wanted = of_one_vhost ? definitions_for(vhost(arguments).name, *definitions, report) : *definitions;
+    pending.ticket = plane_.import(parse_definitions(wanted, report), report);
     return {{"report", report}};
   }
   if (verb.starts_with("capture_")) return capture(verb, arguments);

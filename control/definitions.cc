@@ -1,6 +1,7 @@
 #include "control/definitions.h"
 
 #include <algorithm>
+#include <array>
 
 #include "control/field_json.h"
 #include "control/password.h"
@@ -9,6 +10,8 @@ namespace talaria::control {
 namespace {
 
 using nlohmann::json;
+
+constexpr std::array sections_of_vhosts{"parameters", "policies", "queues", "exchanges", "bindings"};
 
 bool is_exported(const Exchange& exchange) { return !exchange.predeclared; }
 bool is_exported(const Queue& queue) { return queue.owner == nullptr; }
@@ -27,7 +30,10 @@ T member(const json& entry, const char* name, T otherwise, const char* section) 
 }
 
 std::string required(const json& entry, const char* name, const char* section) {
-  if (!entry.contains(name)) throw DefinitionsError(std::string(section) + ": an entry lacks '" + name + "'");
+  if (!entry.contains(name))
+    throw DefinitionsError(
+        std::string(section) + ": an entry lacks '" + name + "'" +
+        (name == std::string_view("vhost") ? "; those of one virtual host are imported into one" : ""));
   return member<std::string>(entry, name, {}, section);
 }
 
@@ -223,6 +229,37 @@ json export_definitions(const Catalog& catalog, const std::string& version) {
                                    {"arguments", to_plain_json(binding->arguments)}});
   }
   return out;
+}
+
+json export_definitions(const Catalog& catalog, const std::string& version, const std::string& vhost) {
+  json all = export_definitions(catalog, version);
+  json out = {{"product_name", all["product_name"]},
+              {"product_version", all["product_version"]},
+              {"rabbitmq_definition_format", "single_virtual_host"},
+              {"original_vhost_name", vhost}};
+  for (const char* section : sections_of_vhosts) {
+    out[section] = json::array();
+    for (json& entry : all[section]) {
+      if (entry["vhost"] != vhost) continue;
+      entry.erase("vhost");
+      out[section].push_back(std::move(entry));
+    }
+  }
+  return out;
+}
+
+json definitions_for(const std::string& vhost, json definitions, std::vector<std::string>& report) {
+  if (!definitions.is_object()) throw DefinitionsError("definitions are a JSON object");
+  for (const char* section : {"vhosts", "users", "permissions", "topic_permissions", "global_parameters"})
+    if (definitions.erase(section) != 0)
+      report.push_back(std::string("section '") + section + "' is not of one virtual host: left out");
+  for (const char* section : sections_of_vhosts) {
+    const auto entries = definitions.find(section);
+    if (entries == definitions.end() || !entries->is_array()) continue;
+    for (json& entry : *entries)
+      if (entry.is_object()) entry["vhost"] = vhost;
+  }
+  return definitions;
 }
 
 StoreContents parse_definitions(const json& definitions, std::vector<std::string>& report) {

@@ -21,6 +21,12 @@ class DefinitionsError : public std::runtime_error {
 // Everything except exclusive queues, what is predeclared, and the demo account. `version`: this broker's.
 nlohmann::json export_definitions(const Catalog& catalog, const std::string& version);
 
+// The same of one vhost: policies, parameters, queues, exchanges and bindings, which do not say of which.
+nlohmann::json export_definitions(const Catalog& catalog, const std::string& version, const std::string& vhost);
+
+// Those sections of definitions, of one vhost or not, as that vhost's; the others are left out, and `report` says so.
+nlohmann::json definitions_for(const std::string& vhost, nlohmann::json definitions, std::vector<std::string>& report);
+
 // Rows for Plane::import. `report` gets a sentence for every section that is left out. Throws DefinitionsError for what
 // is no definitions.
 StoreContents parse_definitions(const nlohmann::json& definitions, std::vector<std::string>& report);

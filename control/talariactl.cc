@@ -177,6 +177,7 @@ struct Options {
   bool quiet = false;
   bool no_headers = false;
   std::string vhost = "/";
+  std::string only_vhost;  // of definitions; "": all of them
   std::vector<std::string> columns;
   std::string user, password, name, file, explanation, level, configure, write, read, description;
   std::vector<std::string> tags;
@@ -297,10 +298,19 @@ std::vector<json> parts_of(json definitions) {
   return parts;
 }
 
+// A request about the definitions of all vhosts, or of the one that was named.
+json about_definitions(const char* command, const Options& options) {
+  json request = {{"command", command}};
+  if (!options.only_vhost.empty()) request["vhost"] = options.only_vhost;
+  return request;
+}
+
 void import_definitions(Broker& broker, const Options& options) {
   json report = json::array();
   for (json& part : parts_of(read_definitions(options.file))) {
-    json result = broker.ask({{"command", "import_definitions"}, {"definitions", std::move(part)}});
+    json request = about_definitions("import_definitions", options);
+    request["definitions"] = std::move(part);
+    json result = broker.ask(request);
     for (json& line : result["report"]) report.push_back(std::move(line));
   }
   if (options.as_json) return print_json({{"report", report}});
@@ -309,7 +319,7 @@ void import_definitions(Broker& broker, const Options& options) {
 }
 
 void export_definitions(Broker& broker, const Options& options) {
-  json definitions = broker.ask({{"command", "export_definitions"}});
+  json definitions = broker.ask(about_definitions("export_definitions", options));
   if (options.file == "-") return print_json(definitions);
   std::ofstream stream(options.file, std::ios::binary | std::ios::trunc);
   stream << definitions.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
@@ -589,13 +599,17 @@ void describe(CLI::App& app, Options& options, Action& action) {
       ->add_option("queue", options.name, "its name")
       ->required();
 
-  verb("export_definitions", "write users, vhosts, permissions and topology as RabbitMQ's JSON",
-       [&options](Broker& broker) { export_definitions(broker, options); })
-      ->add_option("file", options.file, "where to; - is standard output")
-      ->required();
-  verb("import_definitions", "read them", [&options](Broker& broker) { import_definitions(broker, options); })
-      ->add_option("file", options.file, "where from; - is standard input")
-      ->required();
+  const auto definitions = [&](CLI::App* command, const char* file) {
+    command->add_option("file", options.file, file)->required();
+    command->add_option("-p,--vhost", options.only_vhost,
+                        "policies and topology of this virtual host alone, as files of one virtual host have them");
+  };
+  definitions(verb("export_definitions", "write users, vhosts, permissions and topology as RabbitMQ's JSON",
+                   [&options](Broker& broker) { export_definitions(broker, options); }),
+              "where to; - is standard output");
+  definitions(
+      verb("import_definitions", "read them", [&options](Broker& broker) { import_definitions(broker, options); }),
+      "where from; - is standard input");
 
   verb("log_level", "show or set what the broker logs", ask([&options] {
          json request = {{"command", "log_level"}};

@@ -361,6 +361,45 @@ TEST_F(PlaneOperator, DefinitionsGoThereAndBack) {
   plane.reset();
 }
 
+// As the management plugin writes them for one virtual host: no entry says of which.
+TEST_F(PlaneOperator, DefinitionsOfOneVhostGoIntoAnother) {
+  std::vector<std::string> report;
+  const nlohmann::json given = nlohmann::json::parse(R"({
+    "rabbit_version": "4.1.0", "rabbitmq_definition_format": "single_virtual_host", "original_vhost_name": "there",
+    "explanation": "Definitions of virtual host 'there'",
+    "parameters": [{"component": "operator_policy", "name": "bound", "value":
+                    {"pattern": "^q", "apply-to": "queues", "priority": 1, "definition": {"max-length": 10}}},
+                   {"component": "vhost-limits", "name": "limits", "value": {"max-queues": 20}}],
+    "policies": [{"name": "p", "pattern": ".*", "apply-to": "queues", "definition": {"message-ttl": 5}, "priority": 0}],
+    "queues": [{"name": "q", "durable": true, "auto_delete": false, "arguments": {}}],
+    "exchanges": [{"name": "x", "type": "topic", "durable": true, "auto_delete": false, "internal": false,
+                   "arguments": {}}],
+    "bindings": [{"source": "x", "destination": "q", "destination_type": "queue", "routing_key": "#",
+                  "arguments": {}}]})");
+  EXPECT_THROW(parse_definitions(given, report), DefinitionsError);
+  for (const char* name : {"here", "copy"}) ASSERT_TRUE(result_of(plane->add_vhost({name, "", {}})).has_value());
+  EXPECT_TRUE(import(definitions_for("here", given, report)).empty());
+  const nlohmann::json once = export_definitions(plane->catalog(), "1", "here");
+  EXPECT_EQ(once["original_vhost_name"], "here");
+  for (const char* section : {"parameters", "policies", "queues", "exchanges", "bindings"}) {
+    EXPECT_EQ(once[section].size(), given[section].size()) << section;
+    for (const auto& entry : once[section]) EXPECT_FALSE(entry.contains("vhost")) << section;
+  }
+  EXPECT_EQ(plane->catalog().vhost("here")->queues.size(), 1u);
+  EXPECT_TRUE(plane->catalog().vhost("/")->queues.empty());
+  EXPECT_TRUE(import(definitions_for("copy", once, report)).empty());
+  EXPECT_TRUE(report.empty());
+  nlohmann::json twice = export_definitions(plane->catalog(), "1", "copy");
+  twice["original_vhost_name"] = "here";
+  EXPECT_EQ(twice, once);
+  // Of the definitions of a whole broker what belongs to vhosts, as that vhost's.
+  const nlohmann::json all = export_definitions(plane->catalog(), "1");
+  EXPECT_TRUE(result_of(plane->add_vhost({"third", "", {}})).has_value());
+  import(definitions_for("third", all, report));
+  EXPECT_EQ(plane->catalog().vhost("third")->queues.size(), 1u);
+  EXPECT_EQ(report.size(), 5u) << report.front();
+}
+
 TEST_F(PlaneOperator, ExclusiveQueuesAreNoDefinitions) {
   auto client = open(0);
   auto exclusive = queue("mine");
