@@ -137,6 +137,12 @@ uint64_t BrokerNode::messages() const {
   return sum;
 }
 
+uint64_t BrokerNode::sessions() const {
+  uint64_t sum = 0;
+  for (const auto& actor : workers_) sum += actor->worker->sessions().session_count();
+  return sum;
+}
+
 void BrokerNode::check_all_home() const {
   for (const auto& actor : workers_) {
     const worker::Worker& worker = *actor->worker;

@@ -41,6 +41,8 @@ class BrokerNode {
   void stop_moves();
   // In queues, or on their way to or from one.
   uint64_t messages() const;
+  // Connections that it believes in.
+  uint64_t sessions() const;
   bool planted() const { return hasty_ || (saboteur_ && saboteur_->done()); }
   // Nobody is connected any more: nothing is held, no message, no packet. Throws Failure otherwise.
   void check_all_home() const;
