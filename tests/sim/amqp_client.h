@@ -91,6 +91,8 @@ class AmqpClient final : public Application, public AmqpListener {
     std::string getting;             // the queue of a get under way
     std::set<std::string> glimpsed;  // queues of what came when it was about to end: it holds them, too
     bool getting_no_ack = false;
+    std::set<Identity> holders;  // that take deliveries, or did
+    bool has_timeout = false;    // of a queue from which it takes
 
     // What a transactional channel has not committed, and what it has asked to be.
     struct Settlement {
@@ -147,6 +149,7 @@ class AmqpClient final : public Application, public AmqpListener {
   void on_commit_refused(Channel& channel, const Reply& reply);
   void roll_back(Channel& channel);
   void settle_up_to(Channel& channel, uint64_t tag, bool multiple, std::optional<bool> requeue);
+  void begin_to_take(Channel& channel, const std::string& queue, Identity holder);
   void consume(Channel& channel);
   void cancel(Channel& channel, const std::string& tag);
   void get(Channel& channel);

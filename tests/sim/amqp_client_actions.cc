@@ -88,7 +88,6 @@ void AmqpClient::open_channel() {
   channel.number = number;
   channel.identity = model_.new_identity();
   channel.opened = world_.now();
-  if (plan_.options.heartbeat != 0) model_.may_be_cut_off(channel.identity);
   const uint64_t mode = random_.below(10);
   request(channel, OpenChannel{}, method::channel_open_ok, [this, number, mode](const Reply&, auto, auto) {
     Channel& opened = channels_.at(number);
@@ -291,6 +290,16 @@ void AmqpClient::recover(Channel& channel) {
 
 // ---- consuming ------------------------------------------------------------------------------------------------------
 
+// One queue's timeout ends the channel, and takes back what it holds of all queues.
+void AmqpClient::begin_to_take(Channel& channel, const std::string& queue, Identity holder) {
+  model_.began(holder);
+  channel.holders.insert(holder);
+  const auto traits = topology_.traits.find(queue);
+  channel.has_timeout |= traits != topology_.traits.end() && traits->second.consumer_timeout.has_value();
+  if (!channel.has_timeout && plan_.options.heartbeat == 0) return;
+  for (const Identity one : channel.holders) model_.may_be_cut_off(one);
+}
+
 void AmqpClient::consume(Channel& channel) {
   Consumer consumer;
   consumer.queue = draw_queue();
@@ -298,8 +307,7 @@ void AmqpClient::consume(Channel& channel) {
   consumer.no_ack = random_.chance(plan_.no_ack);
   const std::string tag = "c" + std::to_string(consumer.identity);
   channel.consumers[tag] = consumer;
-  model_.began(consumer.identity);
-  if (plan_.options.heartbeat != 0) model_.may_be_cut_off(consumer.identity);
+  begin_to_take(channel, consumer.queue, consumer.identity);
   request(channel, Consume{.queue = consumer.queue, .tag = tag, .no_ack = consumer.no_ack}, method::basic_consume_ok,
           [this, number = channel.number](const Reply& reply, auto, auto) {
             auto& consumers = channels_.at(number).consumers;
@@ -323,7 +331,7 @@ void AmqpClient::cancel(Channel& channel, const std::string& tag) {
 void AmqpClient::get(Channel& channel) {
   channel.getting = draw_queue();
   channel.getting_no_ack = random_.chance(plan_.no_ack);
-  model_.began(channel.identity);
+  begin_to_take(channel, channel.getting, channel.identity);
   request(channel, Get{channel.getting, channel.getting_no_ack}, method::basic_get_ok,
           [this, number = channel.number](const Reply& reply, base::Bytes properties, base::Bytes body) {
             on_got(channels_.at(number), reply, properties, body);

@@ -190,13 +190,13 @@ Model::Delivery Model::delivered(const std::string& queue_name, Identity holder,
   return hold(queue_name, number, holder, no_ack, reply);
 }
 
-// The broker has taken it back from somebody who does not know yet: he kept it for too long, or was silent for too
-// long; or he has settled it, and was not heard. Or it is that holder who gets it only now.
+// The broker has taken it back from somebody who does not know yet: he kept it, or another of his channel's, for too
+// long, or was silent for too long; or he has settled it, and was not heard. Or it is that holder who gets it only now.
 bool Model::may_be_disputed(const std::string& name, const Copy& copy, Identity holder) const {
   if (copy.disputed) return true;
   if (!traits_of(name).consumer_timeout && !cut_off_.contains(copy.holder) && !cut_off_.contains(holder)) return false;
   return copy.state == State::held || (copy.state == State::settled && settlements_.contains(copy.settler)) ||
-         copy.seen;
+         copy.seen || copy.died;
 }
 
 Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Identity holder, bool no_ack,
@@ -206,11 +206,11 @@ Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Iden
   if (message.what.kept) fail("queue %s delivered message %lu, which was not committed", from, number);
   Queue& source = queue(queue_name);
   Copy& copy = source.copies[number];
-  if (copy.died && !copy.disputed) fail("queue %s delivered message %lu, which died there", from, number);
   const char* wrong = nullptr;
   if (copy.state == State::held) wrong = ", which somebody holds already";
   if (copy.state == State::settled && !copy.perhaps_settled) wrong = " again after it was settled";
   if (copy.seen && !reply.redelivered) wrong = " again without marking it redelivered";
+  if (copy.died) wrong = ", which died there";
   if (wrong) {
     if (!may_be_disputed(queue_name, copy, holder)) fail("queue %s delivered message %lu%s", from, number, wrong);
     copy.disputed = true;
