@@ -215,7 +215,9 @@ Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Iden
     if (!may_be_disputed(queue_name, copy, holder)) fail("queue %s delivered message %lu%s", from, number, wrong);
     copy.disputed = true;
   }
-  if (!copy.seen && reply.redelivered && !source.may_return_unseen)
+  // A channel that ends by one queue's timeout gives back what was on its way to it of all.
+  const auto has_timeout = [](const auto& traits) { return traits.second.consumer_timeout.has_value(); };
+  if (!copy.seen && reply.redelivered && !source.may_return_unseen && std::ranges::none_of(traits_, has_timeout))
     fail("queue %s marked message %lu redelivered, and nobody has had it", from, number);
 
   const bool dead = dead_of_.contains(queue_name);
