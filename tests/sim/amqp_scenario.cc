@@ -54,6 +54,7 @@ class AmqpRun {
     if (conversation_) weather_ = {};
     topology_ = draw_topology(random_);
     topology_.plant = options_.plant;
+    make_occasions();
     body_max_ = draw_body_max();
     build_broker();
     build_steward();
@@ -88,6 +89,15 @@ class AmqpRun {
   }
 
  private:
+  // Few queues have what these bugs are about.
+  void make_occasions() {
+    for (const std::string& queue : topology_.queues) {
+      if (options_.plant == Plant::no_flow_limit) topology_.traits[queue].flow_stop = 5;
+      if (options_.plant == Plant::short_patience)
+        topology_.traits[queue].consumer_timeout = std::chrono::milliseconds(400);
+    }
+  }
+
   // Seed 1: after its first frame, in the first way; 2: in the second; ...
   void prepare_death() {
     const uint64_t number = options_.seed - 1;

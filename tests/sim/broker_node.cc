@@ -21,13 +21,17 @@ struct BrokerNode::WorkerActor final : Actor {
 };
 
 struct BrokerNode::PlaneActor final : Actor {
-  explicit PlaneActor(control::Plane& controlled) : plane(controlled) {}
+  PlaneActor(control::Plane& controlled, control::MessageDoor& messages) : plane(controlled), door(messages) {}
 
   std::string_view name() const override { return "control plane"; }
-  bool poll(Time now) override { return plane.poll(now); }
+  bool poll(Time now) override {
+    const bool moved = plane.poll(now);
+    return door.poll(now) || moved;
+  }
   Time next_deadline() const override { return base::never; }
 
   control::Plane& plane;
+  control::MessageDoor& door;
 };
 
 // Moves a queue to some worker, now and then, and mostly just when something is under way to its home.
@@ -110,11 +114,16 @@ BrokerNode::BrokerNode(World& world, Network& network, const BrokerConfig& confi
   auto random = std::make_shared<Random>(world.random("control plane"));
   control::PlaneOptions options;
   options.demo_account = true;
+  options.management = true;
   options.random = [random](std::span<uint8_t> out) {
     for (uint8_t& byte : out) byte = static_cast<uint8_t>(random->u64());
   };
   plane_ = std::make_unique<control::Plane>(store_, links, options);
-  plane_actor_ = std::make_unique<PlaneActor>(*plane_);
+  commands_ = std::make_unique<control::Commands>(*plane_, statistics_, "sim");
+  control::Commands::Pending pending;
+  CHECK(commands_->start(R"({"command":"log_level","level":"off"})", pending));
+  door_ = std::make_unique<control::MessageDoor>(*plane_, *commands_);
+  plane_actor_ = std::make_unique<PlaneActor>(*plane_, *door_);
   world.add(*plane_actor_);
   if (config.move_every != Duration{} && config.workers > 1) {
     mover_ = std::make_unique<Mover>(*plane_, mesh_, config.move_every, world.random("mover"));

@@ -8,8 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "control/commands.h"
 #include "control/memory_store.h"
+#include "control/message_door.h"
 #include "control/plane.h"
+#include "control/statistics.h"
 #include "control/worker_link.h"
 #include "core/worker/worker.h"
 #include "tests/sim/nic.h"
@@ -27,6 +30,15 @@ struct BrokerConfig {
   size_t message_bytes = 16 << 20;  // of each worker
   Pace pace;
   Duration move_every{};  // a queue moves, by force, this often on the average; 0: never
+};
+
+// Nobody asks for them.
+struct NoStatistics final : control::Statistics {
+  broker::WorkerIndex workers() const override { return 0; }
+  control::WorkerFigures worker(broker::WorkerIndex) const override { return {}; }
+  std::vector<control::LayerCount> counters(broker::WorkerIndex) const override { return {}; }
+  std::vector<control::PortFigures> ports() const override { return {}; }
+  bool connection(const broker::SessionAddress&, control::ConnectionFigures&) const override { return false; }
 };
 
 class BrokerNode {
@@ -74,6 +86,9 @@ class BrokerNode {
   std::vector<std::unique_ptr<control::WorkerLink>> links_;
   std::unique_ptr<Saboteur> saboteur_;
   std::unique_ptr<control::Plane> plane_;
+  NoStatistics statistics_;
+  std::unique_ptr<control::Commands> commands_;
+  std::unique_ptr<control::MessageDoor> door_;
   std::unique_ptr<PlaneActor> plane_actor_;
   std::unique_ptr<Mover> mover_;
 };

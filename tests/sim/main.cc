@@ -225,7 +225,8 @@ int self_test(const CommandLine& line) {
       {Plant::swapped_publishes, "amqp"}, {Plant::unmarked_redelivery, "amqp"}, {Plant::lost_in_a_move, "amqp"},
       {Plant::hasty_last_word, "amqp"},   {Plant::early_answer, "amqp"},        {Plant::hasty_delay, "amqp"},
       {Plant::every_choice, "amqp"},      {Plant::random_hash, "amqp"},         {Plant::all_values, "amqp"},
-      {Plant::duplicates, "amqp"},        {Plant::short_patience, "amqp"},      {Plant::no_flow_limit, "amqp"},
+      {Plant::duplicates, "amqp"},        {Plant::no_policies, "amqp"},         {Plant::short_patience, "amqp"},
+      {Plant::no_flow_limit, "amqp"},
   };
   for (const auto& [plant, scenario] : plants) {
     uint64_t found = 0, survived = 0;

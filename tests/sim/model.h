@@ -78,6 +78,7 @@ struct QueueTraits {
   bool deduplicates = false;      // by the header x-deduplication-header; it forgets no value in a run
   std::optional<int64_t> flow_stop;
   std::optional<std::chrono::milliseconds> consumer_timeout;
+  bool by_policy = false;  // lifetime, limit and the dead are a policy's, not the declaration's
 };
 
 // Who publishes, and who holds deliveries: channels and consumers, each with a number of its own for the whole run.

@@ -23,6 +23,7 @@ enum class Plant : uint8_t {
   random_hash,          // exchanges that hash choose at random
   all_values,           // queues of last values keep all of them
   duplicates,           // queues that deduplicate do not
+  no_policies,          // policies are not set
   short_patience,       // consumers are given a tenth of their time
   no_flow_limit,        // queues do not stop their publishers
 };

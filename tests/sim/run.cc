@@ -9,7 +9,7 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr std::array<std::pair<Plant, std::string_view>, 16> plants{{
+constexpr std::array<std::pair<Plant, std::string_view>, 17> plants{{
     {Plant::none, "none"},
     {Plant::lost_segment, "lost-segment"},
     {Plant::drop_requeue, "drop-requeue"},
@@ -24,6 +24,7 @@ constexpr std::array<std::pair<Plant, std::string_view>, 16> plants{{
     {Plant::random_hash, "random-hash"},
     {Plant::all_values, "all-values"},
     {Plant::duplicates, "duplicates"},
+    {Plant::no_policies, "no-policies"},
     {Plant::short_patience, "short-patience"},
     {Plant::no_flow_limit, "no-flow-limit"},
 }};

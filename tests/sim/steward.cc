@@ -1,11 +1,15 @@
 #include "tests/sim/steward.h"
 
+#include <nlohmann/json.hpp>
+#include <utility>
+
 namespace talaria::sim {
 
 namespace {
 
 constexpr uint16_t setup_channel = 1;
 constexpr Duration ask_interval = 500ms;
+constexpr const char* reply_queue = "amq.rabbitmq.reply-to";
 constexpr Duration reconnect_pause = 500ms;
 
 }  // namespace
@@ -36,6 +40,7 @@ void Steward::prepare_setup() {
     setup_.push_back({declare, method::exchange_declare_ok, {}, {}});
     setup_.push_back({BindQueue{queue.name, queue.exchange, "", {}, false}, method::queue_bind_ok, {}, {}});
   }
+  prepare_policies();
   for (const auto& [queue, traits] : topology_.traits) model_.set_traits(queue, traits);
   for (const ModelBinding& binding : topology_.bindings) {
     Command command = BindQueue{binding.destination, binding.source, binding.key, binding.arguments, false};
@@ -47,6 +52,17 @@ void Steward::prepare_setup() {
     auto index = std::make_shared<size_t>();
     setup_.push_back({command, reply, [this, binding, index] { *index = model_.add_binding_sent(binding); },
                       [this, index] { model_.binding_added(*index); }});
+  }
+}
+
+void Steward::prepare_policies() {
+  bool listens = false;
+  for (const auto& [queue, traits] : topology_.traits) {
+    if (!traits.by_policy || topology_.plant == Plant::no_policies) continue;
+    if (!std::exchange(listens, true))
+      setup_.push_back(
+          {Consume{.queue = reply_queue, .tag = "answers", .no_ack = true}, method::basic_consume_ok, {}, {}});
+    setup_.push_back({{}, method::basic_deliver, {}, {}, "set_policy", topology_.policy(queue)});
   }
 }
 
@@ -101,7 +117,18 @@ void Steward::next_setup() {
   awaiting_ = !setup_.empty();
   if (!awaiting_) return;
   if (setup_.front().sent) setup_.front().sent();
-  connection_->send(setup_channel, setup_.front().command);
+  const Setup& next = setup_.front();
+  if (next.verb.empty()) return connection_->send(setup_channel, next.command);
+  MessageProperties properties;
+  properties.reply_to = reply_queue;
+  connection_->publish(setup_channel, Publish{"amq.talaria.management", next.verb}, properties,
+                       base::as_bytes(next.body));
+}
+
+void Steward::check_answer(base::Bytes body) const {
+  const auto answer = nlohmann::json::parse(base::as_text(body), nullptr, false);
+  if (!answer.is_object() || !answer.value("ok", false))
+    fail("steward: '%s' was answered with %s", setup_.front().body.c_str(), std::string(base::as_text(body)).c_str());
 }
 
 void Steward::drain() {
@@ -150,6 +177,7 @@ void Steward::on_reply(uint16_t channel, const Reply& reply, base::Bytes propert
   }
   if (!awaiting_ || reply.id != setup_.front().reply)
     fail("steward: method %u.%u answers nothing: %s", reply.id >> 16, reply.id & 65535, reply.text.c_str());
+  if (reply.id == method::basic_deliver) check_answer(body);
   if (setup_.front().done) setup_.front().done();
   setup_.pop_front();
   next_setup();

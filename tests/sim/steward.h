@@ -37,6 +37,7 @@ class Steward final : public Application, public AmqpListener {
     Command command;
     uint32_t reply = 0;
     std::function<void()> sent, done;
+    std::string verb = {}, body = {};  // in the place of a command: one of operators', by message
   };
   // A queue that is being emptied, on a channel of its own.
   struct Drain {
@@ -55,6 +56,8 @@ class Steward final : public Application, public AmqpListener {
   void on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply, base::Bytes properties, base::Bytes body);
   void prepare_setup();
   void next_setup();
+  void prepare_policies();
+  void check_answer(base::Bytes body) const;
   void add_drain(const std::string& queue);
 
   World& world_;

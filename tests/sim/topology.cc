@@ -54,11 +54,11 @@ DeclareQueue Topology::declaration(const std::string& queue) const {
   const auto found = traits.find(queue);
   if (found == traits.end()) return command;
   const QueueTraits& has = found->second;
-  if (has.message_ttl) command.numbers.emplace_back("x-message-ttl", has.message_ttl->count());
-  if (has.max_length) command.numbers.emplace_back("x-max-length", *has.max_length);
+  if (has.message_ttl && !has.by_policy) command.numbers.emplace_back("x-message-ttl", has.message_ttl->count());
+  if (has.max_length && !has.by_policy) command.numbers.emplace_back("x-max-length", *has.max_length);
   if (has.max_priority) command.numbers.emplace_back("x-max-priority", *has.max_priority);
   if (has.single_active_consumer) command.flags.emplace_back("x-single-active-consumer", true);
-  if (has.rejects_publishes) command.arguments.emplace_back("x-overflow", "reject-publish");
+  if (has.rejects_publishes && !has.by_policy) command.arguments.emplace_back("x-overflow", "reject-publish");
   if (!has.last_value_header.empty() && plant != Plant::all_values)
     command.arguments.emplace_back("x-last-value-key", has.last_value_header);
   if (has.deduplicates && plant != Plant::duplicates) {
@@ -73,11 +73,27 @@ DeclareQueue Topology::declaration(const std::string& queue) const {
     const int64_t divisor = plant == Plant::short_patience ? 10 : 1;
     command.numbers.emplace_back("x-consumer-timeout", has.consumer_timeout->count() / divisor);
   }
-  if (!has.dead_queue.empty()) {
+  if (!has.dead_queue.empty() && !has.by_policy) {
     command.arguments.emplace_back("x-dead-letter-exchange", has.dead_exchange);
     if (has.dead_key) command.arguments.emplace_back("x-dead-letter-routing-key", *has.dead_key);
   }
   return command;
+}
+
+std::string Topology::policy(const std::string& queue) const {
+  const QueueTraits& has = traits.at(queue);
+  std::string definition;
+  const auto add = [&](const std::string& name, const std::string& value) {
+    definition += (definition.empty() ? "\"" : ",\"") + name + "\":" + value;
+  };
+  const auto quoted = [](const std::string& text) { return "\"" + text + "\""; };
+  if (has.message_ttl) add("message-ttl", std::to_string(has.message_ttl->count()));
+  if (has.max_length) add("max-length", std::to_string(*has.max_length));
+  if (has.rejects_publishes) add("overflow", quoted("reject-publish"));
+  if (!has.dead_queue.empty()) add("dead-letter-exchange", quoted(has.dead_exchange));
+  if (has.dead_key) add("dead-letter-routing-key", quoted(*has.dead_key));
+  return R"({"name":")" + queue + R"(","pattern":"^)" + queue + R"($","apply-to":"queues","definition":{)" +
+         definition + "}}";
 }
 
 bool Topology::claim(const ModelBinding& binding) { return used.insert(identity_of(binding)).second; }
@@ -145,6 +161,7 @@ void draw_traits(Random& random, Topology& topology, const std::string& queue) {
     }
     topology.dead_queues.push_back({traits.dead_queue, traits.dead_exchange});
   }
+  traits.by_policy = (traits.message_ttl || traits.max_length || !traits.dead_queue.empty()) && random.chance(0.3);
   topology.traits[queue] = traits;
   if (random.chance(0.2)) draw_extras(random, topology, queue);
 }

@@ -35,6 +35,8 @@ struct Topology {
   DeclareExchange declaration(const TopologyExchange& exchange) const;
   // The declaration of a queue that stays.
   DeclareQueue declaration(const std::string& queue) const;
+  // What the policy of a queue that has one says, as JSON.
+  std::string policy(const std::string& queue) const;
   // True if nobody has it yet; then it is taken.
   bool claim(const ModelBinding& binding);
   void give_up(const ModelBinding& binding);
