@@ -153,6 +153,8 @@ Enqueued Queue::enqueue_apart(Message* message, bool accepted) {
       home_.pool.release(message);
     return Enqueued::refused;
   }
+  // It is in, whatever becomes of it: replaced, expired at once.
+  if (!value.empty()) extras_->seen->insert(value, home_.now);
   const base::Time deadline = deadline_of(*message);
   if (replaced && replace_in_place(replaced, message, deadline)) {
     drop_surplus();
@@ -181,7 +183,6 @@ Enqueued Queue::enqueue_apart(Message* message, bool accepted) {
     groups()->push(entry, group_of(*message));
   else
     fresh_.push(home_.arena, entry);
-  if (!value.empty()) extras_->seen->insert(value, home_.now);
   if (extras_->last_values) remember_value(entry);
   if (over_limit()) {
     hand_out_surplus();

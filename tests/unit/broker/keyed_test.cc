@@ -7,11 +7,16 @@
 namespace talaria::broker {
 namespace {
 
-// The routing key stands for the headers: "header=value".
+// The routing key stands for the headers: "header=value;header=value".
 std::optional<std::string> read_from_key(const Message& message, std::string_view header) {
-  const std::string_view key = message.routing_key();
-  if (!key.starts_with(header) || key.size() <= header.size() || key[header.size()] != '=') return std::nullopt;
-  return std::string(key.substr(header.size() + 1));
+  std::string_view left = message.routing_key();
+  while (!left.empty()) {
+    const std::string_view entry = left.substr(0, left.find(';'));
+    if (entry.starts_with(header) && entry.substr(header.size()).starts_with('='))
+      return std::string(entry.substr(header.size() + 1));
+    left.remove_prefix(std::min(left.size(), entry.size() + 1));
+  }
+  return std::nullopt;
 }
 
 struct KeyedTest : OneQueueTest {
@@ -155,6 +160,18 @@ TEST_F(Duplicates, AreRememberedByNumberAndTime) {
   put("late enough", "id=1");
   put("and seen again", "id=1");
   EXPECT_EQ(rest(), (Bodies{"late enough"}));
+}
+
+TEST_F(Duplicates, OfWhatReplacedAnotherOrExpiredAtOnceAreDroppedToo) {
+  declare({.last_value_key = "k", .deduplication = Deduplication{"d", 10}});
+  put("a1", "k=a;d=1");
+  put("a2", "k=a;d=2");
+  EXPECT_EQ(replaced(), 1u);
+  put("duplicate of what took its place", "k=b;d=2");
+  put("over at once", "d=3", 0);
+  put("duplicate of what expired", "d=3");
+  EXPECT_EQ(duplicates(), 2u);
+  EXPECT_EQ(rest(), (Bodies{"a2"}));
 }
 
 TEST_F(Duplicates, WhatWasRefusedWasNotSeen) {
