@@ -292,7 +292,7 @@ void AmqpClient::recover(Channel& channel) {
 
 // One queue's timeout ends the channel, and takes back what it holds of all queues.
 void AmqpClient::begin_to_take(Channel& channel, const std::string& queue, Identity holder) {
-  model_.began(holder);
+  model_.began(holder, queue);
   channel.holders.insert(holder);
   const auto traits = topology_.traits.find(queue);
   channel.has_timeout |= traits != topology_.traits.end() && traits->second.consumer_timeout.has_value();

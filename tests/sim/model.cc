@@ -199,6 +199,14 @@ bool Model::may_be_disputed(const std::string& name, const Copy& copy, Identity 
          copy.seen || copy.died;
 }
 
+// From a channel that has ended; its client may not know.
+bool Model::may_have_come_back_unseen(const std::string& name) const {
+  if (queue(name).may_return_unseen) return true;
+  const auto takers = takers_.find(name);
+  return takers != takers_.end() &&
+         std::ranges::any_of(takers->second, [&](Identity taker) { return cut_off_.contains(taker); });
+}
+
 Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Identity holder, bool no_ack,
                             const Reply& reply) {
   const char* from = queue_name.c_str();
@@ -217,7 +225,8 @@ Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Iden
   }
   // A channel that ends by one queue's timeout gives back what was on its way to it of all.
   const auto has_timeout = [](const auto& traits) { return traits.second.consumer_timeout.has_value(); };
-  if (!copy.seen && reply.redelivered && !source.may_return_unseen && std::ranges::none_of(traits_, has_timeout))
+  if (!copy.seen && reply.redelivered && !may_have_come_back_unseen(queue_name) &&
+      std::ranges::none_of(traits_, has_timeout))
     fail("queue %s marked message %lu redelivered, and nobody has had it", from, number);
 
   const bool dead = dead_of_.contains(queue_name);

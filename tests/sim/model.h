@@ -144,7 +144,10 @@ class Model {
 
   // ---- delivering ---------------------------------------------------------------------------------------------------
   // From now on it takes what is there: it consumes, or gets.
-  void began(Identity holder) { began_[holder] = world_.now(); }
+  void began(Identity holder, const std::string& queue) {
+    began_[holder] = world_.now();
+    takers_[queue].insert(holder);
+  }
   // What somebody holds.
   struct Delivery {
     std::string queue;
@@ -278,6 +281,8 @@ class Model {
                           base::Bytes properties, base::Bytes body);
   void check_dead(const std::string& source, uint64_t number, const Reply& reply, base::Bytes properties);
   Delivery hold(const std::string& queue, uint64_t number, Identity holder, bool no_ack, const Reply& reply);
+  // Messages that were on the way to somebody.
+  bool may_have_come_back_unseen(const std::string& queue) const;
   bool may_be_disputed(const std::string& queue, const Copy& copy, Identity holder) const;
   static bool was_surely_settled(const Copy& copy, Time by);
   Copy& copy_of(const Delivery& delivery);
@@ -303,6 +308,7 @@ class Model {
   std::map<std::string, std::string> dead_of_;  // queues for the dead, and whose these are
   std::map<std::pair<std::string, std::string>, std::vector<uint64_t>> by_value_;  // of headers: numbers
   std::map<Identity, Time> began_;
+  std::map<std::string, std::set<Identity>> takers_;  // of queues: all that ever began
   std::set<Identity> cut_off_;
   uint64_t last_lease_ = 0;
   // (queue, holder, publisher, lane in that queue) -> number, of first deliveries

@@ -91,7 +91,7 @@ void Model::counted(const std::string& name, uint32_t ready, Time asked) const {
   if (traits.max_length && ready > *traits.max_length)
     fail("queue %s has %u messages, more than its limit of %ld", name.c_str(), ready, *traits.max_length);
   // What was on its way to somebody who has ended asks nobody whether it may come back.
-  const bool flow = traits.flow_stop && one_worker_ && !queue(name).may_return_unseen;
+  const bool flow = traits.flow_stop && one_worker_ && !may_have_come_back_unseen(name);
   if (traits.last_value_header.empty() && !flow) return;
   // What does not have the header; what was delivered once, delayed or committed and so asked nobody whether it may.
   uint64_t plain = 0, unasked = 0;

@@ -192,7 +192,7 @@ void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply,
       drain.asked = world_.now();
       connection_->send(channel, DeclareQueue{.name = drain.queue, .passive = true});
       connection_->send(channel, Qos{.count = 50});
-      model_.began(drain.consumer);
+      model_.began(drain.consumer, drain.queue);
       connection_->send(channel, Consume{.queue = drain.queue, .tag = "steward"});
       return;
     case method::basic_qos_ok: return;
