@@ -232,8 +232,7 @@ void AmqpClient::on_timeout(Channel& channel, const Reply& reply) {
   world_.trace("%s: channel %u was too slow: %s", plan_.name.c_str(), channel.number, reply.text.c_str());
   std::set<std::string> queues = channel.glimpsed;
   queues.insert(channel.getting);
-  for (const auto& [tag, consumer] : channel.consumers) queues.insert(consumer.queue);
-  for (const auto& [tag, held] : channel.held) queues.insert(held.queue);
+  queues.insert(channel.queues.begin(), channel.queues.end());
   model_.timed_out(queues, channel.number, world_.now() - channel.opened, reply.text);
   connection_->send(channel.number, ChannelCloseOk{});
   end_channel(channel, false);

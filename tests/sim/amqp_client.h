@@ -86,7 +86,8 @@ class AmqpClient final : public Application, public AmqpListener {
     uint16_t expected_error = 0;
     std::string expected_text;  // of it; "": whatever it is
     Time opened{};
-    bool ended = false;  // the broker closed it while the client's close was on its way
+    std::set<std::string> queues;  // from which it has consumed or got: what it settled may not have been heard
+    bool ended = false;            // the broker closed it while the client's close was on its way
     bool recovering = false;
     std::string getting;             // the queue of a get under way
     std::set<std::string> glimpsed;  // queues of what came when it was about to end: it holds them, too

@@ -307,6 +307,7 @@ void AmqpClient::consume(Channel& channel) {
   consumer.no_ack = random_.chance(plan_.no_ack);
   const std::string tag = "c" + std::to_string(consumer.identity);
   channel.consumers[tag] = consumer;
+  channel.queues.insert(consumer.queue);
   begin_to_take(channel, consumer.queue, consumer.identity);
   request(channel, Consume{.queue = consumer.queue, .tag = tag, .no_ack = consumer.no_ack}, method::basic_consume_ok,
           [this, number = channel.number](const Reply& reply, auto, auto) {
@@ -330,6 +331,7 @@ void AmqpClient::cancel(Channel& channel, const std::string& tag) {
 
 void AmqpClient::get(Channel& channel) {
   channel.getting = draw_queue();
+  channel.queues.insert(channel.getting);
   channel.getting_no_ack = random_.chance(plan_.no_ack);
   begin_to_take(channel, channel.getting, channel.identity);
   request(channel, Get{channel.getting, channel.getting_no_ack}, method::basic_get_ok,
