@@ -135,9 +135,7 @@ MaybeRefusal check_value(const KnownArgument& known, const Field& value, const s
 
 // What other brokers do with a queue or an exchange that has one of these is not done here.
 constexpr std::string_view unsupported_of_queues[] = {"x-name-prefix"};
-constexpr std::string_view unsupported_of_exchanges[] = {
-    "x-name-prefix", "x-message-deduplication", "x-cache-size", "x-cache-ttl", "x-deduplication-header",
-};
+constexpr std::string_view unsupported_of_exchanges[] = {"x-name-prefix"};
 
 MaybeRefusal check_unsupported(std::span<const std::string_view> names, const FieldTable& arguments,
                                const std::string& what) {
@@ -154,6 +152,13 @@ MaybeRefusal check_unsupported(std::span<const std::string_view> names, const Fi
 bool deduplicates(const FieldTable& arguments) {
   const Field* wanted = base::find(arguments, "x-message-deduplication");
   return wanted && *wanted->boolean();
+}
+
+MaybeRefusal check_value_of(std::string_view name, const FieldTable& arguments, const std::string& what) {
+  const Field* value = base::find(arguments, name);
+  const auto known = std::find_if(std::begin(known_arguments), std::end(known_arguments),
+                                  [&](const KnownArgument& one) { return one.name == name; });
+  return value ? check_value(*known, *value, what) : std::nullopt;
 }
 
 MaybeRefusal check_header_name(std::string_view name, const FieldTable& arguments, const std::string& what) {
@@ -199,6 +204,17 @@ MaybeRefusal check_groups(const FieldTable& arguments, const std::string& what) 
     return invalid("x-group-key", what, "not with " + std::string(name));
   }
   return check_header_name("x-group-key", arguments, what);
+}
+
+broker::Deduplication deduplication_of(const FieldTable& arguments) {
+  const Field* header = base::find(arguments, "x-deduplication-header");
+  const Field* size = base::find(arguments, "x-cache-size");
+  broker::Deduplication wanted;
+  wanted.header = header ? *header->text() : "x-deduplication-header";
+  wanted.cache_size = static_cast<uint32_t>(size ? size->integer() : cache_size_unless_said);
+  if (const Field* ttl = base::find(arguments, "x-cache-ttl"))
+    wanted.cache_ttl_ms = static_cast<uint64_t>(ttl->integer());
+  return wanted;
 }
 
 // Something begins at `upper`, and ends at `lower`.
@@ -262,6 +278,56 @@ MaybeRefusal check_argument_same(std::string_view name, const FieldTable& receiv
     return precondition_failed(inequivalent(name, what, quoted(plain_value(*theirs)), quoted(plain_value(*ours))));
   }
   return precondition_failed(inequivalent(name, what, described(theirs), described(ours)));
+}
+
+// Types whose exchanges remember, whatever their arguments.
+bool is_of_memory(ExchangeType type) {
+  return type == ExchangeType::recent_history || type == ExchangeType::message_deduplication;
+}
+
+constexpr int64_t history_length_most = 1 << 20;
+constexpr int64_t history_length_unless_said = 20;
+constexpr std::string_view memory_arguments[] = {
+    "x-message-deduplication", "x-cache-size", "x-cache-ttl", "x-deduplication-header", "x-cache-persistence",
+};
+
+// Texts of RabbitMQ's plugins, where they have one.
+MaybeRefusal check_history(const FieldTable& arguments) {
+  const Field* length = base::find(arguments, "x-recent-history-length");
+  if (!length) return std::nullopt;
+  if (!length->is_integer() || length->integer() <= 0)
+    return precondition_failed("Invalid argument " + base::to_text(*length) +
+                               ", 'x-recent-history-length' must be a positive integer");
+  if (length->integer() <= history_length_most) return std::nullopt;
+  return precondition_failed("Invalid argument, 'x-recent-history-length' must not be greater than " +
+                             std::to_string(history_length_most));
+}
+
+MaybeRefusal check_cache(const FieldTable& arguments) {
+  const Field* size = base::find(arguments, "x-cache-size");
+  if (!size || !size->is_integer() || size->integer() <= 0)
+    return precondition_failed("Missing or invalid argument, 'x-cache-size' must be an integer greater than 0");
+  if (const Field* ttl = base::find(arguments, "x-cache-ttl"); ttl && (!ttl->is_integer() || ttl->integer() <= 0))
+    return precondition_failed("Invalid argument, 'x-cache-ttl' must be an integer greater than 0");
+  const Field* persistence = base::find(arguments, "x-cache-persistence");
+  if (!persistence || (persistence->text() && *persistence->text() == "memory")) return std::nullopt;
+  if (persistence->text() && *persistence->text() == "disk")
+    return precondition_failed("Invalid argument, 'x-cache-persistence' 'disk' is not supported");
+  return precondition_failed("Invalid argument, 'x-cache-persistence' must be either 'disk' or 'memory'");
+}
+
+// An exchange of any type may drop duplicates, as LavinMQ's do.
+MaybeRefusal check_memory(ExchangeType type, const FieldTable& arguments, const std::string& what) {
+  if (type == ExchangeType::recent_history)
+    if (auto refusal = check_history(arguments)) return refusal;
+  if (type == ExchangeType::message_deduplication)
+    if (auto refusal = check_cache(arguments)) return refusal;
+  for (std::string_view name : {"x-message-deduplication", "x-deduplication-header", "x-cache-size", "x-cache-ttl"})
+    if (auto refusal = check_value_of(name, arguments, what)) return refusal;
+  if (type == ExchangeType::message_deduplication) return check_header_name("x-deduplication-header", arguments, what);
+  if (base::find(arguments, "x-cache-persistence"))
+    return invalid("x-cache-persistence", what, "only of the type x-message-deduplication");
+  return check_deduplication(arguments, what);
 }
 
 broker::HashProperty hash_property_named(std::string_view name) {
@@ -342,12 +408,15 @@ MaybeRefusal check_exchange_arguments(ExchangeType type, const FieldTable& argum
     const Field* inner = base::find(arguments, "x-delayed-type");
     ExchangeType routing{};
     if (!inner || !inner->text() || !type_from_name(*inner->text(), routing) ||
-        routing == ExchangeType::delayed_message)
+        routing == ExchangeType::delayed_message || is_of_memory(routing))
       return precondition_failed("Invalid argument, 'x-delayed-type' must be an existing exchange type");
+    constexpr std::string_view either[] = {"x-message-deduplication"};
+    if (auto refusal = check_unsupported(either, arguments, what)) return refusal;
     type = routing;
   }
   if (type == ExchangeType::consistent_hash)
     if (auto refusal = check_hashing(arguments, what)) return refusal;
+  if (auto refusal = check_memory(type, arguments, what)) return refusal;
   return check_unsupported(unsupported_of_exchanges, arguments, what);
 }
 
@@ -400,10 +469,17 @@ MaybeRefusal check_exchange_arguments_same(ExchangeType type, const FieldTable& 
   if (routing_type_of(type, current) == ExchangeType::consistent_hash)
     for (std::string_view name : hash_arguments)
       if (auto refusal = check_argument_same(name, received, current, what)) return refusal;
+  if (type == ExchangeType::recent_history)
+    if (auto refusal = check_argument_same("x-recent-history-length", received, current, what)) return refusal;
+  for (std::string_view name : memory_arguments)
+    if (auto refusal = check_argument_same(name, received, current, what)) return refusal;
   return check_argument_same("alternate-exchange", received, current, what);
 }
 
+bool remembers(ExchangeType type, const FieldTable& arguments) { return is_of_memory(type) || deduplicates(arguments); }
+
 ExchangeType routing_type_of(ExchangeType type, const FieldTable& arguments) {
+  if (is_of_memory(type)) return ExchangeType::fanout;
   if (type != ExchangeType::delayed_message) return type;
   const Field* inner = base::find(arguments, "x-delayed-type");
   if (inner && inner->text()) type_from_name(*inner->text(), type);
@@ -418,6 +494,12 @@ std::shared_ptr<const broker::ExchangeSettings> exchange_settings_of(ExchangeTyp
       settings.hash_property = hash_property_named(*property->text());
   }
   settings.delays = type == ExchangeType::delayed_message;
+  if (type == ExchangeType::recent_history) {
+    const Field* length = base::find(arguments, "x-recent-history-length");
+    settings.history_length = static_cast<uint32_t>(length ? length->integer() : history_length_unless_said);
+  }
+  if (type == ExchangeType::message_deduplication || deduplicates(arguments))
+    settings.deduplication = deduplication_of(arguments);
   if (settings == broker::ExchangeSettings{}) return nullptr;
   return std::make_shared<const broker::ExchangeSettings>(settings);
 }
@@ -454,16 +536,7 @@ std::shared_ptr<const broker::QueueSettings> queue_settings_of(const std::string
   settings.flow_bytes = flow_limit_of(flow_of_bytes, arguments);
   if (const Field* key = base::find(arguments, "x-last-value-key")) settings.last_value_key = *key->text();
   if (const Field* key = base::find(arguments, "x-group-key")) settings.group_key = *key->text();
-  if (deduplicates(arguments)) {
-    const Field* header = base::find(arguments, "x-deduplication-header");
-    const Field* size = base::find(arguments, "x-cache-size");
-    broker::Deduplication wanted;
-    wanted.header = header ? *header->text() : "x-deduplication-header";
-    wanted.cache_size = static_cast<uint32_t>(size ? size->integer() : cache_size_unless_said);
-    if (const Field* ttl = base::find(arguments, "x-cache-ttl"))
-      wanted.cache_ttl_ms = static_cast<uint64_t>(ttl->integer());
-    settings.deduplication = std::move(wanted);
-  }
+  if (deduplicates(arguments)) settings.deduplication = deduplication_of(arguments);
   if (settings == broker::QueueSettings{}) return nullptr;
   settings.queue = queue;
   return std::make_shared<const broker::QueueSettings>(std::move(settings));

@@ -52,6 +52,9 @@ broker::ExchangeType routing_type_of(broker::ExchangeType type, const base::Fiel
 std::shared_ptr<const broker::ExchangeSettings> exchange_settings_of(broker::ExchangeType type,
                                                                      const base::FieldTable& arguments);
 
+// A history, or what came lately.
+bool remembers(broker::ExchangeType type, const base::FieldTable& arguments);
+
 // The alternate exchange's name, "" for none.
 std::string alternate_of(const base::FieldTable& arguments);
 

@@ -264,14 +264,16 @@ std::string_view type_name(broker::ExchangeType type) {
     case broker::ExchangeType::random: return "x-random";
     case broker::ExchangeType::local_random: return "x-local-random";
     case broker::ExchangeType::delayed_message: return "x-delayed-message";
+    case broker::ExchangeType::recent_history: return "x-recent-history";
+    case broker::ExchangeType::message_deduplication: return "x-message-deduplication";
   }
   CHECK(false);
 }
 
 bool type_from_name(std::string_view name, broker::ExchangeType& type) {
   using enum broker::ExchangeType;
-  for (broker::ExchangeType candidate :
-       {direct, fanout, topic, headers, consistent_hash, modulus_hash, random, local_random, delayed_message}) {
+  for (broker::ExchangeType candidate : {direct, fanout, topic, headers, consistent_hash, modulus_hash, random,
+                                         local_random, delayed_message, recent_history, message_deduplication}) {
     if (type_name(candidate) != name) continue;
     type = candidate;
     return true;

@@ -339,7 +339,8 @@ class Plane {
   Exchange& enter(std::unique_ptr<Exchange> made);
   Queue& enter(std::unique_ptr<Queue> made);
   Binding& enter(std::unique_ptr<Binding> made);
-  broker::WorkerIndex home_of(const Vhost& vhost, const std::string& queue) const;
+  // Of a queue, or of what an exchange remembers.
+  broker::WorkerIndex home_of(const Vhost& vhost, const std::string& name) const;
   // Store, then workers and catalog. `more` goes into the same transaction.
   std::expected<void, broker::Refusal> carry_out(const Removal& removal, std::vector<Edit> more = {});
   void take_out(const Removal& removal);

@@ -58,7 +58,8 @@ Exchange& Plane::enter(std::unique_ptr<Exchange> made) {
   decide(exchange);
   broadcast(broker::AddExchange{exchange.vhost->id, exchange.id, exchange.name,
                                 routing_type_of(exchange.type, exchange.arguments), exchange.internal,
-                                exchange.alternate, exchange_settings_of(exchange.type, exchange.arguments)});
+                                exchange.alternate, exchange_settings_of(exchange.type, exchange.arguments),
+                                home_of(*exchange.vhost, exchange.name)});
   tell("exchange.created", exchange);
   return exchange;
 }
@@ -89,10 +90,10 @@ Binding& Plane::enter(std::unique_ptr<Binding> made) {
   return binding;
 }
 
-broker::WorkerIndex Plane::home_of(const Vhost& vhost, const std::string& queue) const {
+broker::WorkerIndex Plane::home_of(const Vhost& vhost, const std::string& name) const {
   // No vhost name holds a zero byte, so that no two pairs are the same text.
-  std::string name = vhost.name + '\0' + queue;
-  return static_cast<broker::WorkerIndex>(base::hash_bytes(base::as_bytes(name)) % workers_.size());
+  const std::string both = vhost.name + '\0' + name;
+  return static_cast<broker::WorkerIndex>(base::hash_bytes(base::as_bytes(both)) % workers_.size());
 }
 
 std::expected<void, broker::Refusal> Plane::carry_out(const Removal& removal, std::vector<Edit> more) {

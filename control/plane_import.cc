@@ -40,6 +40,7 @@ struct Plane::Import {
   struct Future {
     bool durable = false;
     broker::ExchangeType type{};  // of an exchange
+    bool remembers = false;       // likewise
   };
   std::map<std::pair<std::string, std::string>, Future> exchanges_made, queues_made;
 
@@ -187,7 +188,8 @@ struct Plane::Import {
         continue;
       }
       if (!exchanges_made
-               .emplace(std::pair(row.vhost, row.name), Future{row.durable, routing_type_of(type, row.arguments)})
+               .emplace(std::pair(row.vhost, row.name),
+                        Future{row.durable, routing_type_of(type, row.arguments), remembers(type, row.arguments)})
                .second)
         continue;
       exchanges.push_back(row);
@@ -230,7 +232,8 @@ struct Plane::Import {
   // What the exchange or queue will be; nullopt: there will be none.
   std::optional<Future> exchange_to_be(const std::string& vhost, const std::string& name) const {
     if (const Exchange* existing = find_exchange(vhost, name))
-      return Future{existing->durable, routing_type_of(existing->type, existing->arguments)};
+      return Future{existing->durable, routing_type_of(existing->type, existing->arguments),
+                    remembers(existing->type, existing->arguments)};
     if (!plane.catalog_.vhost(vhost))
       for (const auto& [predeclared, type] : predeclared_exchanges)
         if (name == predeclared) return Future{true, type};
@@ -259,6 +262,10 @@ struct Plane::Import {
                                                   : exchange_to_be(row.vhost, row.destination);
       if (!source || !destination) {
         report.push_back(what + ": one of its ends is not there: left out");
+        continue;
+      }
+      if (destination->remembers) {
+        report.push_back(what + ": the destination remembers what is published to it: left out");
         continue;
       }
       if (auto refusal = check_binding(source->type, row.destination_is_queue, row.key, row.arguments))

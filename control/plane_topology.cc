@@ -220,6 +220,10 @@ Plane::Body Plane::on(Connection& connection, broker::Bind& request) {
   }
 
   if (existing) return broker::Done{};
+  // What comes that way it could not remember.
+  if (exchange && remembers(exchange->type, exchange->arguments))
+    return precondition_failed("cannot bind " + exchange_text(exchange->name, vhost.name) +
+                               " to another exchange: it remembers what is published to it");
   if (auto refusal =
           check_binding(routing_type_of(source->type, source->arguments), to_queue, request.key, request.arguments))
     return *std::move(refusal);

@@ -144,6 +144,23 @@ void Engine::tell(const Probe& probe) {
   home_.tell(probe.step == Probe::Step::question ? probe.consumer.channel.worker : probe.asker.worker, probe);
 }
 
+// ---- to exchanges that remember
+// --------------------------------------------------------------------------------------
+
+Room Engine::room_at(WorkerIndex home) const {
+  if (board_.workers[home].pressed.value() != 0) return {Shortage::memory, home};
+  if (outbox_.operations[home].size() >= limits_.operations_backlog_max) return {Shortage::operations, home};
+  return {};
+}
+
+void Engine::entrust(WorkerIndex home, const Entrust& what) {
+  CHECK(home != self_);
+  what.message->mark_shared();
+  outbox_.operations[home].push_back(RareOperation{what});
+}
+
+void Engine::tell(const Entrusted& answer) { home_.tell(answer.publisher.worker, answer); }
+
 // ---- into a queue ---------------------------------------------------------------------------------------------------
 
 void Engine::store(Queue& queue, Message* message, const ChannelAddress& publisher, uint64_t sequence) {
@@ -201,13 +218,21 @@ void Engine::passed(const Passed& report) {
   (record->home == nowhere ? move_.held : outbox_.operations[record->home]).push_back(report);
 }
 
+void Engine::ask_again(const RareOperation& operation) {
+  std::visit(
+      [this]<class Kind>(const Kind& rare) {
+        if constexpr (!std::is_same_v<Kind, Entrust>) ask(rare);  // that waits for no queue
+      },
+      operation.what);
+}
+
 // What waited for a queue to move, to where that is now; if it is gone, each is answered so.
 void Engine::resume_held() {
   const auto again = [this]<class Kind>(const Kind& one) {
     if constexpr (std::is_same_v<Kind, Passed>)
       passed(one);
     else if constexpr (std::is_same_v<Kind, RareOperation>)
-      std::visit([this](const auto& rare) { ask(rare); }, one.what);
+      ask_again(one);
     else if constexpr (!std::is_same_v<Kind, Publish> && !std::is_same_v<Kind, MoveStep>)  // they never wait
       ask(one);
   };
@@ -220,11 +245,22 @@ void Engine::perform(const Operation& operation) {
     if constexpr (std::is_same_v<Kind, MoveStep>)
       perform(one);
     else if constexpr (std::is_same_v<Kind, RareOperation>)
-      std::visit([this](const auto& rare) { perform(whole(rare.queue), rare); }, one.what);
+      perform(one);
     else
       perform(whole(one.queue), one);
   };
   std::visit(one_kind, operation);
+}
+
+void Engine::perform(const RareOperation& operation) {
+  std::visit(
+      [this]<class Kind>(const Kind& rare) {
+        if constexpr (std::is_same_v<Kind, Entrust>)
+          outbox_.entrusted.push_back(rare);
+        else
+          perform(whole(rare.queue), rare);
+      },
+      operation.what);
 }
 
 // What a peer asks of a queue that has left, or has not arrived, it asked too late or too early.
@@ -372,6 +408,13 @@ void Engine::apply_one(const RemoveQueue& change) {
   }
   replica_.apply(change);
   if (move_.under_way && move_.queue == change.id) removed_while_moving();
+}
+
+void Engine::apply_one(const AddBinding& change) {
+  if (!replica_.apply(change)) return;
+  const Exchange& source = *find_exchange(change.binding.source);
+  if (source.remembers() && source.home() == self_)
+    outbox_.bound.push_back({source.id(), change.binding.queue, change.binding.exchange});
 }
 
 // ---- the turn -------------------------------------------------------------------------------------------------------

@@ -165,6 +165,13 @@ class Engine {
   // To the asker's worker, once it is an answer, else to the consumer's.
   void tell(const Probe& probe);
 
+  // ---- to exchanges that remember ----
+
+  // Whether their home, another worker, can be given a message now.
+  Room room_at(WorkerIndex home) const;
+  void entrust(WorkerIndex home, const Entrust& what);  // -> Entrusted
+  void tell(const Entrusted& answer);
+
   // ---- what peers ask of queues homed here, and tell of those that move ----
 
   void perform(const Operation& operation);
@@ -214,6 +221,8 @@ class Engine {
   void perform(Queue* queue, const Count& operation);
   void perform(Queue* queue, const Purge& operation);
   void perform(Queue* queue, const Reservation& operation);
+  void perform(const RareOperation& operation);
+  void ask_again(const RareOperation& operation);
 
   // engine_move.cc
   void perform(const MoveStep& step);
@@ -237,6 +246,7 @@ class Engine {
   void apply_one(const ChangeQueue& change);
   void apply_one(const RemoveQueue& change);
   void apply_one(const MoveQueue& change);
+  void apply_one(const AddBinding& change);
   void apply_one(const PermissionsChanged&) {}
   template <class Change>
   void apply_one(const Change& change) {

@@ -21,7 +21,8 @@ Exchange::Exchange(const AddExchange& what, Vhost& vhost)
       internal_(what.internal),
       vhost_(vhost),
       name_(what.name),
-      alternate_(what.alternate) {
+      alternate_(what.alternate),
+      settings_(what.settings) {
   CHECK(!is_default() || alternate_.empty());
   const auto choose = [&](ChoiceBindings::Way way) { table_.emplace<ChoiceBindings>(way, what.settings); };
   switch (type_) {
@@ -33,11 +34,15 @@ Exchange::Exchange(const AddExchange& what, Vhost& vhost)
     case ExchangeType::modulus_hash: choose(ChoiceBindings::Way::modulus_hash); break;
     case ExchangeType::random: choose(ChoiceBindings::Way::random); break;
     case ExchangeType::local_random: choose(ChoiceBindings::Way::local_random); break;
-    case ExchangeType::delayed_message: CHECK(false);
+    case ExchangeType::delayed_message:
+    case ExchangeType::recent_history:
+    case ExchangeType::message_deduplication: CHECK(false);
   }
   const bool by_facts =
       what.settings && (!what.settings->hash_header.empty() || what.settings->hash_property != HashProperty::none);
   delays_ = what.settings && what.settings->delays;
+  remembers_ = what.settings && what.settings->remembers();
+  home_ = what.home;
   needs_facts_ = type_ == ExchangeType::headers || (type_ == ExchangeType::consistent_hash && by_facts);
   varies_ = type_ == ExchangeType::random || type_ == ExchangeType::local_random;
 }
@@ -113,7 +118,9 @@ bool Exchange::match(std::string_view routing_key, const RouteFacts& facts, Rout
     case ExchangeType::modulus_hash:
     case ExchangeType::random:
     case ExchangeType::local_random: return std::get_if<ChoiceBindings>(&table_)->match(routing_key, facts, out);
-    case ExchangeType::delayed_message: break;
+    case ExchangeType::delayed_message:
+    case ExchangeType::recent_history:
+    case ExchangeType::message_deduplication: break;
   }
   return false;
 }

@@ -40,6 +40,10 @@ class Exchange {
   ExchangeType type() const { return type_; }
   bool internal() const { return internal_; }
   bool delays() const { return delays_; }
+  // What is published to it is for its home to decide about.
+  bool remembers() const { return remembers_; }
+  WorkerIndex home() const { return home_; }
+  const ExchangeSettings* settings() const { return settings_.get(); }
   bool is_default() const { return name_.empty(); }
   const std::string& alternate() const { return alternate_; }
   void set_alternate(const std::string& name);  // cold
@@ -68,6 +72,8 @@ class Exchange {
   ExchangeType type_;
   bool internal_;
   bool delays_ = false;
+  bool remembers_ = false;
+  WorkerIndex home_ = 0;
   bool needs_facts_ = false;  // of a message, to match it
   bool varies_ = false;       // the next message with the same key and facts may go elsewhere
   uint64_t mark_ = 0;         // the last routing that reached it
@@ -75,6 +81,7 @@ class Exchange {
   std::variant<DirectBindings, FanoutBindings, TopicBindings, HeadersBindings, ChoiceBindings> table_;
   std::string name_;
   std::string alternate_;
+  std::shared_ptr<const ExchangeSettings> settings_;
   uint32_t bindings_to_ = 0;
   base::FlatMap<StoredBinding*> known_;  // owned; by destination and key (arguments are compared)
 };

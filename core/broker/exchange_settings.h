@@ -3,7 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+
+#include "core/broker/deduplication.h"
 
 namespace talaria::broker {
 
@@ -15,6 +18,13 @@ struct ExchangeSettings {
   HashProperty hash_property = HashProperty::none;
   // x-delayed-message: what is published there waits as long as it says.
   bool delays = false;
+  // x-recent-history: whoever is bound gets so many of the last messages.
+  std::optional<uint32_t> history_length = {};
+  // x-message-deduplication
+  std::optional<Deduplication> deduplication = {};
+
+  // At its home, one worker.
+  bool remembers() const { return history_length || deduplication; }
   bool operator==(const ExchangeSettings&) const = default;
 };
 

@@ -2,6 +2,9 @@
 // lately (x-message-deduplication). Parts of QueueExtras; such a queue stays with its home.
 #pragma once
 
+#include <algorithm>
+#include <charconv>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -9,6 +12,7 @@
 #include <unordered_map>
 
 #include "core/base/time.h"
+#include "core/broker/deduplication.h"
 
 namespace talaria::broker {
 
@@ -29,18 +33,34 @@ class LastValues {
   std::unordered_map<std::string, uint32_t> entries_;
 };
 
+// The time, in milliseconds, that a message's header (HeaderReader) says; nullopt: it says none.
+inline std::optional<base::Duration> cache_ttl_in(const std::optional<std::string>& header) {
+  uint64_t milliseconds = 0;
+  if (!header || header->size() < 2) return std::nullopt;
+  const char* end = header->data() + header->size();
+  const auto [at, error] = std::from_chars(header->data() + 1, end, milliseconds);
+  constexpr uint64_t most = 315'360'000'000;  // ten years
+  if (error != std::errc{} || at != end || milliseconds == 0) return std::nullopt;
+  return std::chrono::milliseconds(std::min(milliseconds, most));
+}
+
 // Values that came in the last `ttl`, if there is one, and not more than `size` of them: the oldest is forgotten first.
 class SeenValues {
  public:
   SeenValues(uint32_t size, std::optional<base::Duration> ttl) : size_(size), ttl_(ttl) {}
+  explicit SeenValues(const Deduplication& wanted) : SeenValues(wanted.cache_size, std::nullopt) {
+    if (wanted.cache_ttl_ms) ttl_ = std::chrono::milliseconds(*wanted.cache_ttl_ms);
+  }
 
   bool contains(const std::string& value, base::Time now) const {
     const auto found = seen_.find(value);
-    return found != seen_.end() && (!ttl_ || now < found->second.when + *ttl_);
+    return found != seen_.end() && now < found->second.until;
   }
-  void insert(const std::string& value, base::Time now) {
+  // `ttl`: its own, instead of that of all.
+  void insert(const std::string& value, base::Time now, std::optional<base::Duration> ttl = {}) {
     const uint64_t number = ++last_;
-    seen_[value] = {now, number};
+    if (!ttl) ttl = ttl_;
+    seen_[value] = {ttl ? now + *ttl : base::never, number};
     order_.emplace_back(value, number);
     // A value that came anew after its time has an older place, which means nothing.
     while (seen_.size() > size_ || (order_.size() > size_t{2} * size_)) {
@@ -54,7 +74,7 @@ class SeenValues {
 
  private:
   struct Seen {
-    base::Time when;
+    base::Time until;
     uint64_t number = 0;
   };
 

@@ -8,8 +8,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <type_traits>
 #include <variant>
+#include <vector>
 
 #include "core/base/time.h"
 #include "core/broker/address.h"
@@ -100,9 +102,18 @@ struct Reservation {
   bool given_back = false;
   uint64_t bytes = 0;  // of their bodies
 };
+// To an exchange that remembers, at its home: to be decided about, routed and published there. Takes over one
+// reference. Answered with Entrusted.
+struct Entrust {
+  ExchangeId exchange;
+  Message* message = nullptr;
+  ChannelAddress publisher;
+  uint64_t sequence = 0;
+  const std::vector<std::string>* keys = nullptr;  // more routing keys; passes to whoever takes the message
+};
 // One alternative for what is rare, which keeps the operations of every day few enough for a switch.
 struct RareOperation {
-  std::variant<Purge, Reservation> what;
+  std::variant<Purge, Reservation, Entrust> what;
 };
 
 // ---- engine -> engine: a queue moves (move.h draws it)
@@ -234,6 +245,17 @@ struct Reserved {
   uint64_t bytes = 0;
 };
 
+// What became of a message that was entrusted to an exchange.
+struct Entrusted {
+  enum class Outcome : uint8_t {
+    stored,   // in all queues, or they are gone
+    refused,  // by one of them
+    unroutable,
+  };
+  ChannelAddress publisher;
+  uint64_t sequence = 0;
+  Outcome outcome = Outcome::stored;
+};
 // Between sessions, about a consumer that no queue knows: is it there?
 struct Probe {
   enum class Step : uint8_t { question, there, gone };
@@ -258,7 +280,7 @@ struct QueueLeft {
 };
 
 using Event = std::variant<Deliver, Stored, Subscribed, Unsubscribed, Cancelled, ConsumerSlow, Got, Counted, Purged,
-                           Reserved, Probe, QueueLeft>;
+                           Reserved, Entrusted, Probe, QueueLeft>;
 
 static_assert(std::is_trivially_copyable_v<Operation> && sizeof(Operation) <= 64);
 static_assert(std::is_trivially_copyable_v<Event> && sizeof(Event) <= 64);

@@ -40,6 +40,13 @@ struct DeadMessage {
   DeathReason reason = DeathReason::rejected;
 };
 
+// Something was bound to an exchange that remembers and has its home here. One of the two is set.
+struct Bound {
+  ExchangeId source;
+  QueueId queue;
+  ExchangeId exchange;
+};
+
 struct Outbox {
   // `deliveries_per_turn`: the budget of Engine::dispatch. `workers`: how many of the arrays are in use.
   explicit Outbox(WorkerIndex workers = 1, size_t deliveries_per_turn = 1024) {
@@ -63,6 +70,10 @@ struct Outbox {
 
   // To the front end of this worker. At most one for each thing done to a queue, and EngineLimits::drops_at_once more.
   std::vector<DeadMessage> dead;
+
+  // Likewise: messages for exchanges that remember, and who was bound to one. The latter is taken at once.
+  std::vector<Entrust> entrusted;
+  std::vector<Bound> bound;
 
   // To the control plane.
   std::vector<MoveWish> move_wishes;  // may be forgotten: it is wished again

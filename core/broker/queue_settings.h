@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "core/broker/deduplication.h"
+
 namespace talaria::broker {
 
 // What happens when a message comes to a full queue.
@@ -22,15 +24,6 @@ struct DeadLettering {
   std::optional<std::string> routing_key = {};  // instead of the message's own
 
   bool operator==(const DeadLettering&) const = default;
-};
-
-// A message whose header has a value that came lately is dropped.
-struct Deduplication {
-  std::string header;
-  uint32_t cache_size = 0;  // values that are remembered
-  std::optional<uint64_t> cache_ttl_ms = {};
-
-  bool operator==(const Deduplication&) const = default;
 };
 
 // Publishers wait from `stop` on until there are no more than `resume`.

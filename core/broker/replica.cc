@@ -47,7 +47,6 @@ void Replica::apply(const AddExchange& change) {
   CHECK(vhost && !vhost->find_exchange(change.name));
   Exchange& exchange = put(exchanges_, change.id, std::make_unique<Exchange>(change, *vhost));
   vhost->exchanges_.insert(Vhost::hash_of(change.name), &exchange);
-  vhost->not_remembered_ += exchange.delays();
 }
 
 void Replica::apply(const ChangeExchange& change) {
@@ -60,7 +59,6 @@ void Replica::apply(const RemoveExchange& change) {
   Exchange* exchange = find_exchange(change.id);
   CHECK(exchange && exchange->bindings() == 0 && exchange->bindings_to() == 0);
   if (exchange->vhost().traced_to() == exchange) trace(exchange->vhost(), nullptr);
-  exchange->vhost().not_remembered_ -= exchange->delays();
   exchange->vhost().exchanges_.erase(Vhost::hash_of(exchange->name()),
                                      [&](const Exchange* candidate) { return candidate == exchange; });
   exchanges_[change.id.slot].thing.reset();
@@ -115,10 +113,10 @@ Destination Replica::destination_of(const Binding& binding) const {
   return destination;
 }
 
-void Replica::apply(const AddBinding& change) {
+bool Replica::apply(const AddBinding& change) {
   Exchange* source = find_exchange(change.binding.source);
   CHECK(source);
-  source->bind(destination_of(change.binding), change.binding.key, change.binding.arguments);
+  return source->bind(destination_of(change.binding), change.binding.key, change.binding.arguments);
 }
 
 void Replica::apply(const RemoveBinding& change) {

@@ -41,7 +41,8 @@ class Replica {
   QueueRecord& apply(const AddQueue& change);
   QueueRecord& apply(const ChangeQueue& change);
   void apply(const RemoveQueue& change);
-  void apply(const AddBinding& change);
+  // Whether it was not there before.
+  bool apply(const AddBinding& change);
   void apply(const RemoveBinding& change);
 
   template <class Visit>

@@ -32,6 +32,9 @@ enum class ExchangeType : uint8_t {
   // The control plane's name for one that delays. Workers are told the type that routes, see
   // ExchangeSettings::delays.
   delayed_message,
+  // Likewise; these route as fanout does, see ExchangeSettings::remembers.
+  recent_history,
+  message_deduplication,
 };
 
 // Written by the queue's home worker only (a new home begins when the old one has ended), read by anyone. Owned by the
@@ -70,6 +73,7 @@ struct AddExchange {
   bool internal = false;
   std::string alternate;  // name of the alternate exchange, "" for none; looked up when it is needed (it may not exist)
   std::shared_ptr<const ExchangeSettings> settings = {};  // nullptr: it asks for nothing
+  WorkerIndex home = 0;                                   // of what it remembers
 };
 struct ChangeExchange {
   ExchangeId id;

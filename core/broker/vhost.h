@@ -55,7 +55,7 @@ class Vhost {
 
   VhostId id_;
   uint64_t mark_ = 0;  // counts routings
-  // Bindings of exchanges that make it so; exchanges that delay.
+  // Bindings of exchanges that make it so.
   size_t needing_facts_ = 0;
   size_t not_remembered_ = 0;
   Exchange* traced_to_ = nullptr;

@@ -235,6 +235,7 @@ void Worker::visit_connections(base::Time now) {
 bool Worker::dispatch(base::Time now) {
   size_t left = config_.deliveries_per_turn;
   sessions_.on_dead(outbox_.dead, now);
+  sessions_.on_entrusted(outbox_.entrusted, now);
   pass_events(now);
   while (left != 0) {
     const auto round = static_cast<uint32_t>(std::min<size_t>(left, deliveries_per_round));
@@ -388,6 +389,7 @@ void Worker::send_reports() {
 void Worker::on_command(const Apply& command, base::Time now) {
   CHECK(command.sequence == applied_ + 1);
   engine_.apply(*command.change, now);
+  sessions_.on_bound(outbox_.bound, now);
   if (std::holds_alternative<broker::PermissionsChanged>(*command.change)) sessions_.on_permissions_changed();
   applied_ = command.sequence;
   counters_.changes_applied.add();

@@ -104,10 +104,12 @@ class AmqpClient {
 
   static constexpr std::array<uint8_t, 3> transient = {0x10, 0x00, 1};  // delivery-mode 1
   static std::vector<uint8_t> publish_frames(uint16_t channel, std::string_view exchange, std::string_view key,
-                                             base::Bytes body, base::Bytes properties = transient) {
+                                             base::Bytes body, base::Bytes properties = transient,
+                                             bool mandatory = false) {
     std::vector<uint8_t> space(body.size() + 1024);
     base::Writer out(space);
-    wire::emit_method_frame(out, channel, wire::basic::Publish{.exchange = exchange, .routing_key = key});
+    wire::emit_method_frame(out, channel,
+                            wire::basic::Publish{.exchange = exchange, .routing_key = key, .mandatory = mandatory});
     wire::emit_content_header_frame(out, channel, body.size(), properties);
     if (!body.empty()) {
       uint8_t* frame = wire::begin_frame(out, wire::FrameType::body, channel);

@@ -43,11 +43,24 @@ class ScriptedControl {
     broker::WorkerIndex home = 0;
     broker::QueueCounters* counters = nullptr;
   };
-  void add_exchange(const std::string& name, broker::ExchangeType type) {
+  void add_exchange(const std::string& name, broker::ExchangeType type,
+                    std::shared_ptr<const broker::ExchangeSettings> settings = {}, broker::WorkerIndex home = 0) {
     const broker::ExchangeId id{static_cast<uint32_t>(exchanges_.size()), 1};
     exchanges_[name] = id;
-    change(broker::AddExchange{vhost, id, name, type, false, ""});
+    change(broker::AddExchange{vhost, id, name, type, false, "", std::move(settings), home});
   }
+  // With its bindings. None is added after it.
+  void remove_exchange(const std::string& name) {
+    const broker::ExchangeId id = exchanges_.at(name);
+    std::erase_if(bindings_, [&](const broker::Binding& binding) {
+      if (binding.source != id) return false;
+      change(broker::RemoveBinding{binding});
+      return true;
+    });
+    change(broker::RemoveExchange{vhost, id});
+    exchanges_.erase(name);
+  }
+  bool has_exchange(const std::string& name) const { return exchanges_.contains(name); }
   const Queue& add_queue(const std::string& name, broker::WorkerIndex home, bool auto_delete = false) {
     Queue& queue = queues_[name];
     queue = {{next_queue_++, 1}, home, &counters_.emplace_back()};

@@ -58,6 +58,7 @@ struct Config {
   size_t frames_per_turn = 4096;             // of one connection
   size_t resumed_per_turn = 64;              // publishers that wait for room, tried again
   uint32_t delayed_per_turn = 256;
+  uint32_t entrusted_per_turn = 256;  // to exchanges that remember, see exchange_memory.h
   uint32_t dead_letters_per_turn = 64;
   size_t dead_letter_bytes_per_turn = 256 * 1024;  // of their bodies
   uint32_t traces_per_turn = 4096;

@@ -85,6 +85,7 @@ enum class Awaited : uint8_t {
   purged,
   transaction,  // committed, or rolled back
   probed,       // of a session on another worker
+  entrusted,    // of an exchange's home
 };
 
 struct Pending {

@@ -59,6 +59,8 @@ struct SessionCounters {
   base::Counter delayed_published;         // it was
   base::Counter delayed_refused;           // there were too many
   base::Counter delayed_no_exchange;       // dropped: their exchange has gone since
+  base::Counter exchange_duplicates;       // messages that exchanges dropped: they had one like it lately
+  base::Counter history_published;         // again, to who was bound to an exchange with a history
   base::Counter replies_dropped;           // direct ones, to a consumer that does not read
 
   // What the broker itself publishes: events, log lines.
@@ -112,7 +114,7 @@ struct SessionCounters {
 
 template <class Visitor>
 void SessionCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(SessionCounters) == 60 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
+  static_assert(sizeof(SessionCounters) == 62 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
                 "a counter is missing below");
   visit("frames_in", frames_in.value());
   visit("frames_out", frames_out.value());
@@ -137,6 +139,8 @@ void SessionCounters::for_each(Visitor&& visit) const {
   visit("delayed_published", delayed_published.value());
   visit("delayed_refused", delayed_refused.value());
   visit("delayed_no_exchange", delayed_no_exchange.value());
+  visit("exchange_duplicates", exchange_duplicates.value());
+  visit("history_published", history_published.value());
   visit("replies_dropped", replies_dropped.value());
   visit("announcements_published", announcements_published.value());
   visit("announcements_lost", announcements_lost.value());

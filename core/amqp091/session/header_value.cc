@@ -8,6 +8,10 @@
 
 namespace talaria::amqp091::session {
 
+std::string header_text(base::FieldKind kind, int64_t value) {
+  return std::string(1, static_cast<char>(kind)) + std::to_string(value);
+}
+
 std::optional<std::string> header_value(const broker::Message& message, std::string_view header) {
   if (message.format() != broker::PropertiesFormat::amqp091) return std::nullopt;
   std::vector<uint8_t> gathered;
@@ -24,11 +28,10 @@ std::optional<std::string> header_value(const broker::Message& message, std::str
   std::optional<std::string> value;
   for (const base::HeaderView& one : *headers) {
     if (one.name != header) continue;
-    value.emplace(1, static_cast<char>(one.value.kind));
-    if (!one.value.bytes.empty())
-      value->append(one.value.bytes);
-    else if (one.value.kind != base::FieldKind::text)
-      value->append(std::to_string(one.value.integer));
+    if (!one.value.bytes.empty() || one.value.kind == base::FieldKind::text)
+      value.emplace(1, static_cast<char>(one.value.kind)).append(one.value.bytes);
+    else
+      value = header_text(one.value.kind, one.value.integer);
   }
   return value;
 }

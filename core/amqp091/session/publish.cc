@@ -144,7 +144,8 @@ bool route_known(Channel& channel, std::span<broker::QueueRecord* const>& queues
     return true;
   }
   broker::Exchange* exchange = known_exchange(channel);
-  if (exchange == nullptr || !exchange->vhost().remembers_routes() || shared.engine.tracing()) [[unlikely]]
+  if (exchange == nullptr || exchange->delays() || exchange->remembers() || !exchange->vhost().remembers_routes() ||
+      shared.engine.tracing()) [[unlikely]]
     return false;
   broker::route(exchange->vhost(), *exchange, publishing.front.routing_key(), {}, shared.targets);
   queues = shared.targets.queues();
@@ -182,7 +183,8 @@ bool route(Channel& channel, const broker::Message& message, std::span<broker::Q
   return true;
 }
 
-// There is room for it in all of `queues`, of which there is one at least.
+}  // namespace
+
 void store(Channel& channel, broker::Message* message, std::span<broker::QueueRecord* const> queues) {
   uint64_t sequence = 0;
   if (channel.confirms.selected()) {
@@ -191,6 +193,8 @@ void store(Channel& channel, broker::Message* message, std::span<broker::QueueRe
   }
   channel.connection.shared->engine.publish(queues, message, channel.address(), sequence);
 }
+
+namespace {
 
 // The broker has taken it.
 void count_published(Connection& connection) {
@@ -227,6 +231,11 @@ bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
   Shared& shared = *connection.shared;
   if (channel.publishing.delay_ms != 0) [[unlikely]] {
     delay(channel, message);
+    count_published(connection);
+    return true;
+  }
+  if (channel.publishing.through_memory) [[unlikely]] {
+    if (!pass_through(channel, message, why)) return false;
     count_published(connection);
     return true;
   }
@@ -485,6 +494,7 @@ Step on_content_header(Channel& channel, Bytes payload) {
   Bytes raw = scan->raw;
   const broker::Exchange* exchange = exchange_of(channel);
   const bool delays = exchange != nullptr && exchange->delays();
+  publishing.through_memory = exchange != nullptr && exchange->remembers();
   if (delays || may_ask_for_more(*scan)) [[unlikely]] {
     const std::optional<Bytes> changed = take_requests(channel, *scan, delays);
     if (!changed) return Step::taken;
@@ -557,6 +567,7 @@ size_t publish_at_once(Connection& connection, Bytes in) {
   // Its body comes later, or in pieces.
   publishing.copies.clear();
   publishing.delay_ms = 0;
+  publishing.through_memory = false;
   publishing.builder = shared.pool.begin(head);
   if (!publishing.builder) [[unlikely]]
     return 0;
@@ -579,6 +590,7 @@ bool resume_waiting(Channel& channel, Stall& why) {
 void abandon_publishing(Channel& channel) {
   Publishing& publishing = channel.publishing;
   publishing.builder.reset();
+  if (publishing.entrusted) channel.connection.shared->pool.release(std::exchange(publishing.entrusted, nullptr));
   if (publishing.message) channel.connection.shared->pool.release(std::exchange(publishing.message, nullptr));
   publishing.stage = Publishing::Stage::idle;
 }

@@ -13,6 +13,8 @@
 
 namespace talaria::amqp091::session {
 
+// There is room for it in all of `queues`, of which there is one at least.
+void store(Channel& channel, broker::Message* message, std::span<broker::QueueRecord* const> queues);
 // No queue is to answer for a message: it is confirmed now.
 void confirm_at_once(Channel& channel);
 Step on_publish(Channel& channel, base::Bytes payload);

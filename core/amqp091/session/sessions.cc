@@ -53,6 +53,7 @@ Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& sta
 Shared::~Shared() {
   dead_letters.abandon(pool);
   if (delayed) delayed->abandon(pool);
+  if (memories) memories->abandon(pool);
   traces.abandon(pool);
   for (broker::Request* request : requests) delete request;
   for (size_t slot = 0; slot < config.sessions; slot++) {
@@ -203,6 +204,8 @@ void Sessions::on_event(const broker::Event& event, base::Time now) {
   Shared& shared = *shared_;
   shared.now = now;
   if (const auto* stored = std::get_if<broker::Stored>(&event)) {
+    if (is_exchange_memory(stored->publisher)) [[unlikely]]
+      return shared.memories->on_stored(shared, stored->sequence, stored->refused);
     Channel* channel = find_channel(shared, stored->publisher);
     if (channel == nullptr || channel->ending) return;
     channel->confirms.stored(stored->sequence, stored->refused);
@@ -247,6 +250,24 @@ void Sessions::on_dead(std::vector<broker::DeadMessage>& dead, base::Time now) {
   shared_->now = now;
   shared_->dead_letters.take(dead);
   shared_->dead_letters.work(*shared_);
+}
+
+void Sessions::on_entrusted(std::vector<broker::Entrust>& entrusted, base::Time now) {
+  if (entrusted.empty()) [[likely]]
+    return;
+  Shared& shared = *shared_;
+  shared.now = now;
+  if (!shared.memories) shared.memories = std::make_unique<ExchangeMemories>(shared);
+  shared.memories->take(entrusted);
+  shared.memories->work(shared);
+}
+
+void Sessions::on_bound(std::vector<broker::Bound>& bound, base::Time now) {
+  if (bound.empty()) return;
+  shared_->now = now;
+  // Otherwise there is nothing to remember.
+  if (shared_->memories) shared_->memories->take(*shared_, bound);
+  bound.clear();
 }
 
 // ---- the control plane ----------------------------------------------------------------------------------------------
@@ -349,6 +370,7 @@ void Sessions::on_time(base::Time now) {
   Shared& shared = *shared_;
   shared.now = now;
   if (shared.delayed) shared.delayed->work(shared);
+  if (shared.memories) shared.memories->work(shared);
   for (uint32_t fired = 0; fired < shared.config.timers_per_turn; fired++) {
     base::TimerNode* node = shared.timers.pop_expired(now);
     if (node == nullptr) return;
@@ -376,7 +398,8 @@ base::Time Sessions::next_deadline() const {
   base::Time next = shared.timers.next_deadline();
   if (shared.delayed) next = std::min(next, shared.delayed->next_deadline(shared.now));
   // Room may come from another worker, of which nothing tells us.
-  if (!shared.stalled.empty() || !shared.full.empty() || !shared.confirming.empty() || !shared.transacting.empty())
+  if ((shared.memories && shared.memories->has_work()) || !shared.stalled.empty() || !shared.full.empty() ||
+      !shared.confirming.empty() || !shared.transacting.empty())
     next = std::min(next, shared.now + base::Duration(std::chrono::milliseconds(1)));
   return next;
 }

@@ -45,6 +45,7 @@
 namespace talaria::broker {
 class Engine;
 class MessagePool;
+struct Bound;
 struct DeadMessage;
 }  // namespace talaria::broker
 namespace talaria::tcp {
@@ -81,6 +82,10 @@ class Sessions {
   void on_deliveries(std::span<const broker::Deliver> deliveries, base::Time now);
   // Takes the outbox's dead messages, and publishes some of those that wait.
   void on_dead(std::vector<broker::DeadMessage>& dead, base::Time now);
+
+  // Takes the outbox's messages for exchanges that remember; and who was bound to one, before anything else is done.
+  void on_entrusted(std::vector<broker::Entrust>& entrusted, base::Time now);
+  void on_bound(std::vector<broker::Bound>& bound, base::Time now);
 
   // ---- the control plane --------------------------------------------------------------------------------------------
   void on_answer(broker::Answer&& answer, base::Time now);

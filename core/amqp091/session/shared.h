@@ -12,6 +12,7 @@
 #include "core/amqp091/session/counters.h"
 #include "core/amqp091/session/dead_letter.h"
 #include "core/amqp091/session/delayed.h"
+#include "core/amqp091/session/exchange_memory.h"
 #include "core/amqp091/session/info.h"
 #include "core/amqp091/session/latency.h"
 #include "core/amqp091/session/trace.h"
@@ -116,7 +117,8 @@ struct Shared {
   SessionCounters counters;
   BacklogStore backlogs;
   DeadLetters dead_letters;
-  std::unique_ptr<DelayedMessages> delayed;  // once there is need for them
+  std::unique_ptr<DelayedMessages> delayed;    // once there is need for them
+  std::unique_ptr<ExchangeMemories> memories;  // likewise
   Traces traces;
 
   // Slots. A session's slot stays taken until everything it held has been given back.

@@ -245,7 +245,7 @@ constexpr char rabbitmq_definitions[] = R"({
   "exchanges": [
     {"name": "events", "vhost": "shop", "type": "topic", "durable": true, "auto_delete": false, "internal": false,
      "arguments": {"alternate-exchange": "amq.fanout"}},
-    {"name": "odd", "vhost": "shop", "type": "x-recent-history", "durable": true, "auto_delete": false,
+    {"name": "odd", "vhost": "shop", "type": "x-jms-topic", "durable": true, "auto_delete": false,
      "internal": false, "arguments": {}}],
   "bindings": [
     {"source": "events", "vhost": "shop", "destination": "orders", "destination_type": "queue",
@@ -270,7 +270,7 @@ TEST_F(PlaneOperator, RabbitmqsDefinitionsAreImportedAndWhatIsLeftOutIsSaid) {
       "topic permissions of user 'old' in vhost 'shop': there is no such user: left out",
       "policy 'ha' in vhost '/': setting 'ha-mode' is not supported: left out",
       "policy 'ha' in vhost '/': no policy provided: left out",
-      "exchange 'odd' in vhost 'shop': exchange type 'x-recent-history' is not supported: left out",
+      "exchange 'odd' in vhost 'shop': exchange type 'x-jms-topic' is not supported: left out",
       "argument 'x-name-prefix' for queue 'late' in vhost 'shop' is not supported: left out",
       "invalid arg 'x-queue-type' for queue 'safe' in vhost 'shop': \"unsupported queue type 'quorum'\": left out",
       "binding from 'odd' to 'orders' in vhost 'shop': one of its ends is not there: left out",

@@ -266,13 +266,10 @@ TEST_F(PlaneTopology, ExchangesAreComparedFieldByField) {
 TEST_F(PlaneTopology, WhatIsNotHonouredIsRefusedAndNeverIgnored) {
   EXPECT_TRUE(is_refused(declare_with("x-name-prefix", {std::string("1")}), precondition_failed,
                          "argument 'x-name-prefix' for queue 'q' in vhost '/' is not supported"));
-  for (const char* name :
-       {"x-name-prefix", "x-message-deduplication", "x-cache-size", "x-cache-ttl", "x-deduplication-header"}) {
-    auto wish = exchange("x");
-    wish.arguments = {{name, {std::string("1")}}};
-    EXPECT_TRUE(is_refused(ask(client, wish), precondition_failed,
-                           std::string("argument '") + name + "' for exchange 'x' in vhost '/' is not supported"));
-  }
+  auto wish = exchange("x");
+  wish.arguments = {{"x-name-prefix", {std::string("1")}}};
+  EXPECT_TRUE(is_refused(ask(client, wish), precondition_failed,
+                         "argument 'x-name-prefix' for exchange 'x' in vhost '/' is not supported"));
   EXPECT_EQ(workers[0]->queue("q"), nullptr);
   EXPECT_TRUE(is_done(declare_with("x-message-deduplication", {false})));
 }
@@ -749,6 +746,83 @@ TEST_F(PlaneTopology, AHashExchangesBindingsHaveWeights) {
   EXPECT_TRUE(is_refused(ask(client, bind("random", "q", "k")), precondition_failed,
                          "Non empty binding 'k' key not permitted"));
   EXPECT_TRUE(is_done(ask(client, bind("random", "q", ""))));
+}
+
+TEST_F(PlaneTopology, AnExchangeThatRemembersHasAHome) {
+  auto history = exchange("chat", "x-recent-history");
+  EXPECT_TRUE(is_done(ask(client, history)));
+  const broker::AddExchange* known = workers[1]->exchange("chat");
+  EXPECT_EQ(known->type, broker::ExchangeType::fanout);
+  EXPECT_EQ(known->settings->history_length, 20u);
+  EXPECT_EQ(known->home, workers[2]->exchange("chat")->home);
+  history.arguments = {{"x-recent-history-length", {int16_t{5}}}};
+  EXPECT_TRUE(is_refused(ask(client, history), precondition_failed,
+                         "inequivalent arg 'x-recent-history-length' for exchange 'chat' in vhost '/': received the "
+                         "value '5' of type 'short' but current is none"));
+  std::set<broker::WorkerIndex> homes;
+  for (int i = 0; i < 30; i++) {
+    const std::string name = "chat" + std::to_string(i);
+    history.name = name;
+    EXPECT_TRUE(is_done(ask(client, history)));
+    EXPECT_EQ(workers[0]->exchange(name)->settings->history_length, 5u);
+    homes.insert(workers[0]->exchange(name)->home);
+  }
+  EXPECT_EQ(homes.size(), 3u);
+
+  auto once = exchange("once", "x-message-deduplication");
+  once.arguments = {{"x-cache-size", {int32_t{7}}},
+                    {"x-cache-ttl", {int32_t{60000}}},
+                    {"x-cache-persistence", {std::string("memory")}}};
+  EXPECT_TRUE(is_done(ask(client, once)));
+  EXPECT_EQ(workers[0]->exchange("once")->type, broker::ExchangeType::fanout);
+  EXPECT_EQ(workers[0]->exchange("once")->settings->deduplication,
+            (broker::Deduplication{"x-deduplication-header", 7, 60000}));
+  auto topic = exchange("topic", "topic");
+  topic.arguments = {{"x-message-deduplication", {true}}, {"x-deduplication-header", {std::string("id")}}};
+  EXPECT_TRUE(is_done(ask(client, topic)));
+  EXPECT_EQ(workers[0]->exchange("topic")->type, broker::ExchangeType::topic);
+  EXPECT_EQ(workers[0]->exchange("topic")->settings->deduplication, (broker::Deduplication{"id", 128, {}}));
+  topic.name = "plain";
+  topic.arguments = {{"x-message-deduplication", {false}}};
+  EXPECT_TRUE(is_done(ask(client, topic)));
+  EXPECT_FALSE(workers[0]->exchange("plain")->settings);
+
+  EXPECT_TRUE(is_refused(ask(client, bind_exchange("amq.fanout", "once")), precondition_failed,
+                         "cannot bind exchange 'once' in vhost '/' to another exchange: it remembers what is "
+                         "published to it"));
+  EXPECT_TRUE(is_done(ask(client, bind_exchange("once", "amq.fanout"))));
+}
+
+TEST_F(PlaneTopology, AnExchangeRemembersWithinReason) {
+  const auto refused = [&](const char* type, base::FieldTable arguments, const std::string& text) {
+    auto wish = exchange("x", type);
+    wish.arguments = std::move(arguments);
+    return is_refused(ask(client, wish), precondition_failed, text);
+  };
+  const base::FieldEntry size{"x-cache-size", {int32_t{7}}};
+  EXPECT_TRUE(refused("x-recent-history", {{"x-recent-history-length", {int32_t{0}}}},
+                      "Invalid argument 0, 'x-recent-history-length' must be a positive integer"));
+  EXPECT_TRUE(refused("x-recent-history", {{"x-recent-history-length", {int32_t{1 << 21}}}},
+                      "Invalid argument, 'x-recent-history-length' must not be greater than 1048576"));
+  const char* missing = "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0";
+  EXPECT_TRUE(refused("x-message-deduplication", {}, missing));
+  EXPECT_TRUE(refused("x-message-deduplication", {{"x-cache-size", {int32_t{0}}}}, missing));
+  EXPECT_TRUE(refused("x-message-deduplication", {size, {"x-cache-ttl", {int32_t{0}}}},
+                      "Invalid argument, 'x-cache-ttl' must be an integer greater than 0"));
+  EXPECT_TRUE(refused("x-message-deduplication", {size, {"x-cache-persistence", {std::string("tape")}}},
+                      "Invalid argument, 'x-cache-persistence' must be either 'disk' or 'memory'"));
+  EXPECT_TRUE(refused("x-message-deduplication", {size, {"x-cache-persistence", {std::string("disk")}}},
+                      "Invalid argument, 'x-cache-persistence' 'disk' is not supported"));
+  EXPECT_TRUE(refused("fanout", {size},
+                      "invalid arg 'x-cache-size' for exchange 'x' in vhost '/': not without x-message-deduplication"));
+  EXPECT_TRUE(refused("fanout", {{"x-message-deduplication", {std::string("yes")}}},
+                      "invalid arg 'x-message-deduplication' for exchange 'x' in vhost '/': "
+                      "{unacceptable_type,longstr}"));
+  EXPECT_TRUE(refused("x-delayed-message",
+                      {{"x-delayed-type", {std::string("fanout")}}, {"x-message-deduplication", {true}}},
+                      "argument 'x-message-deduplication' for exchange 'x' in vhost '/' is not supported"));
+  EXPECT_TRUE(refused("x-delayed-message", {{"x-delayed-type", {std::string("x-recent-history")}}},
+                      "Invalid argument, 'x-delayed-type' must be an existing exchange type"));
 }
 
 TEST_F(PlaneTopology, AnExchangeThatDelaysRoutesAsItsInnerType) {

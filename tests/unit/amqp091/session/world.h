@@ -59,6 +59,7 @@ class Script {
                     std::shared_ptr<const broker::ExchangeSettings> its_settings = {}) {
     broker::ExchangeId id{static_cast<uint32_t>(exchanges_.size()), 1};
     exchanges_[name] = id;
+    if (its_settings) special_.insert(name);
     apply(broker::AddExchange{vhost_, id, name, type, internal, "", std::move(its_settings)});
   }
   broker::QueueId add_queue(const std::string& name, bool auto_delete = false, broker::SessionAddress owner = {}) {
@@ -103,6 +104,11 @@ class Script {
     apply(broker::RemoveExchange{vhost_, exchanges_.at(name)});
     exchanges_.erase(name);
     gone_exchanges_++;
+  }
+  // Those with settings, when nothing is bound to them any more.
+  void remove_special_exchanges() {
+    for (const std::string& name : std::exchange(special_, {}))
+      if (exchanges_.contains(name)) remove_exchange(name);
   }
   bool has_queue(const std::string& name) const { return queues_.contains(name); }
   const broker::QueueCounters& counters(const std::string& name) const { return *queues_.at(name).counters; }
@@ -215,6 +221,7 @@ class Script {
   std::vector<broker::Engine*> engines_;
   broker::VhostId vhost_{0, 1};
   std::map<std::string, broker::ExchangeId> exchanges_;
+  std::set<std::string> special_;
   std::map<std::string, Queue> queues_;
   std::vector<broker::Binding> bindings_;
   std::vector<std::unique_ptr<broker::QueueCounters>> graveyard_;
@@ -348,7 +355,9 @@ class World {
         for (broker::Operation& operation : std::exchange(here.outbox.operations[1], {}))
           there.engine.perform(operation);
       }
+      sessions.on_bound(here.outbox.bound, now);
       sessions.on_dead(here.outbox.dead, now);
+      sessions.on_entrusted(here.outbox.entrusted, now);
       for (const broker::Event& event : std::exchange(here.outbox.events, {})) sessions.on_event(event, now);
       sessions.on_deliveries(std::exchange(here.outbox.deliveries, {}), now);
       for (const broker::Event& event : std::exchange(there.outbox.events_to[0], {})) sessions.on_event(event, now);
@@ -407,6 +416,7 @@ class World {
   }
   void take_apart_queues() {
     for (const std::string& name : control.queue_names()) control.remove_queue(name);
+    control.remove_special_exchanges();
     here.engine.dispatch(now, 1024);
     there.engine.dispatch(now, 1024);
     for (unsigned i = 0; i < 200 && here.pool.messages() + there.pool.messages() != 0; i++) turn();

@@ -1,0 +1,320 @@
+#include "core/amqp091/session/exchange_memory.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "core/amqp091/session/closing.h"
+#include "core/amqp091/session/connection.h"
+#include "core/amqp091/session/consume.h"
+#include "core/amqp091/session/deliver.h"
+#include "core/amqp091/session/header_value.h"
+#include "core/amqp091/session/own_messages.h"
+#include "core/amqp091/session/publish.h"
+#include "core/base/check.h"
+#include "core/broker/exchange.h"
+#include "core/broker/vhost.h"
+
+namespace talaria::amqp091::session {
+namespace {
+
+// Queues answer to this session, which is none.
+constexpr uint32_t our_slot = UINT32_MAX;
+
+uint64_t octets_of(const broker::Message& message) {
+  return message.body_size() + message.properties_size() + sizeof(broker::Message);
+}
+
+broker::ChannelAddress ourselves(const Shared& shared) {
+  broker::ChannelAddress address;
+  address.session = {our_slot, 1};
+  address.worker = shared.self;
+  return address;
+}
+
+std::span<broker::QueueRecord* const> route(Shared& shared, broker::Exchange& exchange, const broker::Message& message,
+                                            const ExchangeMemories::Keys& keys) {
+  return route_held(shared, exchange, message, keys ? std::span(*keys) : std::span<const std::string>());
+}
+
+bool wants_to_be_forgotten(const broker::Message& message) {
+  return header_value(message, "x-recent-history-no-store") == header_text(base::FieldKind::boolean, 1);
+}
+
+}  // namespace
+
+bool is_exchange_memory(const broker::ChannelAddress& address) { return address.session.slot == our_slot; }
+
+ExchangeMemories::ExchangeMemories(const Shared& shared)
+    // Messages may be of any worker's memory, and all homes may remember messages of one.
+    : octets_max_(shared.pool.arena().capacity() / 8 / shared.engine.workers()) {}
+
+// ---- what is remembered ---------------------------------------------------------------------------------------------
+
+ExchangeMemories::Memory& ExchangeMemories::memory_of(const broker::Exchange& exchange) {
+  Memory& memory = memories_[exchange.id()];
+  if (!memory.seen && exchange.settings()->deduplication) memory.seen.emplace(*exchange.settings()->deduplication);
+  return memory;
+}
+
+bool ExchangeMemories::is_busy(const broker::Exchange& exchange) const {
+  const auto found = memories_.find(exchange.id());
+  return found != memories_.end() && !found->second.jobs.empty();
+}
+
+bool ExchangeMemories::is_duplicate(const Shared& shared, const broker::Exchange& exchange,
+                                    const broker::Message& message) const {
+  const auto found = memories_.find(exchange.id());
+  if (found == memories_.end() || !found->second.seen) return false;
+  const auto value = header_value(message, exchange.settings()->deduplication->header);
+  return value && found->second.seen->contains(*value, shared.now);
+}
+
+void ExchangeMemories::remember(Shared& shared, const broker::Exchange& exchange, broker::Message* message,
+                                const Keys& keys) {
+  Memory& memory = memory_of(exchange);
+  if (memory.seen)
+    if (const auto value = header_value(*message, exchange.settings()->deduplication->header))
+      memory.seen->insert(*value, shared.now, broker::cache_ttl_in(header_value(*message, "x-cache-ttl")));
+  if (!exchange.settings()->history_length || wants_to_be_forgotten(*message)) return;
+  message->add_references();
+  octets_ += octets_of(*message);
+  memory.history.push_back({message, keys});
+  while (memory.history.size() > *exchange.settings()->history_length ||
+         (octets_ > octets_max_ && !memory.history.empty()))
+    forget_oldest(shared, memory);
+}
+
+void ExchangeMemories::forget_oldest(Shared& shared, Memory& memory) {
+  octets_ -= octets_of(*memory.history.front().message);
+  shared.pool.release(memory.history.front().message);
+  memory.history.pop_front();
+}
+
+// Of exchanges that have gone.
+void ExchangeMemories::sweep(Shared& shared) {
+  if (swept_epoch_ == shared.engine.topology_epoch()) return;
+  swept_epoch_ = shared.engine.topology_epoch();
+  for (auto at = memories_.begin(); at != memories_.end();) {
+    Memory& memory = at->second;
+    const bool gone = !shared.engine.find_exchange(at->first);
+    while (gone && !memory.history.empty()) forget_oldest(shared, memory);
+    at = gone && memory.jobs.empty() ? memories_.erase(at) : std::next(at);
+  }
+}
+
+// ---- what is to be done ---------------------------------------------------------------------------------------------
+
+void ExchangeMemories::take(std::vector<broker::Entrust>& entrusted) {
+  for (const broker::Entrust& one : entrusted) {
+    Keys keys(one.keys);
+    memories_[one.exchange].jobs.push_back({{one.message, std::move(keys)}, one.publisher, one.sequence});
+    waiting_++;
+  }
+  entrusted.clear();
+}
+
+void ExchangeMemories::take(Shared& shared, std::vector<broker::Bound>& bound) {
+  for (const broker::Bound& one : bound) {
+    const auto found = memories_.find(one.source);
+    if (found == memories_.end()) continue;
+    for (const Remembered& remembered : found->second.history) {
+      remembered.message->add_references();
+      found->second.jobs.push_back({remembered, std::nullopt, 0, one.queue, one.exchange});
+      waiting_++;
+    }
+  }
+  bound.clear();
+  work(shared);
+}
+
+void ExchangeMemories::work(Shared& shared) {
+  sweep(shared);
+  size_t left = shared.config.entrusted_per_turn;
+  for (auto& [id, memory] : memories_)
+    while (!memory.jobs.empty() && left != 0) {
+      if (!do_first(shared, id, memory)) break;
+      memory.jobs.pop_front();
+      waiting_--;
+      left--;
+    }
+}
+
+// False: there is no room now.
+bool ExchangeMemories::do_first(Shared& shared, broker::ExchangeId id, Memory& memory) {
+  const Job& job = memory.jobs.front();
+  broker::Message* message = job.what.message;
+  broker::Exchange* exchange = shared.engine.find_exchange(id);
+  const auto answer = [&](broker::Entrusted::Outcome outcome) {
+    if (job.publisher) shared.engine.tell({*job.publisher, job.sequence, outcome});
+    shared.pool.release(message);
+    return true;
+  };
+  // As what is on its way to a queue that is deleted.
+  if (!exchange) return answer(broker::Entrusted::Outcome::stored);
+  if (!job.publisher) return publish(shared, job, *exchange);
+  if (is_duplicate(shared, *exchange, *message)) {
+    shared.counters.exchange_duplicates.add();
+    return answer(broker::Entrusted::Outcome::unroutable);
+  }
+  const auto queues = route(shared, *exchange, *message, job.what.keys);
+  if (!queues.empty() && !shared.engine.room_for(queues)) return false;
+  remember(shared, *exchange, message, job.what.keys);
+  if (queues.empty()) return answer(broker::Entrusted::Outcome::unroutable);
+  under_way_[++last_number_] = {*job.publisher, job.sequence, queues.size()};
+  shared.engine.publish(queues, message, ourselves(shared), last_number_);
+  return true;
+}
+
+// A remembered message to who was bound.
+bool ExchangeMemories::publish(Shared& shared, const Job& job, broker::Exchange& exchange) {
+  std::span<broker::QueueRecord* const> queues;
+  broker::QueueRecord* queue = nullptr;
+  if (job.queue) {
+    queue = shared.engine.find_queue(job.queue);
+    if (queue) queues = {&queue, 1};
+  } else if (broker::Exchange* next = shared.engine.find_exchange(job.exchange); next && next != &exchange) {
+    queues = route(shared, *next, *job.what.message, job.what.keys);
+  }
+  if (!queues.empty() && !shared.engine.room_for_accepted(queues)) return false;
+  shared.counters.history_published.add(!queues.empty());
+  publish_own(shared, queues, job.what.message);
+  return true;
+}
+
+void ExchangeMemories::on_stored(Shared& shared, uint64_t number, bool refused) {
+  const auto found = under_way_.find(number);
+  if (found == under_way_.end()) return;
+  UnderWay& message = found->second;
+  message.refused |= refused;
+  if (--message.queues != 0) return;
+  using Outcome = broker::Entrusted::Outcome;
+  shared.engine.tell({message.publisher, message.sequence, message.refused ? Outcome::refused : Outcome::stored});
+  under_way_.erase(found);
+}
+
+void ExchangeMemories::abandon(broker::MessagePool& pool) {
+  for (auto& [id, memory] : memories_) {
+    for (const Remembered& one : memory.history) pool.release(one.message);
+    for (const Job& job : memory.jobs) pool.release(job.what.message);
+  }
+  memories_.clear();
+}
+
+// ---- publishing -----------------------------------------------------------------------------------------------------
+
+namespace {
+
+ExchangeMemories::Keys keys_of(const Publishing& publishing) {
+  if (publishing.copies.empty()) return nullptr;
+  return std::make_shared<const std::vector<std::string>>(publishing.copies);
+}
+
+Stall to_wait(broker::Room room) { return {Stall::For::broker, 0, room}; }
+
+// Returns want room, too.
+bool may_return(const Channel& channel, Stall& why) {
+  if (!channel.publishing.front.mandatory() || !channel.connection.output.full()) return true;
+  why = {Stall::For::own_reading, 0, {}};
+  return false;
+}
+
+bool pass_here(Channel& channel, broker::Exchange& exchange, broker::Message* message, Stall& why) {
+  Shared& shared = *channel.connection.shared;
+  if (!shared.memories) shared.memories = std::make_unique<ExchangeMemories>(shared);
+  ExchangeMemories& memories = *shared.memories;
+  const bool mandatory = channel.publishing.front.mandatory();
+  if (!may_return(channel, why)) return false;
+  if (memories.is_busy(exchange)) {
+    why = to_wait({broker::Shortage::operations, shared.self});
+    return false;
+  }
+  if (memories.is_duplicate(shared, exchange, *message)) {
+    shared.counters.exchange_duplicates.add();
+    drop_unroutable(channel, message, mandatory);
+    return true;
+  }
+  const ExchangeMemories::Keys keys = keys_of(channel.publishing);
+  const auto queues = route(shared, exchange, *message, keys);
+  if (!queues.empty())
+    if (const broker::Room room = shared.engine.room_for(queues); !room) {
+      why = to_wait(room);
+      return false;
+    }
+  memories.remember(shared, exchange, message, keys);
+  if (queues.empty()) {
+    drop_unroutable(channel, message, mandatory);
+  } else {
+    trace(channel, *message, queues);
+    store(channel, message, queues);
+  }
+  return true;
+}
+
+bool pass_to_home(Channel& channel, const broker::Exchange& exchange, broker::Message* message, Stall& why) {
+  Connection& connection = channel.connection;
+  Shared& shared = *connection.shared;
+  if (!may_return(channel, why)) return false;
+  if (const broker::Room room = shared.engine.room_at(exchange.home()); !room) {
+    why = to_wait(room);
+    return false;
+  }
+  trace(channel, *message, {});
+  uint64_t sequence = 0;
+  if (channel.confirms.selected()) {
+    sequence = channel.confirms.begin(1);
+    channel.counters->unconfirmed.add();
+  }
+  const std::vector<std::string>& copies = channel.publishing.copies;
+  // Until it is known whether it is to be returned.
+  message->add_references();
+  channel.publishing.entrusted = message;
+  connection.pending = awaiting(Awaited::entrusted, channel, wire::basic::Publish::id);
+  shared.engine.entrust(exchange.home(), {.exchange = exchange.id(),
+                                          .message = message,
+                                          .publisher = channel.address(),
+                                          .sequence = sequence,
+                                          .keys = copies.empty() ? nullptr : new std::vector<std::string>(copies)});
+  return true;
+}
+
+}  // namespace
+
+bool pass_through(Channel& channel, broker::Message* message, Stall& why) {
+  Connection& connection = channel.connection;
+  Shared& shared = *connection.shared;
+  broker::Vhost* vhost = connection.vhost_record();
+  broker::Exchange* exchange = vhost ? vhost->find_exchange(message->exchange()) : nullptr;
+  constexpr uint32_t method = wire::basic::Publish::id;
+  if (exchange == nullptr || channel.transaction) {
+    if (exchange == nullptr)
+      fail_channel(channel, ReplyCode::not_found, no_such("exchange", message->exchange(), connection), method);
+    else
+      fail_channel(channel, ReplyCode::precondition_failed,
+                   "exchange '" + exchange->name() + "' in vhost '" + connection.vhost_name +
+                       "' remembers messages and takes no part in transactions",
+                   method);
+    shared.pool.release(message);
+    return true;
+  }
+  return exchange->home() == shared.self ? pass_here(channel, *exchange, message, why)
+                                         : pass_to_home(channel, *exchange, message, why);
+}
+
+void on_event(Shared& shared, const broker::Entrusted& event) {
+  Channel* channel = find_open_channel(shared, event.publisher);
+  Pending pending;
+  if (channel == nullptr || !take_pending(channel->connection, Awaited::entrusted, event.publisher, pending)) return;
+  broker::Message* message = std::exchange(channel->publishing.entrusted, nullptr);
+  using Outcome = broker::Entrusted::Outcome;
+  if (event.outcome == Outcome::unroutable) {
+    shared.counters.messages_unroutable.add();
+    if (channel->publishing.front.mandatory()) write_return(*channel, *message, ReplyCode::no_route);
+  }
+  shared.pool.release(message);
+  if (event.sequence == 0) return;
+  channel->confirms.stored(event.sequence, event.outcome == Outcome::refused);
+  shared.confirming.add(*channel, channel->confirming_listed);
+}
+
+}  // namespace talaria::amqp091::session

@@ -1,0 +1,119 @@
+// Exchanges that remember: x-recent-history keeps its last messages for whoever is bound next, and one with
+// x-message-deduplication the values that came lately. What they remember is at one worker, the exchange's home, where
+// each message is decided about, routed and given to its queues in one step (docs/decisions/0012).
+//
+//   publisher's session --here--> pass_through: routed, remembered, stored as any other
+//          |
+//          '--elsewhere--> Entrust --> home: waits for room in its queues, in order; remembered, routed, published
+//                 ^                                                                                        |
+//     the connection is not read          Entrusted, when every queue has answered <----------------------'
+//
+// A queue that is bound to an exchange with a history gets that first, in the same step in which the home learns of it.
+// What comes from elsewhere than a client's publish (dead letters, an alternate exchange, ...) passes as if the
+// exchange remembered nothing.
+//
+// One a worker, owned by Shared, made when there is need for it. Bounds: messages of all histories of a worker take
+// ExchangeMemories::octets_max of message memory; what waits, one message for each connection of other workers; a turn
+// works on Config::entrusted_per_turn.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/broker/address.h"
+#include "core/broker/exchange_settings.h"
+#include "core/broker/keyed_messages.h"
+#include "core/broker/message_pool.h"
+#include "core/broker/operations.h"
+#include "core/broker/outbox.h"
+
+namespace talaria::broker {
+class Exchange;
+}
+
+namespace talaria::amqp091::session {
+
+struct Channel;
+struct Shared;
+struct Stall;
+
+class ExchangeMemories {
+ public:
+  using Keys = std::shared_ptr<const std::vector<std::string>>;  // of CC and BCC; nullptr: none
+
+  explicit ExchangeMemories(const Shared& shared);
+  ExchangeMemories(const ExchangeMemories&) = delete;
+  ExchangeMemories& operator=(const ExchangeMemories&) = delete;
+
+  // Messages that others have published, in their order.
+  void take(std::vector<broker::Entrust>& entrusted);
+  // Whoever was bound gets what is remembered.
+  void take(Shared& shared, std::vector<broker::Bound>& bound);
+  // One of the queues has answered.
+  void on_stored(Shared& shared, uint64_t number, bool refused);
+  // A turn's work.
+  void work(Shared& shared);
+  bool has_work() const { return waiting_ != 0; }
+  void abandon(broker::MessagePool& pool);
+
+  // ---- for a publisher here ----
+
+  // Others have come first.
+  bool is_busy(const broker::Exchange& exchange) const;
+  bool is_duplicate(const Shared& shared, const broker::Exchange& exchange, const broker::Message& message) const;
+  // It is on its way.
+  void remember(Shared& shared, const broker::Exchange& exchange, broker::Message* message, const Keys& keys);
+
+ private:
+  struct Remembered {
+    broker::Message* message = nullptr;
+    Keys keys;
+  };
+  // Something to be published: a message that was entrusted, or a remembered one for who was bound.
+  struct Job {
+    Remembered what;
+    std::optional<broker::ChannelAddress> publisher = {};
+    uint64_t sequence = 0;
+    broker::QueueId queue = {};  // only there
+    broker::ExchangeId exchange = {};
+  };
+  struct Memory {
+    std::deque<Remembered> history;  // the oldest first
+    std::optional<broker::SeenValues> seen;
+    std::deque<Job> jobs;
+  };
+  struct UnderWay {
+    broker::ChannelAddress publisher;
+    uint64_t sequence = 0;
+    size_t queues = 0;  // that have not answered
+    bool refused = false;
+  };
+
+  Memory& memory_of(const broker::Exchange& exchange);
+  bool do_first(Shared& shared, broker::ExchangeId id, Memory& memory);
+  bool publish(Shared& shared, const Job& job, broker::Exchange& exchange);
+  void forget_oldest(Shared& shared, Memory& memory);
+  void sweep(Shared& shared);
+
+  const uint64_t octets_max_;
+  uint64_t octets_ = 0;
+  uint64_t swept_epoch_ = 0;
+  size_t waiting_ = 0;  // jobs
+  uint64_t last_number_ = 0;
+  std::map<broker::ExchangeId, Memory> memories_;
+  std::unordered_map<uint64_t, UnderWay> under_way_;  // by number
+};
+
+// Whether that is who publishes what was entrusted, and no channel.
+bool is_exchange_memory(const broker::ChannelAddress& address);
+// Of a complete message to an exchange that remembers. False: it has to wait, and `why` says for what.
+bool pass_through(Channel& channel, broker::Message* message, Stall& why);
+void on_event(Shared& shared, const broker::Entrusted& event);
+
+}  // namespace talaria::amqp091::session
