@@ -66,6 +66,7 @@ const std::vector<Layer>& layers() {
         "transactions_committed",
         "delayed_waiting",
         "delayed_published",
+        "history_published",
         "transactions_rolled_back",
         "connections_accepted",
         "connections_opened",
