@@ -79,6 +79,7 @@ bool AmqpClient::wind_up() {
       everything_quiet = false;
       continue;
     }
+    keep_no_longer(channel);
     for (size_t i = 0; i < settlements_per_turn && !channel.held.empty(); i++) {
       settle_up_to(channel, channel.held.begin()->first, false, std::nullopt);
       progress = true;
@@ -171,7 +172,12 @@ void AmqpClient::on_delivery(Channel& channel, const Reply& reply, base::Bytes p
   const Held held = model_.delivered(consumer.queue, consumer.identity, consumer.no_ack, reply, properties, body);
   world_.trace("%s: message %lu from %s, tag %lu%s", plan_.name.c_str(), held.message, consumer.queue.c_str(),
                reply.tag, reply.redelivered ? ", redelivered" : "");
-  if (!consumer.no_ack) channel.held[reply.tag] = held;
+  if (consumer.no_ack) return;
+  channel.held[reply.tag] = held;
+  if (!consumer.lazy) return;
+  channel.kept_long.insert(reply.tag);
+  if (++found->second.kept == topology_.traits.at(consumer.queue).pace->wanted())
+    found->second.kept_enough = world_.now();
 }
 
 void AmqpClient::on_got(Channel& channel, const Reply& reply, base::Bytes properties, base::Bytes body) {
@@ -247,9 +253,22 @@ void AmqpClient::on_cancelled(Channel& channel, const Reply& reply) {
   const std::string queue = found->second.queue;
   const auto mine = std::ranges::find(private_queues_, queue, &PrivateQueue::name);
   if (mine == private_queues_.end() || !mine->deleting)
-    fail("%s: consumer of %s was cancelled, and nobody deleted the queue", plan_.name.c_str(), queue.c_str());
+    model_.cancelled_by_broker(queue, world_.now() - found->second.asked);
+  world_.trace("%s: consumer %s of %s is cancelled", plan_.name.c_str(), reply.name.c_str(), queue.c_str());
+  // What waited for a channel-wide prefetch goes back to its queue.
+  if (!found->second.no_ack) model_.may_return_unseen(queue);
+  found->second.lazy = false;
   // A cancel that is under way is answered all the same.
   if (!found->second.cancelling) channel.consumers.erase(found);
+}
+
+void AmqpClient::on_cancel_ok(Channel& channel, const Reply& reply) {
+  const auto found = channel.consumers.find(reply.name);
+  if (found == channel.consumers.end()) fail("%s: cancel-ok for %s", plan_.name.c_str(), reply.name.c_str());
+  const Consumer& consumer = found->second;
+  if (consumer.lazy && consumer.kept_enough < consumer.kept_until)
+    model_.held_in_peace(consumer.queue, consumer.kept_until - consumer.kept_enough);
+  channel.consumers.erase(found);
 }
 
 // ---- ends -----------------------------------------------------------------------------------------------------------
@@ -260,6 +279,7 @@ void AmqpClient::let_go(Channel& channel) {
   for (const auto& [tag, held] : channel.held)
     if (held.message != 0) model_.requeued(held);
   channel.held.clear();
+  keep_no_longer(channel);
   for (const auto& [tag, consumer] : channel.consumers)
     if (!consumer.no_ack) model_.may_return_unseen(consumer.queue);
   if (!channel.getting.empty() && !channel.getting_no_ack) model_.may_return_unseen(channel.getting);

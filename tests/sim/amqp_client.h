@@ -63,6 +63,12 @@ class AmqpClient final : public Application, public AmqpListener {
     std::string queue;
     Identity identity = 0;
     bool no_ack = false, confirmed = false, cancelling = false;
+    Time asked{};  // to be one
+    // It settles nothing until it leaves, or something else puts an end to that.
+    bool lazy = false;
+    uint64_t kept = 0;               // then: what it holds
+    Time kept_enough = base::never;  // then: since when it holds what a whole period wants
+    Time kept_until = base::never;   // then: when that ended
   };
   using Held = Model::Delivery;
   // A synchronous method under way.
@@ -82,6 +88,7 @@ class AmqpClient final : public Application, public AmqpListener {
     std::optional<Pending> pending;
     std::map<std::string, Consumer> consumers;  // by tag
     std::map<uint64_t, Held> held;              // by delivery tag
+    std::set<uint64_t> kept_long;               // of these, those of lazy consumers
     uint64_t delivered = 0;                     // the last delivery tag
     uint16_t expected_error = 0;
     std::string expected_text;  // of it; "": whatever it is
@@ -127,6 +134,7 @@ class AmqpClient final : public Application, public AmqpListener {
   void on_channel_error(Channel& channel, const Reply& reply);
   void on_timeout(Channel& channel, const Reply& reply);
   void on_cancelled(Channel& channel, const Reply& reply);
+  void on_cancel_ok(Channel& channel, const Reply& reply);
   void let_go(Channel& channel);
   void drop_transaction(Channel& channel);
   void end_channel(Channel& channel, bool in_good_order);
@@ -144,6 +152,7 @@ class AmqpClient final : public Application, public AmqpListener {
   Buffer arriving(MessageProperties properties) const;
   void publish(Channel& channel);
   void settle(Channel& channel);
+  void keep_no_longer(Channel& channel);
   void settle_one(Channel& channel, uint64_t tag, const Held& held, std::optional<bool> requeue);
   void commit(Channel& channel);
   void on_committed(Channel& channel);

@@ -179,7 +179,20 @@ void AmqpClient::publish(Channel& channel) {
 
 // ---- settling -------------------------------------------------------------------------------------------------------
 
+// Nobody is lazy any more, from now on.
+void AmqpClient::keep_no_longer(Channel& channel) {
+  for (auto& [tag, consumer] : channel.consumers) consumer.kept_until = std::min(consumer.kept_until, world_.now());
+  channel.kept_long.clear();
+}
+
 void AmqpClient::settle(Channel& channel) {
+  if (!channel.kept_long.empty()) {
+    std::vector<uint64_t> others;
+    for (const auto& [tag, held] : channel.held)
+      if (!channel.kept_long.contains(tag)) others.push_back(tag);
+    if (!others.empty()) settle_up_to(channel, random_.pick(others), false, std::nullopt);
+    return;
+  }
   auto chosen = channel.held.begin();
   if (random_.chance(0.4)) std::advance(chosen, static_cast<ptrdiff_t>(random_.below(channel.held.size())));
   const uint64_t tag = chosen->first;
@@ -305,6 +318,9 @@ void AmqpClient::consume(Channel& channel) {
   consumer.queue = draw_queue();
   consumer.identity = model_.new_identity();
   consumer.no_ack = random_.chance(plan_.no_ack);
+  consumer.asked = world_.now();
+  const auto traits = topology_.traits.find(consumer.queue);
+  if (traits != topology_.traits.end() && traits->second.pace) consumer.lazy = !consumer.no_ack && random_.chance(0.5);
   const std::string tag = "c" + std::to_string(consumer.identity);
   channel.consumers[tag] = consumer;
   channel.queues.insert(consumer.queue);
@@ -320,13 +336,12 @@ void AmqpClient::consume(Channel& channel) {
 
 void AmqpClient::cancel(Channel& channel, const std::string& tag) {
   channel.consumers.at(tag).cancelling = true;
+  channel.consumers.at(tag).kept_until = std::min(channel.consumers.at(tag).kept_until, world_.now());
   // What waited for a channel-wide prefetch goes back to its queue.
   if (!channel.consumers.at(tag).no_ack) model_.may_return_unseen(channel.consumers.at(tag).queue);
-  request(channel, Cancel{tag}, method::basic_cancel_ok,
-          [this, number = channel.number](const Reply& reply, auto, auto) {
-            if (channels_.at(number).consumers.erase(reply.name) != 1)
-              fail("%s: cancel-ok for %s", plan_.name.c_str(), reply.name.c_str());
-          });
+  request(
+      channel, Cancel{tag}, method::basic_cancel_ok,
+      [this, number = channel.number](const Reply& reply, auto, auto) { on_cancel_ok(channels_.at(number), reply); });
 }
 
 void AmqpClient::get(Channel& channel) {

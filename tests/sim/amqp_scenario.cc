@@ -53,6 +53,7 @@ class AmqpRun {
     weather_ = draw_weather(random_);
     if (conversation_) weather_ = {};
     topology_ = draw_topology(random_);
+    draw_extensions(world_.random("extensions"), topology_);
     topology_.plant = options_.plant;
     make_occasions();
     body_max_ = draw_body_max();
@@ -95,6 +96,10 @@ class AmqpRun {
       if (options_.plant == Plant::no_flow_limit) topology_.traits[queue].flow_stop = 5;
       if (options_.plant == Plant::short_patience)
         topology_.traits[queue].consumer_timeout = std::chrono::milliseconds(400);
+      if (options_.plant == Plant::no_groups && topology_.traits[queue].can_keep_groups())
+        topology_.traits[queue].group_header = "h1";
+      if (options_.plant == Plant::short_pace || options_.plant == Plant::endless_pace)
+        topology_.traits[queue].pace = {1, 200ms, true};
     }
   }
 
@@ -123,7 +128,7 @@ class AmqpRun {
     BrokerConfig config;
     const bool needs_peers = spoils_mailboxes(options_.plant) || options_.plant == Plant::early_answer;
     config.workers = static_cast<broker::WorkerIndex>(random_.between(needs_peers ? 2 : 1, 4));
-    if (options_.plant == Plant::no_flow_limit) config.workers = 1;
+    if (options_.plant == Plant::no_flow_limit || options_.plant == Plant::endless_pace) config.workers = 1;
     config.nic = draw_nic(random_, server_number);
     config.nic.queues = config.workers;
     config.up = draw_link(random_, weather_);

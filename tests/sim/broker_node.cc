@@ -55,9 +55,11 @@ struct BrokerNode::Mover final : Actor {
   }
   Time next_deadline() const override { return waits || plane.moving() ? base::never : next; }
 
-  // What such a queue knows of values stays where it is: no worker wishes that it moves.
+  // What such a queue knows of values and groups stays where it is: no worker wishes that it moves.
   static bool stays(const control::Queue& queue) {
-    return base::find(queue.arguments, "x-last-value-key") || base::find(queue.arguments, "x-message-deduplication");
+    for (const char* argument : {"x-last-value-key", "x-message-deduplication", "x-group-key"})
+      if (base::find(queue.arguments, argument)) return true;
+    return false;
   }
 
   bool is_asked(broker::WorkerIndex home) const {

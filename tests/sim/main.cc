@@ -226,7 +226,8 @@ int self_test(const CommandLine& line) {
       {Plant::hasty_last_word, "amqp"},   {Plant::early_answer, "amqp"},        {Plant::hasty_delay, "amqp"},
       {Plant::every_choice, "amqp"},      {Plant::random_hash, "amqp"},         {Plant::all_values, "amqp"},
       {Plant::duplicates, "amqp"},        {Plant::no_policies, "amqp"},         {Plant::short_patience, "amqp"},
-      {Plant::no_flow_limit, "amqp"},
+      {Plant::no_flow_limit, "amqp"},     {Plant::no_groups, "amqp"},           {Plant::short_pace, "amqp"},
+      {Plant::endless_pace, "amqp"},
   };
   for (const auto& [plant, scenario] : plants) {
     uint64_t found = 0, survived = 0;

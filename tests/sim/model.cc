@@ -229,6 +229,7 @@ Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Iden
       std::ranges::none_of(traits_, has_timeout))
     fail("queue %s marked message %lu redelivered, and nobody has had it", from, number);
 
+  check_group(queue_name, number, holder, no_ack, reply);
   const bool dead = dead_of_.contains(queue_name);
   if (!dead) message.seen_in.insert(queue_name);
   if (!dead && std::ranges::none_of(routes(message), [&](const Route& route) {
@@ -242,6 +243,9 @@ Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Iden
     if (!traits.last_value_header.empty())
       for (const auto& [name, value] : message.what.headers)
         if (name == traits.last_value_header) lane += " " + value;
+    // One group goes past another, whose owner takes nothing.
+    for (const auto& [name, value] : message.what.headers)
+      if (name == traits.group_header) lane += " " + value;
     uint64_t& newest = newest_[{queue_name, holder, message.what.channel, lane}];
     if (newest > number) fail("queue %s delivered message %lu after %lu of the same channel", from, number, newest);
     newest = number;

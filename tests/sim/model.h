@@ -4,7 +4,8 @@
 // - nothing doubled: a message is held once; once settled for sure it never comes back
 // - nothing reordered: first deliveries to one consumer keep the order of each publishing channel
 // - nothing invented: a delivery is bit for bit what was published, from a queue it may be routed to; not before its
-//   delay is over; not where a later value has taken its place, or an earlier one keeps it out
+//   delay is over; not where a later value has taken its place, or an earlier one keeps it out; not while another
+//   consumer holds some of its group
 // - nothing split: where an exchange chooses among its bindings one choice explains where a message is found, and the
 //   same one all messages that hash the same
 // - nothing unsaid: what was delivered before is marked redelivered; unroutable mandatory messages are returned before
@@ -17,6 +18,7 @@
 // A connection that dies leaves things open: then both are right, but one of them, everywhere.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -64,6 +66,16 @@ struct ModelBinding {
 // What tells it from others of its source, which has no arguments to look at.
 std::string label_of(const ModelBinding& binding);
 
+// What a queue asks of its consumers.
+struct PaceLimit {
+  int64_t threshold = 1;  // messages a second
+  std::chrono::milliseconds period{};
+  bool cancels = false;
+
+  // Settled in a period.
+  uint64_t wanted() const { return std::max<int64_t>(1, threshold * period.count() / 1000); }
+};
+
 // What a queue was declared with.
 struct QueueTraits {
   std::optional<std::chrono::milliseconds> message_ttl;
@@ -78,7 +90,11 @@ struct QueueTraits {
   bool deduplicates = false;      // by the header x-deduplication-header; it forgets no value in a run
   std::optional<int64_t> flow_stop;
   std::optional<std::chrono::milliseconds> consumer_timeout;
+  std::string group_header;  // "": it keeps no groups
+  std::optional<PaceLimit> pace;
   bool by_policy = false;  // lifetime, limit and the dead are a policy's, not the declaration's
+
+  bool can_keep_groups() const { return !max_priority && !single_active_consumer && last_value_header.empty(); }
 };
 
 // Who publishes, and who holds deliveries: channels and consumers, each with a number of its own for the whole run.
@@ -175,6 +191,10 @@ class Model {
 
   // A channel of these queues was closed because a delivery was not settled in time; it has been open for so long.
   void timed_out(const std::set<std::string>& queues, uint16_t channel, Duration open, const std::string& text) const;
+  // A consumer that had asked to be one so long ago was cancelled.
+  void cancelled_by_broker(const std::string& queue, Duration since_asked) const;
+  // A consumer held as many as a whole period wants for so long, settled none ever, and nobody cancelled it.
+  void held_in_peace(const std::string& queue, Duration so_long) const;
   // A connection was told why it is not read.
   void blocked(const std::string& reason) const;
   // What a declare-ok said.
@@ -284,6 +304,7 @@ class Model {
   // Messages that were on the way to somebody.
   bool may_have_come_back_unseen(const std::string& queue) const;
   bool may_be_disputed(const std::string& queue, const Copy& copy, Identity holder) const;
+  void check_group(const std::string& queue, uint64_t number, Identity holder, bool no_ack, const Reply& reply);
   static bool was_surely_settled(const Copy& copy, Time by);
   Copy& copy_of(const Delivery& delivery);
   // Nullptr if it is disputed.

@@ -14,6 +14,8 @@ const std::string deduplication_header = "x-deduplication-header";
 // Of what is drawn fairly a share is farther off than so many standard deviations once in 10^10 runs.
 constexpr double deviations_max = 6.5;
 constexpr size_t drawn_min = 100;
+// What a look at consumers may come too late by: turns and stalls.
+constexpr Duration look_late_max = 300ms;
 
 const std::string* value_of(const TextTable& headers, const std::string& name) {
   for (const auto& [key, value] : headers)
@@ -84,6 +86,30 @@ bool Model::was_surely_settled(const Copy& copy, Time by) {
   return copy.state == State::settled && copy.settled_at < by && !copy.perhaps_settled && !copy.disputed;
 }
 
+// ---- groups ---------------------------------------------------------------------------------------------------------
+
+// What is unacknowledged of a group is one consumer's; of what is got it is one message. Whoever has the next one has
+// it because the one before was settled: so the group is in order, whoever it went to.
+void Model::check_group(const std::string& name, uint64_t number, Identity holder, bool no_ack, const Reply& reply) {
+  const std::string& header = traits_of(name).group_header;
+  const Message& message = messages_[number - 1];
+  const std::string* group = value_of(message.what.headers, header);
+  if (!group) return;
+  const bool got = reply.id == method::basic_get_ok;
+  for (const auto& [other, copy] : queue(name).copies) {
+    if (other == number || copy.state != State::held || (copy.holder == holder && !got)) continue;
+    const std::string* its_group = value_of(messages_[other - 1].what.headers, header);
+    if (its_group && *its_group == *group && !may_be_disputed(name, copy, holder))
+      fail("queue %s delivered message %lu while somebody else holds message %lu of its group", name.c_str(), number,
+           other);
+  }
+  if (no_ack || reply.redelivered || message.what.delay) return;
+  uint64_t& newest = newest_[{name, 0, message.what.channel, *group}];
+  if (newest > number && !may_have_come_back_unseen(name))
+    fail("queue %s delivered message %lu after %lu of the same channel and group", name.c_str(), number, newest);
+  newest = std::max(newest, number);
+}
+
 // ---- counts ---------------------------------------------------------------------------------------------------------
 
 void Model::counted(const std::string& name, uint32_t ready, Time asked) const {
@@ -128,6 +154,21 @@ void Model::timed_out(const std::set<std::string>& queues, uint16_t channel, Dur
       return;
   }
   fail("a channel that was open for %ld ms was closed: %s", static_cast<long>(open / 1ms), text.c_str());
+}
+
+// Two looks, a period apart.
+void Model::cancelled_by_broker(const std::string& name, Duration since_asked) const {
+  const auto& pace = traits_of(name).pace;
+  if (!pace || !pace->cancels || since_asked < pace->period)
+    fail("a consumer of %s was cancelled after %ld ms", name.c_str(), static_cast<long>(since_asked / 1ms));
+}
+
+// A queue that moves begins to look anew.
+void Model::held_in_peace(const std::string& name, Duration so_long) const {
+  const auto& pace = traits_of(name).pace;
+  if (one_worker_ && pace && pace->cancels && so_long > 2 * pace->period + look_late_max)
+    fail("a consumer of %s held what it was given for %ld ms, and was not cancelled", name.c_str(),
+         static_cast<long>(so_long / 1ms));
 }
 
 void Model::blocked(const std::string& reason) const {

@@ -26,6 +26,9 @@ enum class Plant : uint8_t {
   no_policies,          // policies are not set
   short_patience,       // consumers are given a tenth of their time
   no_flow_limit,        // queues do not stop their publishers
+  no_groups,            // queues do not keep groups together
+  short_pace,           // queues look at slow consumers ten times as often
+  endless_pace,         // queues do not look at slow consumers
 };
 
 // What it takes messages between workers to do.

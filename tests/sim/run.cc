@@ -9,7 +9,7 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr std::array<std::pair<Plant, std::string_view>, 17> plants{{
+constexpr std::array<std::pair<Plant, std::string_view>, 20> plants{{
     {Plant::none, "none"},
     {Plant::lost_segment, "lost-segment"},
     {Plant::drop_requeue, "drop-requeue"},
@@ -27,6 +27,9 @@ constexpr std::array<std::pair<Plant, std::string_view>, 17> plants{{
     {Plant::no_policies, "no-policies"},
     {Plant::short_patience, "short-patience"},
     {Plant::no_flow_limit, "no-flow-limit"},
+    {Plant::no_groups, "no-groups"},
+    {Plant::short_pace, "short-pace"},
+    {Plant::endless_pace, "endless-pace"},
 }};
 
 }  // namespace

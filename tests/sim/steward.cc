@@ -183,6 +183,12 @@ void Steward::on_reply(uint16_t channel, const Reply& reply, base::Bytes propert
   next_setup();
 }
 
+void Steward::begin_to_consume(uint16_t channel, Drain& drain) {
+  drain.began = world_.now();
+  model_.began(drain.consumer, drain.queue);
+  connection_->send(channel, Consume{.queue = drain.queue, .tag = "steward"});
+}
+
 void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply, base::Bytes properties,
                              base::Bytes body) {
   switch (reply.id) {
@@ -192,9 +198,7 @@ void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply,
       drain.asked = world_.now();
       connection_->send(channel, DeclareQueue{.name = drain.queue, .passive = true});
       connection_->send(channel, Qos{.count = 50});
-      model_.began(drain.consumer, drain.queue);
-      connection_->send(channel, Consume{.queue = drain.queue, .tag = "steward"});
-      return;
+      return begin_to_consume(channel, drain);
     case method::basic_qos_ok: return;
     case method::basic_consume_ok:
       if (ask_at_ == base::never) ask_at_ = world_.now();
@@ -213,7 +217,11 @@ void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply,
       model_.counted(drain.queue, reply.messages, drain.asked);
       drain.consumers = reply.consumers;
       return;
-    case method::basic_cancel: return;  // the queue was deleted; the next question will be answered with 404
+    case method::basic_cancel:
+      // The queue was deleted, then the next question will be answered with 404; or this consumer was slow.
+      if (model_.may_be_gone(drain.queue)) return;
+      model_.cancelled_by_broker(drain.queue, world_.now() - drain.began);
+      return begin_to_consume(channel, drain);
     case method::channel_close:
       if (reply.code != 404 || !model_.may_be_gone(drain.queue))
         fail("steward: the channel of %s was closed: %u %s", drain.queue.c_str(), reply.code, reply.text.c_str());

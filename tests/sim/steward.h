@@ -43,6 +43,7 @@ class Steward final : public Application, public AmqpListener {
   struct Drain {
     std::string queue;
     Identity channel = 0, consumer = 0;
+    Time began{};         // to consume
     uint64_t tag = 0;     // of the last delivery
     bool asking = false;  // a passive declare is under way
     Time asked{};         // since when
@@ -54,6 +55,7 @@ class Steward final : public Application, public AmqpListener {
   void on_reply(uint16_t channel, const Reply& reply, base::Bytes properties, base::Bytes body) override;
   void on_closed(const std::string& failure) override;
   void on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply, base::Bytes properties, base::Bytes body);
+  void begin_to_consume(uint16_t channel, Drain& drain);
   void prepare_setup();
   void next_setup();
   void prepare_policies();

@@ -69,6 +69,14 @@ DeclareQueue Topology::declaration(const std::string& queue) const {
     command.numbers.emplace_back("x-flow-stop", *has.flow_stop);
     command.numbers.emplace_back("x-flow-resume", *has.flow_stop / 2);
   }
+  if (!has.group_header.empty() && plant != Plant::no_groups)
+    command.arguments.emplace_back("x-group-key", has.group_header);
+  if (has.pace && plant != Plant::endless_pace) {
+    const int64_t divisor = plant == Plant::short_pace ? 10 : 1;
+    command.numbers.emplace_back("x-slow-consumer-threshold", has.pace->threshold);
+    command.numbers.emplace_back("x-slow-consumer-check-period", has.pace->period.count() / divisor);
+    command.arguments.emplace_back("x-slow-consumer-policy", has.pace->cancels ? "close" : "notify");
+  }
   if (has.consumer_timeout) {
     const int64_t divisor = plant == Plant::short_patience ? 10 : 1;
     command.numbers.emplace_back("x-consumer-timeout", has.consumer_timeout->count() / divisor);
@@ -209,6 +217,16 @@ Topology draw_topology(Random& random) {
     if (topology.claim(binding)) topology.bindings.push_back(binding);
   }
   return topology;
+}
+
+void draw_extensions(Random random, Topology& topology) {
+  for (const std::string& queue : topology.queues) {
+    if (random.chance(0.1) && topology.traits[queue].can_keep_groups())
+      topology.traits[queue].group_header = random.chance(0.5) ? "h1" : "h2";
+    if (random.chance(0.1))
+      topology.traits[queue].pace = {static_cast<int64_t>(random.between(1, 20)),
+                                     std::chrono::milliseconds(random.between(20, 400)), random.chance(0.8)};
+  }
 }
 
 }  // namespace talaria::sim

@@ -46,6 +46,8 @@ struct Topology {
 inline constexpr uint64_t deduplication_values = 200;
 
 Topology draw_topology(Random& random);
+// What brokers of other makes have.
+void draw_extensions(Random random, Topology& topology);
 // From an exchange to a queue, with a key or arguments of the exchange's kind.
 ModelBinding draw_binding(Random& random, const TopologyExchange& source, const std::string& queue);
 std::string draw_key(Random& random);
