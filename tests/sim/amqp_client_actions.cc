@@ -123,6 +123,7 @@ void AmqpClient::publish(Channel& channel) {
   Model::Published message;
   message.channel = channel.identity;
   std::optional<int32_t> delay;
+  bool deduplicates = false;
   if (random_.chance(0.25)) {
     const uint64_t kind = random_.below(10);
     message.key = kind == 0                                       ? "nowhere"
@@ -130,6 +131,8 @@ void AmqpClient::publish(Channel& channel) {
                                                                   : random_.pick(topology_.queues);
   } else {
     const TopologyExchange& exchange = random_.pick(topology_.exchanges);
+    if (exchange.remembers() && channel.transactional) return;  // it takes no part
+    deduplicates = exchange.deduplicates;
     message.exchange = exchange.name;
     message.key = exchange.hashes() ? "k" + std::to_string(random_.below(1000)) : draw_key(random_);
     // Elsewhere it is a header like any other.
@@ -141,7 +144,9 @@ void AmqpClient::publish(Channel& channel) {
   properties.message_id = plan_.name + "/" + std::to_string(++message_count_);
   if (random_.chance(0.6)) {
     message.headers = draw_headers(random_);
-    if (topology_.deduplicates && random_.chance(0.5))
+    if (deduplicates)
+      message.headers.emplace_back("x-deduplication-header", "v" + std::to_string(random_.below(exchange_values)));
+    else if (topology_.deduplicates && random_.chance(0.5))
       message.headers.emplace_back("x-deduplication-header", "v" + std::to_string(random_.below(deduplication_values)));
     properties.headers = message.headers;
   }

@@ -57,6 +57,7 @@ class AmqpRun {
     topology_.plant = options_.plant;
     make_occasions();
     body_max_ = draw_body_max();
+    model_.set_whole_histories(body_max_ <= 20'000);
     build_broker();
     build_steward();
     if (!world_.run_until([this] { return steward_->ready(); }, world_.now() + setup_patience))
@@ -75,9 +76,10 @@ class AmqpRun {
     if (!world_.run_until([this] { return broker_->sessions() <= 1; }, limit)) fail_stuck();
     steward_->drain_private_queues();
     if (!world_.run_until([this] { return steward_->drained() && model_.outstanding() == 0; }, limit)) fail_stuck();
+    steward_->forget_histories();
     // What nobody accepted need not have arrived. If it did, it may still come back from a client that is gone. And
     // what is delayed may have a queue that would not have kept it anyway.
-    if (!world_.run_until([this] { return broker_->messages() == 0; }, limit)) fail_stuck();
+    if (!world_.run_until([this] { return steward_->ready() && broker_->messages() == 0; }, limit)) fail_stuck();
     model_.check_complete();
     broker_->stop_moves();
     steward_->close();
@@ -92,6 +94,8 @@ class AmqpRun {
  private:
   // Few queues have what these bugs are about.
   void make_occasions() {
+    if (options_.plant == Plant::no_history || options_.plant == Plant::repeats)
+      add_exchange_that_remembers(world_.random("occasion"), topology_, options_.plant == Plant::no_history);
     for (const std::string& queue : topology_.queues) {
       if (options_.plant == Plant::no_flow_limit) topology_.traits[queue].flow_stop = 5;
       if (options_.plant == Plant::short_patience)
@@ -224,7 +228,7 @@ class AmqpRun {
     // Seconds: with it the broker looks more often whether deliveries are settled in time.
     if (random_.chance(0.3) && !conversation_) plan.options.heartbeat = static_cast<uint16_t>(random_.between(1, 4));
     if (options_.plant == Plant::short_patience) plan.options.heartbeat = 1;
-    plan.changes_topology = random_.chance(0.5);
+    plan.changes_topology = random_.chance(0.5) || options_.plant == Plant::no_history;
     if (conversation_) {
       plan.actions = 40;
       plan.interval_max = 5ms;

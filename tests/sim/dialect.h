@@ -43,6 +43,11 @@ struct DeclareExchange {
   std::string name, type;
   bool passive = false, durable = false, auto_delete = false;
   TextTable arguments = {};
+  NumberTable numbers = {};  // arguments, too
+  FlagTable flags = {};
+};
+struct DeleteExchange {
+  std::string name;
 };
 struct BindExchange {
   std::string destination, source, key;
@@ -105,8 +110,8 @@ struct Commit {};
 struct Rollback {};
 
 using Command = std::variant<StartOk, TuneOk, OpenVhost, CloseConnection, ConnectionCloseOk, OpenChannel, CloseChannel,
-                             ChannelCloseOk, DeclareExchange, BindExchange, DeclareQueue, BindQueue, PurgeQueue,
-                             DeleteQueue, Qos, Consume, Cancel, Publish, Get, Ack, Reject, Nack, Recover,
+                             ChannelCloseOk, DeclareExchange, DeleteExchange, BindExchange, DeclareQueue, BindQueue,
+                             PurgeQueue, DeleteQueue, Qos, Consume, Cancel, Publish, Get, Ack, Reject, Nack, Recover,
                              SelectConfirms, SelectTransactions, Commit, Rollback>;
 
 // The properties the simulated messages have; what else could stand there the broker passes on unread.
@@ -129,18 +134,18 @@ inline constexpr uint32_t connection_start = method_of(10, 10), connection_tune 
                           connection_close_ok = method_of(10, 51), connection_blocked = method_of(10, 60),
                           connection_unblocked = method_of(10, 61), channel_open_ok = method_of(20, 11),
                           channel_close = method_of(20, 40), channel_close_ok = method_of(20, 41),
-                          exchange_declare_ok = method_of(40, 11), exchange_bind_ok = method_of(40, 31),
-                          exchange_unbind_ok = method_of(40, 51), queue_declare_ok = method_of(50, 11),
-                          queue_bind_ok = method_of(50, 21), queue_purge_ok = method_of(50, 31),
-                          queue_delete_ok = method_of(50, 41), queue_unbind_ok = method_of(50, 51),
-                          basic_qos_ok = method_of(60, 11), basic_consume_ok = method_of(60, 21),
-                          basic_cancel = method_of(60, 30), basic_cancel_ok = method_of(60, 31),
-                          basic_return = method_of(60, 50), basic_deliver = method_of(60, 60),
-                          basic_get_ok = method_of(60, 71), basic_get_empty = method_of(60, 72),
-                          basic_ack = method_of(60, 80), basic_recover_ok = method_of(60, 111),
-                          basic_nack = method_of(60, 120), confirm_select_ok = method_of(85, 11),
-                          tx_select_ok = method_of(90, 11), tx_commit_ok = method_of(90, 21),
-                          tx_rollback_ok = method_of(90, 31);
+                          exchange_declare_ok = method_of(40, 11), exchange_delete_ok = method_of(40, 21),
+                          exchange_bind_ok = method_of(40, 31), exchange_unbind_ok = method_of(40, 51),
+                          queue_declare_ok = method_of(50, 11), queue_bind_ok = method_of(50, 21),
+                          queue_purge_ok = method_of(50, 31), queue_delete_ok = method_of(50, 41),
+                          queue_unbind_ok = method_of(50, 51), basic_qos_ok = method_of(60, 11),
+                          basic_consume_ok = method_of(60, 21), basic_cancel = method_of(60, 30),
+                          basic_cancel_ok = method_of(60, 31), basic_return = method_of(60, 50),
+                          basic_deliver = method_of(60, 60), basic_get_ok = method_of(60, 71),
+                          basic_get_empty = method_of(60, 72), basic_ack = method_of(60, 80),
+                          basic_recover_ok = method_of(60, 111), basic_nack = method_of(60, 120),
+                          confirm_select_ok = method_of(85, 11), tx_select_ok = method_of(90, 11),
+                          tx_commit_ok = method_of(90, 21), tx_rollback_ok = method_of(90, 31);
 }
 
 // One method from the broker; which fields mean something depends on it.

@@ -103,8 +103,9 @@ struct Writer {
     out.short_text(c.name);
     out.short_text(c.type);
     out.u8(bits(c.passive, c.durable, c.auto_delete));
-    out.table(c.arguments);
+    out.table(c.arguments, c.numbers, c.flags);
   }
+  void operator()(const DeleteExchange& c) { named(40, 20, c.name); }
   void operator()(const BindExchange& c) {
     out.method(40, c.remove ? 40 : 30);
     out.u16(0);
@@ -265,6 +266,7 @@ Reply read(Cursor in) {
     case method::connection_unblocked:
     case method::channel_close_ok:
     case method::exchange_declare_ok:
+    case method::exchange_delete_ok:
     case method::exchange_bind_ok:
     case method::exchange_unbind_ok:
     case method::queue_bind_ok:

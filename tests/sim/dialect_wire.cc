@@ -67,7 +67,7 @@ struct Writer {
   void operator()(const CloseChannel&) { emit(wire::channel::Close{.reply_code = 200, .reply_text = "done"}); }
   void operator()(const ChannelCloseOk&) { emit(wire::channel::CloseOk{}); }
   void operator()(const DeclareExchange& c) {
-    const EncodedTable arguments(c.arguments);
+    const EncodedTable arguments(c.arguments, c.numbers, c.flags);
     emit(wire::exchange::Declare{.exchange = c.name,
                                  .type = c.type,
                                  .passive = c.passive,
@@ -75,6 +75,7 @@ struct Writer {
                                  .auto_delete = c.auto_delete,
                                  .arguments = arguments.view()});
   }
+  void operator()(const DeleteExchange& c) { emit(wire::exchange::Delete{.exchange = c.name}); }
   void operator()(const BindExchange& c) {
     const EncodedTable arguments(c.arguments);
     if (c.remove)

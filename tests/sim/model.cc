@@ -89,6 +89,8 @@ uint64_t Model::published(Published message) {
   by_properties_.emplace(what.arriving, number);
   by_id_[what.id] = number;
   for (const auto& header : what.headers) by_value_[header].push_back(number);
+  if (const auto found = exchanges_.find(what.exchange); found != exchanges_.end() && found->second.remembers())
+    by_exchange_[what.exchange].push_back(number);
   return number;
 }
 
@@ -105,7 +107,9 @@ void Model::returned(Identity channel, const Reply& reply, base::Bytes propertie
   if (reply.code != 312 || reply.exchange != message.what.exchange || reply.key != message.what.key)
     fail("message %lu was returned with %u '%s' '%s'", number, reply.code, reply.exchange.c_str(), reply.key.c_str());
   if (message.what.delay) fail("message %lu was returned, and is delayed", number);
-  if (std::ranges::none_of(routes(message), [](const Route& route) { return route.must.empty(); }))
+  // A history may have brought it to somebody since.
+  if (!has_history(message) &&
+      std::ranges::none_of(routes(message), [](const Route& route) { return route.must.empty(); }))
     fail("message %lu was returned, but is routed to '%s'", number, routes(message).front().must.begin()->c_str());
   message.was_returned = true;
 }
@@ -232,13 +236,15 @@ Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Iden
   check_group(queue_name, number, holder, no_ack, reply);
   const bool dead = dead_of_.contains(queue_name);
   if (!dead) message.seen_in.insert(queue_name);
+  check_taken_once(number);
   if (!dead && std::ranges::none_of(routes(message), [&](const Route& route) {
         return std::ranges::includes(route.may, message.seen_in);
       }))
     fail("queue %s delivered message %lu, which an exchange that chooses gave to another", from, number);
   if (!reply.redelivered && !dead && !message.what.delay) {
     const QueueTraits& traits = traits_of(queue_name);
-    std::string lane = std::to_string(std::min(message.what.priority, traits.max_priority.value_or(0)));
+    std::string lane = has_history(message) || goes_by_a_home(message) ? message.what.exchange : "";
+    lane += std::to_string(std::min(message.what.priority, traits.max_priority.value_or(0)));
     // A last value takes an older one's place.
     if (!traits.last_value_header.empty())
       for (const auto& [name, value] : message.what.headers)

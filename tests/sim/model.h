@@ -7,7 +7,8 @@
 //   delay is over; not where a later value has taken its place, or an earlier one keeps it out; not while another
 //   consumer holds some of its group
 // - nothing split: where an exchange chooses among its bindings one choice explains where a message is found, and the
-//   same one all messages that hash the same
+//   same one all messages that hash the same; where one remembers, each queue has each message once, by its history or
+//   not, and of duplicates one is taken
 // - nothing unsaid: what was delivered before is marked redelivered; unroutable mandatory messages are returned before
 //   they are confirmed, routable ones are not
 // - what dies does so with a reason, and not before its time; where a queue's dead have somewhere to go, all of them
@@ -50,7 +51,12 @@ struct TopologyExchange {
   // How it hashes, if it does: by this header, by the message's id, or else by the routing key.
   std::string hash_header;
   bool hashes_ids = false;
+  // As many of the messages that were published to it are for whoever is bound next.
+  size_t history = 0;
+  // Of those published to it with one x-deduplication-header it takes the first.
+  bool deduplicates = false;
 
+  bool remembers() const { return history != 0 || deduplicates; }
   // It gives each message to one of its bindings.
   bool chooses() const { return type.starts_with("x-"); }
   bool hashes() const { return type == "x-consistent-hash" || type == "x-modulus-hash"; }
@@ -105,6 +111,8 @@ class Model {
   // With one worker what is published is in its queue at once.
   Model(World& world) : world_(world) {}
   void set_one_worker(bool one) { one_worker_ = one; }
+  // Histories are never forgotten for want of memory.
+  void set_whole_histories(bool whole) { whole_histories_ = whole; }
 
   Identity new_identity() { return ++last_identity_; }
 
@@ -218,6 +226,7 @@ class Model {
   struct Route {
     std::map<std::string, std::string> choices;
     std::set<std::string> must, may;
+    bool dropped = false;  // as a duplicate, by its exchange
   };
   struct Window {
     Time from, to;
@@ -272,6 +281,22 @@ class Model {
     bool surely, perhaps;
   };
   Chances chances(const ModelBinding& binding, Window window) const;
+  // To an exchange with a history: whether it may have been pushed out of that by then, or still be in it.
+  bool forgotten_for_sure(uint64_t number, Time by) const;
+  bool forgotten_perhaps(uint64_t number, Time by) const;
+  Chances chances_to_get(const ModelBinding& binding, Window window, const Message& message) const;
+  // By its exchange.
+  bool has_history(const Message& message) const;
+  // Between workers it may overtake what the same channel has published straight to queues.
+  bool goes_by_a_home(const Message& message) const;
+  bool is_duplicate_for_sure(uint64_t number) const;
+  bool is_duplicate_perhaps(uint64_t number) const;
+  void check_taken_once(uint64_t number) const;
+  void check_one_taken() const;
+  uint64_t number_of(const Message& message) const { return static_cast<uint64_t>(&message - messages_.data()) + 1; }
+  const std::vector<uint64_t>& published_to(const std::string& exchange) const;
+  // Of two to one exchange that remembers.
+  bool decided_before(uint64_t first, uint64_t second) const;
   bool matches(const TopologyExchange& exchange, const ModelBinding& binding, const Message& message) const;
   bool may_be_in(const Message& message, const std::string& queue) const;
   bool must_be_in(const Message& message, const std::string& queue) const;
@@ -318,7 +343,7 @@ class Model {
 
   World& world_;
   Identity last_identity_ = 0;
-  bool one_worker_ = false;
+  bool one_worker_ = false, whole_histories_ = false;
   std::map<std::string, TopologyExchange> exchanges_;
   std::map<std::string, Queue> queues_;
   std::map<std::string, QueueTraits> traits_;
@@ -326,7 +351,8 @@ class Model {
   std::vector<Message> messages_;  // number - 1
   std::map<Buffer, uint64_t> by_properties_;
   std::map<std::string, uint64_t> by_id_;
-  std::map<std::string, std::string> dead_of_;  // queues for the dead, and whose these are
+  std::map<std::string, std::vector<uint64_t>> by_exchange_;  // that remember: numbers
+  std::map<std::string, std::string> dead_of_;                // queues for the dead, and whose these are
   std::map<std::pair<std::string, std::string>, std::vector<uint64_t>> by_value_;  // of headers: numbers
   std::map<Identity, Time> began_;
   std::map<std::string, std::set<Identity>> takers_;  // of queues: all that ever began

@@ -30,8 +30,9 @@ const std::string* value_of(const TextTable& headers, const std::string& name) {
 bool Model::surely_before(uint64_t first, uint64_t second) const {
   const Message& one = messages_[first - 1];
   const Message& other = messages_[second - 1];
-  if (one.what.delay) return false;
-  if (one.what.channel == other.what.channel && first < second && !other.what.delay) return true;
+  if (one.what.delay || has_history(one)) return false;
+  if (one.what.channel == other.what.channel && first < second && !other.what.delay && !goes_by_a_home(other))
+    return true;
   return one.stored && one.accepted <= other.begun() + other.what.delay.value_or(std::chrono::milliseconds(0));
 }
 
@@ -50,7 +51,7 @@ bool Model::superseded_for_sure(const std::string& name, uint64_t number, Identi
   return std::ranges::any_of(same, [&](uint64_t later) {
     const Message& other = messages_[later - 1];
     return other.stored && other.accepted <= began->second && !other.what.expiration && !other.what.delay &&
-           surely_before(number, later) && must_be_in(other, name);
+           !has_history(other) && surely_before(number, later) && must_be_in(other, name);
   });
 }
 
@@ -86,6 +87,56 @@ bool Model::was_surely_settled(const Copy& copy, Time by) {
   return copy.state == State::settled && copy.settled_at < by && !copy.perhaps_settled && !copy.disputed;
 }
 
+// ---- exchanges that remember ----------------------------------------------------------------------------------------
+
+// At least one of those with one value is on its way.
+void Model::check_one_taken() const {
+  for (const auto& [name, numbers] : by_exchange_) {
+    if (!exchanges_.at(name).deduplicates) continue;
+    std::map<std::string, std::vector<uint64_t>> certain;
+    std::set<std::string> taken;
+    for (const uint64_t number : numbers) {
+      const Message& message = messages_[number - 1];
+      const std::string* value = value_of(message.what.headers, deduplication_header);
+      if (!value) continue;
+      if (message.certain()) certain[*value].push_back(number);
+      if (std::ranges::any_of(routes(message),
+                              [&](const Route& route) { return !route.dropped && explains(route, number); }))
+        taken.insert(*value);
+    }
+    for (const auto& [value, all] : certain)
+      if (!taken.contains(value))
+        fail("'%s' dropped all of %zu messages with the value %s, message %lu the first", name.c_str(), all.size(),
+             value.c_str(), all.front());
+  }
+}
+
+// Somebody has it now.
+void Model::check_taken_once(uint64_t number) const {
+  const Message& message = messages_[number - 1];
+  if (!by_exchange_.contains(message.what.exchange) || !exchanges_.at(message.what.exchange).deduplicates) return;
+  for (const uint64_t other : of_same_value(deduplication_header, message))
+    if (other != number && messages_[other - 1].what.exchange == message.what.exchange &&
+        !messages_[other - 1].seen_in.empty())
+      fail("'%s' let message %lu pass, a duplicate of message %lu", message.what.exchange.c_str(), number, other);
+}
+
+bool Model::is_duplicate_for_sure(uint64_t number) const {
+  const Message& message = messages_[number - 1];
+  return std::ranges::any_of(of_same_value(deduplication_header, message), [&](uint64_t other) {
+    return other != number && messages_[other - 1].what.exchange == message.what.exchange &&
+           decided_before(other, number);
+  });
+}
+
+bool Model::is_duplicate_perhaps(uint64_t number) const {
+  const Message& message = messages_[number - 1];
+  return std::ranges::any_of(of_same_value(deduplication_header, message), [&](uint64_t other) {
+    return other != number && messages_[other - 1].what.exchange == message.what.exchange &&
+           !decided_before(number, other);
+  });
+}
+
 // ---- groups ---------------------------------------------------------------------------------------------------------
 
 // What is unacknowledged of a group is one consumer's; of what is got it is one message. Whoever has the next one has
@@ -94,16 +145,17 @@ void Model::check_group(const std::string& name, uint64_t number, Identity holde
   const std::string& header = traits_of(name).group_header;
   const Message& message = messages_[number - 1];
   const std::string* group = value_of(message.what.headers, header);
-  if (!group) return;
+  // What nobody acknowledges may be on its way for as long as it likes.
+  if (!group || no_ack) return;
   const bool got = reply.id == method::basic_get_ok;
   for (const auto& [other, copy] : queue(name).copies) {
     if (other == number || copy.state != State::held || (copy.holder == holder && !got)) continue;
     const std::string* its_group = value_of(messages_[other - 1].what.headers, header);
     if (its_group && *its_group == *group && !may_be_disputed(name, copy, holder))
-      fail("queue %s delivered message %lu while somebody else holds message %lu of its group", name.c_str(), number,
-           other);
+      fail("queue %s %s message %lu%s while another (%lu, and not %lu) holds message %lu of its group", name.c_str(),
+           got ? "gave" : "delivered", number, reply.redelivered ? ", redelivered," : "", copy.holder, holder, other);
   }
-  if (no_ack || reply.redelivered || message.what.delay) return;
+  if (reply.redelivered || message.what.delay || has_history(message) || goes_by_a_home(message)) return;
   uint64_t& newest = newest_[{name, 0, message.what.channel, *group}];
   if (newest > number && !may_have_come_back_unseen(name))
     fail("queue %s delivered message %lu after %lu of the same channel and group", name.c_str(), number, newest);
@@ -127,7 +179,7 @@ void Model::counted(const std::string& name, uint32_t ready, Time asked) const {
     if (message.what.kept || !may_be_in(message, name)) continue;
     const auto& copies = queue(name).copies;
     const auto copy = copies.find(number);
-    unasked += copy != copies.end() || message.transaction != 0 || message.what.delay;
+    unasked += copy != copies.end() || message.transaction != 0 || message.what.delay || has_history(message);
     if (copy != copies.end() && was_surely_settled(copy->second, asked)) continue;
     if (const std::string* value = value_of(message.what.headers, traits.last_value_header))
       values.insert(*value);
@@ -372,6 +424,7 @@ std::string Model::describe_outstanding(size_t limit) const {
 void Model::check_complete() const {
   if (outstanding() > 0) fail("lost: %s", describe_outstanding(5).c_str());
   check_choices();
+  check_one_taken();
 }
 
 }  // namespace talaria::sim

@@ -81,7 +81,10 @@ const std::vector<Model::Route>& Model::routes(const Message& message) const {
   if (message.routes_final) return message.routes;
   const Window window = window_of(message);
   message.routes.clear();
-  enumerate(message, window, {}, message.routes);
+  const bool decides = by_exchange_.contains(message.what.exchange);
+  const bool deduplicates = decides && exchanges_.at(message.what.exchange).deduplicates;
+  if (!deduplicates || !is_duplicate_for_sure(number_of(message))) enumerate(message, window, {}, message.routes);
+  if (deduplicates && is_duplicate_perhaps(number_of(message))) message.routes.emplace_back().dropped = true;
   if (message.routes.size() > routes_max) {
     Walk all{message, window, Certainty::may, {}, true};
     follow(all, message.what.exchange);
@@ -91,6 +94,7 @@ const std::vector<Model::Route>& Model::routes(const Message& message) const {
   }
   // What clients do from now on changes nothing about then.
   message.routes_final = message.certain() && window.to < world_.now();
+  if (has_history(message)) message.routes_final &= forgotten_for_sure(number_of(message), world_.now());
   return message.routes;
 }
 
@@ -140,7 +144,7 @@ void Model::follow(Walk& walk, const std::string& name) const {
   bool may_match = false, must_match = false;
   for (const ModelBinding& binding : bindings_) {
     if (binding.source != name || !matches(exchange, binding, walk.message)) continue;
-    const Chances there = chances(binding, walk.window);
+    const Chances there = chances_to_get(binding, walk.window, walk.message);
     must_match |= there.surely;
     may_match |= there.perhaps;
     if (walk.certainty == Certainty::must ? there.surely : there.perhaps) follow_binding(walk, binding);
@@ -179,6 +183,60 @@ Model::Chances Model::chances(const ModelBinding& binding, Window window) const 
   const Life& target = queue(binding.destination).life;
   there.surely &= target.surely(window.from, window.to);
   there.perhaps &= target.perhaps(window.from, window.to);
+  return there;
+}
+
+// ---- exchanges that remember ----------------------------------------------------------------------------------------
+
+const std::vector<uint64_t>& Model::published_to(const std::string& exchange) const {
+  static const std::vector<uint64_t> none;
+  const auto found = by_exchange_.find(exchange);
+  return found == by_exchange_.end() ? none : found->second;
+}
+
+bool Model::has_history(const Message& message) const {
+  return by_exchange_.contains(message.what.exchange) && exchanges_.at(message.what.exchange).history != 0;
+}
+
+bool Model::goes_by_a_home(const Message& message) const {
+  return !one_worker_ && by_exchange_.contains(message.what.exchange);
+}
+
+// The connection is not read until it is.
+bool Model::decided_before(uint64_t first, uint64_t second) const {
+  const Message& one = messages_[first - 1];
+  const Message& other = messages_[second - 1];
+  if (one.what.channel == other.what.channel) return first < second;
+  return one.accepted <= other.sent;
+}
+
+bool Model::forgotten_for_sure(uint64_t number, Time by) const {
+  const std::string& exchange = messages_[number - 1].what.exchange;
+  const auto later = std::ranges::count_if(published_to(exchange), [&](uint64_t other) {
+    return other != number && messages_[other - 1].accepted <= by && decided_before(number, other);
+  });
+  return static_cast<size_t>(later) >= exchanges_.at(exchange).history;
+}
+
+bool Model::forgotten_perhaps(uint64_t number, Time by) const {
+  if (!whole_histories_) return true;
+  const std::string& exchange = messages_[number - 1].what.exchange;
+  const auto later = std::ranges::count_if(published_to(exchange), [&](uint64_t other) {
+    return other != number && messages_[other - 1].sent <= by && !decided_before(other, number);
+  });
+  return static_cast<size_t>(later) >= exchanges_.at(exchange).history;
+}
+
+// A history brings it to whoever was bound later, too; and it comes by one way or the other if that was at the same
+// time.
+Model::Chances Model::chances_to_get(const ModelBinding& binding, Window window, const Message& message) const {
+  Chances there = chances(binding, window);
+  if (binding.source != message.what.exchange || !has_history(message)) return there;
+  const Life& life = binding.life;
+  const uint64_t number = number_of(message);
+  there.perhaps |= life.add_sent != base::never && window.from <= life.added &&
+                   (life.add_sent <= window.to || !forgotten_for_sure(number, life.add_sent));
+  there.surely |= life.added != base::never && window.to < life.remove_sent && !forgotten_perhaps(number, life.added);
   return there;
 }
 

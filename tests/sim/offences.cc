@@ -189,6 +189,27 @@ void add_messages(std::vector<Offence>& all, uint16_t c) {
       failed("fast reply consumer does not exist", publish(c, "") + header(c, 0, reply_to, "amq.rabbitmq.reply-to")));
 }
 
+// What remembers is asked for no more than it can keep.
+void add_memory(std::vector<Offence>& all, const OffendedChannel& channel, const Topology& topology) {
+  const uint16_t c = channel.number;
+  for (const TopologyExchange& exchange : topology.exchanges) {
+    if (!exchange.remembers()) continue;
+    const std::string text = in_vhost("exchange", exchange.name);
+    if (channel.transactional)
+      all.push_back(failed(text + " remembers messages and takes no part in transactions",
+                           publish(c, exchange.name) + header(c, 0)));
+    all.push_back(failed("cannot bind " + text + " to another exchange: it remembers what is published to it",
+                         call(c, 40, 30, [&](Octets& out) {
+                           out.u16(0);
+                           out.short_text(exchange.name);
+                           out.short_text("amq.topic");
+                           out.short_text("a");
+                           out.u8(0);
+                           out.u32(0);
+                         })));
+  }
+}
+
 }  // namespace
 
 Offence draw_offence(Random& random, const OffendedChannel& channel, const Topology& topology) {
@@ -198,6 +219,7 @@ Offence draw_offence(Random& random, const OffendedChannel& channel, const Topol
   add_missing(all, c);
   add_arguments(all, c);
   add_messages(all, c);
+  add_memory(all, channel, topology);
   const std::string queue = random.pick(topology.queues);
   all.push_back(
       failed("inequivalent arg 'durable' for " + in_vhost("queue", queue) + ": received 'true' but current is 'false'",

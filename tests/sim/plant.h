@@ -29,6 +29,8 @@ enum class Plant : uint8_t {
   no_groups,            // queues do not keep groups together
   short_pace,           // queues look at slow consumers ten times as often
   endless_pace,         // queues do not look at slow consumers
+  no_history,           // exchanges with a history have none
+  repeats,              // exchanges that deduplicate do not, queues do
 };
 
 // What it takes messages between workers to do.

@@ -9,7 +9,7 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr std::array<std::pair<Plant, std::string_view>, 20> plants{{
+constexpr std::array<std::pair<Plant, std::string_view>, 22> plants{{
     {Plant::none, "none"},
     {Plant::lost_segment, "lost-segment"},
     {Plant::drop_requeue, "drop-requeue"},
@@ -30,6 +30,8 @@ constexpr std::array<std::pair<Plant, std::string_view>, 20> plants{{
     {Plant::no_groups, "no-groups"},
     {Plant::short_pace, "short-pace"},
     {Plant::endless_pace, "endless-pace"},
+    {Plant::no_history, "no-history"},
+    {Plant::repeats, "repeats"},
 }};
 
 }  // namespace

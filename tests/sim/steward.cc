@@ -142,6 +142,12 @@ void Steward::drain_private_queues() {
     if (queue.starts_with("t.")) add_drain(queue);
 }
 
+void Steward::forget_histories() {
+  for (const TopologyExchange& exchange : topology_.exchanges)
+    if (exchange.history != 0) setup_.push_back({DeleteExchange{exchange.name}, method::exchange_delete_ok, {}, {}});
+  next_setup();
+}
+
 void Steward::add_drain(const std::string& queue) {
   const auto number = static_cast<uint16_t>(setup_channel + 1 + drains_.size());
   Drain& drain = drains_[number];

@@ -26,6 +26,8 @@ class Steward final : public Application, public AmqpListener {
   void drain();
   // The same for the queues of clients that are all gone by now.
   void drain_private_queues();
+  // What exchanges remember they hold: these go.
+  void forget_histories();
   // Every queue said that it is empty and has no consumer but this one.
   bool drained() const;
   void close() { connection_->close(); }

@@ -40,6 +40,17 @@ DeclareExchange Topology::declaration(const TopologyExchange& exchange) const {
   if (plant == Plant::random_hash && exchange.hashes()) command.type = "x-random";
   if (!exchange.hash_header.empty()) command.arguments.emplace_back("hash-header", exchange.hash_header);
   if (exchange.hashes_ids) command.arguments.emplace_back("hash-property", "message_id");
+  if (exchange.history != 0 && plant != Plant::no_history) {
+    command.type = "x-recent-history";
+    command.numbers.emplace_back("x-recent-history-length", static_cast<int64_t>(exchange.history));
+  }
+  if (exchange.deduplicates && plant != Plant::repeats) {
+    command.numbers.emplace_back("x-cache-size", deduplication_values);
+    if (command.type == "fanout")
+      command.type = "x-message-deduplication";
+    else
+      command.flags.emplace_back("x-message-deduplication", true);
+  }
   if (exchange.delays) {
     command.arguments.emplace_back("x-delayed-type", command.type);
     command.type = "x-delayed-message";
@@ -105,7 +116,9 @@ std::string Topology::policy(const std::string& queue) const {
 }
 
 bool Topology::claim(const ModelBinding& binding) { return used.insert(identity_of(binding)).second; }
-void Topology::give_up(const ModelBinding& binding) { used.erase(identity_of(binding)); }
+void Topology::give_up(const ModelBinding& binding) {
+  if (exchange(binding.source).history == 0) used.erase(identity_of(binding));
+}
 
 std::string draw_key(Random& random) {
   std::string key;
@@ -219,7 +232,35 @@ Topology draw_topology(Random& random) {
   return topology;
 }
 
+// Nothing is bound to it, but it may be an alternate.
+void draw_exchange_that_remembers(Random& random, Topology& topology, uint64_t number, bool history) {
+  TopologyExchange exchange;
+  if (history) {
+    exchange.type = "fanout";
+    exchange.history = random.between(1, 10);
+    exchange.name = "x.history." + std::to_string(number);
+  } else {
+    exchange.type = random.pick(std::vector<std::string>{"fanout", "fanout", "direct", "topic", "headers"});
+    exchange.deduplicates = topology.deduplicates = true;
+    exchange.name = "x.once." + std::to_string(number);
+    if (random.chance(0.3)) exchange.alternate = random.pick(topology.exchanges).name;
+  }
+  for (TopologyExchange& other : topology.exchanges)
+    if (other.alternate.empty() && !other.remembers() && random.chance(0.1)) other.alternate = exchange.name;
+  topology.exchanges.push_back(exchange);
+  for (uint64_t i = random.between(0, 4); i > 0; i--) {
+    const ModelBinding binding = draw_binding(random, exchange, random.pick(topology.queues));
+    if (topology.claim(binding)) topology.bindings.push_back(binding);
+  }
+}
+
+void add_exchange_that_remembers(Random random, Topology& topology, bool history) {
+  for (uint64_t number = 11; number < 14; number++) draw_exchange_that_remembers(random, topology, number, history);
+}
+
 void draw_extensions(Random random, Topology& topology) {
+  for (uint64_t i = random.chance(0.2) ? random.between(1, 3) : 0; i > 0; i--)
+    draw_exchange_that_remembers(random, topology, i, random.chance(0.5));
   for (const std::string& queue : topology.queues) {
     if (random.chance(0.1) && topology.traits[queue].can_keep_groups())
       topology.traits[queue].group_header = random.chance(0.5) ? "h1" : "h2";

@@ -24,7 +24,7 @@ struct Topology {
   std::map<std::string, QueueTraits> traits;  // of those that have any
   std::vector<DeadQueue> dead_queues;         // they stay as well
   std::vector<ModelBinding> bindings;
-  bool deduplicates = false;  // one of the queues does
+  bool deduplicates = false;  // one of the queues does, or of the exchanges
   Plant plant = Plant::none;  // what is declared otherwise than the model is told
   // Queues of clients, present and past: keys for the default exchange.
   std::vector<std::string> private_queues;
@@ -39,15 +39,20 @@ struct Topology {
   std::string policy(const std::string& queue) const;
   // True if nobody has it yet; then it is taken.
   bool claim(const ModelBinding& binding);
+  // Somebody may make it again; but not one that would bring a history twice.
   void give_up(const ModelBinding& binding);
 };
 
 // Values that messages for queues which deduplicate are drawn from: a queue forgets none of so many.
 inline constexpr uint64_t deduplication_values = 200;
+// And for exchanges that do: some of these.
+inline constexpr uint64_t exchange_values = 12;
 
 Topology draw_topology(Random& random);
 // What brokers of other makes have.
 void draw_extensions(Random random, Topology& topology);
+// One that many messages come by.
+void add_exchange_that_remembers(Random random, Topology& topology, bool history);
 // From an exchange to a queue, with a key or arguments of the exchange's kind.
 ModelBinding draw_binding(Random& random, const TopologyExchange& source, const std::string& queue);
 std::string draw_key(Random& random);
