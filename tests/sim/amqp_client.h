@@ -149,7 +149,7 @@ class AmqpClient final : public Application, public AmqpListener {
   void act(Time now);
   void act_on(Channel& channel);
   void open_channel();
-  Buffer arriving(MessageProperties properties) const;
+  Buffer arriving(MessageProperties properties, bool delayed) const;
   void publish(Channel& channel);
   void settle(Channel& channel);
   void keep_no_longer(Channel& channel);

@@ -111,9 +111,11 @@ std::string AmqpClient::draw_queue() {
 
 // ---- publishing -----------------------------------------------------------------------------------------------------
 
-// What consumers get of a delayed message: the header with its sign turned.
-Buffer AmqpClient::arriving(MessageProperties properties) const {
-  properties.delay = -*properties.delay;
+// What consumers get: the delay, if it is one, with its sign turned, and nothing of BCC.
+Buffer AmqpClient::arriving(MessageProperties properties, bool delayed) const {
+  if (delayed) properties.delay = -*properties.delay;
+  if (properties.blind_copies && !properties.headers) properties.headers.emplace();
+  properties.blind_copies.reset();
   Buffer frame;
   return plan_.dialect->write_header(frame, 1, 0, properties);
 }
@@ -134,7 +136,7 @@ void AmqpClient::publish(Channel& channel) {
     if (exchange.remembers() && channel.transactional) return;  // it takes no part
     deduplicates = exchange.deduplicates;
     message.exchange = exchange.name;
-    message.key = exchange.hashes() ? "k" + std::to_string(random_.below(1000)) : draw_key(random_);
+    message.key = exchange.hashes() ? "k" + std::to_string(random_.below(topology_.hashed_keys)) : draw_key(random_);
     // Elsewhere it is a header like any other.
     if (random_.chance(exchange.delays ? 0.7 : 0.02)) delay = static_cast<int32_t>(random_.between(1, 1500));
     if (delay && exchange.delays) message.delay = std::chrono::milliseconds(*delay);
@@ -151,6 +153,14 @@ void AmqpClient::publish(Channel& channel) {
     properties.headers = message.headers;
   }
   properties.delay = delay;
+  if (random_.chance(topology_.copies)) {
+    message.copies = draw_more_keys(random_, topology_);
+    if (random_.chance(0.5)) message.blind_copies = draw_more_keys(random_, topology_);
+    if (topology_.plant != Plant::no_copies) {
+      if (!message.copies.empty() || random_.chance(0.1)) properties.copies = message.copies;
+      if (!message.blind_copies.empty() || random_.chance(0.1)) properties.blind_copies = message.blind_copies;
+    }
+  }
   if (random_.chance(0.5)) properties.content_type = random_.chance(0.5) ? "text/plain" : "";
   if (random_.chance(0.5)) properties.delivery_mode = static_cast<uint8_t>(random_.between(1, 2));
   if (random_.chance(0.05)) {
@@ -165,10 +175,11 @@ void AmqpClient::publish(Channel& channel) {
   message.id = *properties.message_id;
   message.body = draw_body(random_, random_.chance(0.1) ? 0 : random_.skewed(plan_.body_max));
   const Publish method{message.exchange, message.key, message.mandatory};
-  if (message.delay) message.arriving = arriving(properties);
+  const bool delayed = message.delay.has_value();
+  if (delayed || properties.blind_copies) message.arriving = arriving(properties, delayed);
   if (message.delay && topology_.plant == Plant::hasty_delay) properties.delay = *delay / 2;
   message.properties = connection_->publish(channel.number, method, properties, message.body);
-  if (message.delay && topology_.plant == Plant::hasty_delay) message.arriving = arriving(properties);
+  if (message.delay && topology_.plant == Plant::hasty_delay) message.arriving = arriving(properties, delayed);
   world_.trace("%s: publishes %zu bytes to '%s' '%s' as %s", plan_.name.c_str(), message.body.size(),
                message.exchange.c_str(), message.key.c_str(), properties.message_id->c_str());
   message.kept = channel.transactional;

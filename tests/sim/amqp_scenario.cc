@@ -94,6 +94,8 @@ class AmqpRun {
  private:
   // Few queues have what these bugs are about.
   void make_occasions() {
+    if (options_.plant == Plant::random_hash) topology_.hashed_keys = 50;
+    if (options_.plant == Plant::no_copies) topology_.copies = 0.3;
     if (options_.plant == Plant::no_history || options_.plant == Plant::repeats)
       add_exchange_that_remembers(world_.random("occasion"), topology_, options_.plant == Plant::no_history);
     for (const std::string& queue : topology_.queues) {

@@ -19,6 +19,7 @@ using Buffer = std::vector<uint8_t>;
 using TextTable = std::vector<std::pair<std::string, std::string>>;
 
 using NumberTable = std::vector<std::pair<std::string, int64_t>>;
+using ListTable = std::vector<std::pair<std::string, std::vector<std::string>>>;
 using FlagTable = std::vector<std::pair<std::string, bool>>;
 
 // ---- what a client sends --------------------------------------------------------------------------------------------
@@ -120,8 +121,18 @@ struct MessageProperties {
   std::optional<std::string> reply_to, correlation_id;
   std::optional<uint8_t> delivery_mode, priority;
   std::optional<TextTable> headers;
-  // The header x-delay, behind the others.
+  // The headers CC and BCC, behind the others.
+  std::optional<std::vector<std::string>> copies, blind_copies;
+  // The header x-delay, behind these.
   std::optional<int32_t> delay;
+
+  bool has_headers() const { return headers || copies || blind_copies || delay; }
+  ListTable lists() const {
+    ListTable all;
+    if (copies) all.emplace_back("CC", *copies);
+    if (blind_copies) all.emplace_back("BCC", *blind_copies);
+    return all;
+  }
 };
 
 // ---- what it gets ---------------------------------------------------------------------------------------------------

@@ -298,11 +298,11 @@ class HandDialect final : public Dialect {
       flags |= 1u << 15;
       list.short_text(*properties.content_type);
     }
-    if (properties.headers || properties.delay) {
+    if (properties.has_headers()) {
       flags |= 1u << 13;
       NumberTable numbers;
       if (properties.delay) numbers.emplace_back("x-delay", *properties.delay);
-      list.table(properties.headers.value_or(TextTable{}), numbers);
+      list.table(properties.headers.value_or(TextTable{}), numbers, {}, properties.lists());
     }
     if (properties.delivery_mode) {
       flags |= 1u << 12;

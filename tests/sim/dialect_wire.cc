@@ -194,6 +194,11 @@ class WireDialect final : public Dialect {
                       const MessageProperties& properties) const override {
     base::FieldTable table;
     for (const auto& [name, value] : properties.headers.value_or(TextTable{})) table.push_back({name, {value}});
+    for (const auto& [name, values_in] : properties.lists()) {
+      base::FieldArray list;
+      for (const std::string& value : values_in) list.push_back({value});
+      table.push_back({name, {std::move(list)}});
+    }
     if (properties.delay) table.push_back({"x-delay", {*properties.delay}});
     const EncodedTable headers(table);
     wire::Properties values;
@@ -201,7 +206,7 @@ class WireDialect final : public Dialect {
       values.content_type = *properties.content_type;
       values.set(wire::Property::content_type);
     }
-    if (properties.headers || properties.delay) {
+    if (properties.has_headers()) {
       values.headers = headers.view();
       values.set(wire::Property::headers);
     }

@@ -228,6 +228,7 @@ int self_test(const CommandLine& line) {
       {Plant::duplicates, "amqp"},        {Plant::no_policies, "amqp"},         {Plant::short_patience, "amqp"},
       {Plant::no_flow_limit, "amqp"},     {Plant::no_groups, "amqp"},           {Plant::short_pace, "amqp"},
       {Plant::endless_pace, "amqp"},      {Plant::no_history, "amqp"},          {Plant::repeats, "amqp"},
+      {Plant::no_copies, "amqp"},
   };
   for (const auto& [plant, scenario] : plants) {
     uint64_t found = 0, survived = 0;

@@ -315,6 +315,18 @@ void Model::check_dead(const std::string& source, uint64_t number, const Reply& 
       text(*headers, "x-last-death-queue") != source)
     fail("dead message %lu of %s does not tell how it died", number, from);
 
+  std::vector<std::string> keys{message.what.key};
+  keys.insert(keys.end(), message.what.copies.begin(), message.what.copies.end());
+  const base::Field* told_keys = base::find(*death, "routing-keys");
+  const auto* array = told_keys ? std::get_if<base::FieldArray>(&told_keys->value) : nullptr;
+  if (!array || !std::ranges::equal(*array, keys, [](const base::Field& one, const std::string& key) {
+        return one.text() && *one.text() == key;
+      }))
+    fail("dead message %lu of %s does not tell its keys", number, from);
+  const bool has_copies = base::find(*headers, "CC") != nullptr;
+  if (base::find(*headers, "BCC") || (traits.dead_key ? has_copies : keys.size() > 1 && !has_copies))
+    fail("dead message %lu of %s has the wrong keys still", number, from);
+
   const auto found = queue(source).copies.find(number);
   const Copy copy = found == queue(source).copies.end() ? Copy{} : found->second;
   const bool disputed = may_be_disputed(source, copy, 0);

@@ -142,6 +142,7 @@ class Model {
     Identity channel = 0;
     std::string exchange, key;
     TextTable headers;
+    std::vector<std::string> copies, blind_copies;  // more keys, the second untold
     bool mandatory = false;
     std::optional<std::chrono::milliseconds> expiration;
     uint8_t priority = 0;
@@ -242,6 +243,7 @@ class Model {
     std::set<std::string> seen_in = {};  // queues that delivered it, or in which it died
     mutable std::vector<Route> routes = {};
     mutable bool routes_final = false;
+    std::vector<std::string> keys() const;
     bool certain() const { return accepted != base::never; }
     Time begun() const { return transaction == 0 ? sent : committed; }
   };
@@ -275,6 +277,7 @@ class Model {
   void enumerate(const Message& message, Window window, Route route, std::vector<Route>& out) const;
   struct Walk;
   void follow(Walk& walk, const std::string& exchange) const;
+  void follow_names(Walk& walk) const;
   void follow_choice(Walk& walk, const TopologyExchange& exchange) const;
   void follow_binding(Walk& walk, const ModelBinding& binding) const;
   struct Chances {

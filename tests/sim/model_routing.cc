@@ -59,6 +59,13 @@ std::string label_of(const ModelBinding& binding) {
   return (binding.to_queue ? "queue " : "exchange ") + binding.destination + " by " + binding.key;
 }
 
+std::vector<std::string> Model::Message::keys() const {
+  std::vector<std::string> all{what.key};
+  all.insert(all.end(), what.copies.begin(), what.copies.end());
+  all.insert(all.end(), what.blind_copies.begin(), what.blind_copies.end());
+  return all;
+}
+
 struct Model::Walk {
   const Message& message;
   Window window;
@@ -126,17 +133,7 @@ void Model::enumerate(const Message& message, Window window, Route route, std::v
 }
 
 void Model::follow(Walk& walk, const std::string& name) const {
-  const std::string& key = walk.message.what.key;
-  if (name.empty()) {
-    // The default exchange: every queue is bound by its name.
-    const auto found = queues_.find(key);
-    if (found == queues_.end()) return;
-    const Life& life = found->second.life;
-    if (walk.certainty == Certainty::must ? life.surely(walk.window.from, walk.window.to)
-                                          : life.perhaps(walk.window.from, walk.window.to))
-      walk.queues.insert(key);
-    return;
-  }
+  if (name.empty()) return follow_names(walk);
   if (!walk.visited.insert(name).second) return;
   const TopologyExchange& exchange = exchanges_.at(name);
   if (exchange.chooses()) return follow_choice(walk, exchange);
@@ -153,20 +150,35 @@ void Model::follow(Walk& walk, const std::string& name) const {
   if (use_alternate && !exchange.alternate.empty()) follow(walk, exchange.alternate);
 }
 
+// The default exchange: every queue is bound by its name.
+void Model::follow_names(Walk& walk) const {
+  for (const std::string& key : walk.message.keys()) {
+    const auto found = queues_.find(key);
+    if (found == queues_.end()) continue;
+    const Life& life = found->second.life;
+    if (walk.certainty == Certainty::must ? life.surely(walk.window.from, walk.window.to)
+                                          : life.perhaps(walk.window.from, walk.window.to))
+      walk.queues.insert(key);
+  }
+}
+
+// With several keys it may choose several bindings: of that nothing is known but what there is to choose from.
 void Model::follow_choice(Walk& walk, const TopologyExchange& exchange) const {
+  const bool every_choice = walk.every_choice || walk.message.keys().size() > 1;
+  if (every_choice && walk.certainty == Certainty::must) return;
   const auto choice = walk.choices.find(exchange.name);
-  if (choice == walk.choices.end() && !walk.every_choice) {
+  if (choice == walk.choices.end() && !every_choice) {
     if (walk.undecided.empty()) walk.undecided = exchange.name;
     return;
   }
   for (const ModelBinding& binding : bindings_) {
     if (binding.source != exchange.name || !chances(binding, walk.window).perhaps) continue;
-    if (!walk.every_choice && label_of(binding) != choice->second) continue;
+    if (!every_choice && label_of(binding) != choice->second) continue;
     follow_binding(walk, binding);
     // That it was chosen says that it was there. One that was removed and made again is there twice, and the same.
-    if (!walk.every_choice) return;
+    if (!every_choice) return;
   }
-  if (!exchange.alternate.empty() && (walk.every_choice || choice->second.empty())) follow(walk, exchange.alternate);
+  if (!exchange.alternate.empty() && (every_choice || choice->second.empty())) follow(walk, exchange.alternate);
 }
 
 void Model::follow_binding(Walk& walk, const ModelBinding& binding) const {
@@ -242,8 +254,10 @@ Model::Chances Model::chances_to_get(const ModelBinding& binding, Window window,
 
 bool Model::matches(const TopologyExchange& exchange, const ModelBinding& binding, const Message& message) const {
   if (exchange.type == "fanout") return true;
-  if (exchange.type == "direct") return binding.key == message.what.key;
-  if (exchange.type == "topic") return topic_matches(words_of(binding.key), 0, words_of(message.what.key), 0);
+  const auto any_key = [&](const auto& fits) { return std::ranges::any_of(message.keys(), fits); };
+  if (exchange.type == "direct") return any_key([&](const std::string& key) { return binding.key == key; });
+  if (exchange.type == "topic")
+    return any_key([&](const std::string& key) { return topic_matches(words_of(binding.key), 0, words_of(key), 0); });
   return headers_match(binding.arguments, message.what.headers);
 }
 

@@ -31,12 +31,24 @@ class Octets {
     u32(static_cast<uint32_t>(text.size()));
     raw(text);
   }
-  void table(const TextTable& entries, const NumberTable& numbers = {}, const FlagTable& flags = {}) {
+  void table(const TextTable& entries, const NumberTable& numbers = {}, const FlagTable& flags = {},
+             const ListTable& lists = {}) {
     Octets inside;
     for (const auto& [name, value] : entries) {
       inside.short_text(name);
       inside.u8('S');
       inside.long_text(value);
+    }
+    for (const auto& [name, values] : lists) {
+      Octets list;
+      for (const std::string& value : values) {
+        list.u8('S');
+        list.long_text(value);
+      }
+      inside.short_text(name);
+      inside.u8('A');
+      inside.u32(static_cast<uint32_t>(list.bytes.size()));
+      inside.bytes.insert(inside.bytes.end(), list.bytes.begin(), list.bytes.end());
     }
     for (const auto& [name, value] : numbers) {
       inside.short_text(name);

@@ -99,6 +99,18 @@ Buffer header(uint16_t channel, uint64_t body_size, unsigned flags = 0, const st
   return out;
 }
 
+Buffer header_with_table(uint16_t channel, const TextTable& headers) {
+  Octets payload;
+  payload.u16(60);
+  payload.u16(0);
+  payload.u64(0);
+  payload.u16(1u << 13);
+  payload.table(headers);
+  Buffer out;
+  append_frame(out, header_frame, channel, payload.bytes);
+  return out;
+}
+
 Buffer frame(unsigned type, uint16_t channel, size_t size) {
   Buffer out;
   append_frame(out, type, channel, Buffer(size, 'x'));
@@ -177,7 +189,8 @@ void add_arguments(std::vector<Offence>& all, uint16_t c) {
                        declare_queue(c, "bad", 0, argument("x-max-age", "1h"))));
 }
 
-// An address outside of the message's, a signature of somebody else, an impossible time, a body without end.
+// Keys that are no list, an address outside of the message's, a signature of somebody else, an impossible time, a body
+// without end.
 void add_messages(std::vector<Offence>& all, uint16_t c) {
   constexpr unsigned expiration = 1u << 8, user_id = 1u << 4, reply_to = 1u << 9;
   all.push_back(failed("invalid expiration 'soon': no_integer", publish(c, "") + header(c, 0, expiration, "soon")));
@@ -185,6 +198,9 @@ void add_messages(std::vector<Offence>& all, uint16_t c) {
       failed("invalid expiration '-5': {value_negative,-5}", publish(c, "") + header(c, 0, expiration, "-5")));
   all.push_back(failed("user_id property set to 'eve' but authenticated user was 'guest'",
                        publish(c, "") + header(c, 0, user_id, "eve")));
+  for (const std::string& name : {std::string("CC"), std::string("BCC")})
+    all.push_back(failed("invalid message: {unacceptable_type_in_header,\"" + name + "\",longstr}",
+                         publish(c, "") + header_with_table(c, {{name, "nowhere"}})));
   all.push_back(
       failed("fast reply consumer does not exist", publish(c, "") + header(c, 0, reply_to, "amq.rabbitmq.reply-to")));
 }

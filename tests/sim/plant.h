@@ -30,6 +30,7 @@ enum class Plant : uint8_t {
   short_pace,           // queues look at slow consumers ten times as often
   endless_pace,         // queues do not look at slow consumers
   no_history,           // exchanges with a history have none
+  no_copies,            // the keys of CC and BCC lead nowhere
   repeats,              // exchanges that deduplicate do not, queues do
 };
 

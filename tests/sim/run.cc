@@ -9,7 +9,7 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr std::array<std::pair<Plant, std::string_view>, 22> plants{{
+constexpr std::array<std::pair<Plant, std::string_view>, 23> plants{{
     {Plant::none, "none"},
     {Plant::lost_segment, "lost-segment"},
     {Plant::drop_requeue, "drop-requeue"},
@@ -32,6 +32,7 @@ constexpr std::array<std::pair<Plant, std::string_view>, 22> plants{{
     {Plant::endless_pace, "endless-pace"},
     {Plant::no_history, "no-history"},
     {Plant::repeats, "repeats"},
+    {Plant::no_copies, "no-copies"},
 }};
 
 }  // namespace

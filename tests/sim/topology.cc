@@ -129,6 +129,17 @@ std::string draw_key(Random& random) {
   return key;
 }
 
+std::vector<std::string> draw_more_keys(Random& random, const Topology& topology) {
+  std::vector<std::string> keys;
+  for (uint64_t i = random.between(0, 3); i > 0; i--) {
+    const uint64_t kind = random.below(4);
+    keys.push_back(kind == 0                                       ? draw_key(random)
+                   : kind == 1 && !topology.private_queues.empty() ? random.pick(topology.private_queues)
+                                                                   : random.pick(topology.queues));
+  }
+  return keys;
+}
+
 TextTable draw_headers(Random& random) {
   TextTable headers;
   for (const char* name : {"h1", "h2", "h3"})
@@ -259,6 +270,7 @@ void add_exchange_that_remembers(Random random, Topology& topology, bool history
 }
 
 void draw_extensions(Random random, Topology& topology) {
+  if (random.chance(0.3)) topology.copies = 0.2;
   for (uint64_t i = random.chance(0.2) ? random.between(1, 3) : 0; i > 0; i--)
     draw_exchange_that_remembers(random, topology, i, random.chance(0.5));
   for (const std::string& queue : topology.queues) {

@@ -24,8 +24,10 @@ struct Topology {
   std::map<std::string, QueueTraits> traits;  // of those that have any
   std::vector<DeadQueue> dead_queues;         // they stay as well
   std::vector<ModelBinding> bindings;
-  bool deduplicates = false;  // one of the queues does, or of the exchanges
-  Plant plant = Plant::none;  // what is declared otherwise than the model is told
+  bool deduplicates = false;    // one of the queues does, or of the exchanges
+  uint64_t hashed_keys = 1000;  // keys for exchanges that hash
+  double copies = 0;            // how often a message has more keys than one
+  Plant plant = Plant::none;    // what is declared otherwise than the model is told
   // Queues of clients, present and past: keys for the default exchange.
   std::vector<std::string> private_queues;
   // Bindings that are there, or may be: nobody makes one twice.
@@ -56,6 +58,8 @@ void add_exchange_that_remembers(Random random, Topology& topology, bool history
 // From an exchange to a queue, with a key or arguments of the exchange's kind.
 ModelBinding draw_binding(Random& random, const TopologyExchange& source, const std::string& queue);
 std::string draw_key(Random& random);
+// For CC and BCC: names and keys, for whatever exchange it will be.
+std::vector<std::string> draw_more_keys(Random& random, const Topology& topology);
 TextTable draw_headers(Random& random);
 
 }  // namespace talaria::sim
