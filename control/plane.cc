@@ -26,6 +26,7 @@ bool is_notice_body(const broker::Request& request) {
 void destroy(const worker::ControlCommand& command) {
   if (const auto* pass = std::get_if<worker::PassAnswer>(&command)) delete pass->answer;
   if (const auto* close = std::get_if<worker::CloseSession>(&command)) delete close->text;
+  if (const auto* revoke = std::get_if<worker::RevokeConsumer>(&command)) delete revoke->consumer;
   if (const auto* announce = std::get_if<worker::Announce>(&command)) delete announce->announcement;
 }
 

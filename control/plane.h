@@ -385,6 +385,10 @@ class Plane {
   static std::vector<Edit> keep(const User& user);
   Ticket replace(User& user, User changed, std::string_view event);
   void close_session(const Connection& connection, broker::CloseCause cause, const std::string& text);
+  void permissions_changed(const std::function<bool(const Connection&)>& of);
+  // Cancels it if its user may not read the queue.
+  bool revoke_if_refused(const Connection& connection, uint16_t channel, const std::string& tag,
+                         const Consumer& consumer);
   uint32_t close_sessions(const std::string& text, const std::function<bool(const Connection&)>& chosen);
 
   Store& store_;

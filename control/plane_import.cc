@@ -319,7 +319,7 @@ struct Plane::Import {
         plane.enter(std::move(binding));
     }
     if (!users.empty() || !permissions.empty() || !topic_permissions.empty())
-      plane.broadcast(broker::PermissionsChanged{});
+      plane.permissions_changed([](const Connection&) { return true; });
   }
 
   std::unique_ptr<Exchange> made_of(const ExchangeRow& row) const {

@@ -243,7 +243,7 @@ Ticket Plane::set_permissions(const PermissionRow& row) {
   if (auto saved = save(edits); !saved) return failed(Fault::store_failed, saved.error().text);
   *user = std::move(changed);
   user->stored = true;
-  broadcast(broker::PermissionsChanged{});
+  permissions_changed([&](const Connection& connection) { return connection.opened.user == row.user; });
   tell_permission("permission.created", row);
   return done();
 }
@@ -259,8 +259,35 @@ Ticket Plane::clear_permissions(const std::string& name, const std::string& vhos
   if (auto saved = save(edits); !saved) return failed(Fault::store_failed, saved.error().text);
   tell_permission("permission.deleted", row_of(*user, vhost, permission->second));
   user->permissions.erase(permission);
-  broadcast(broker::PermissionsChanged{});
+  permissions_changed([&](const Connection& connection) { return connection.opened.user == name; });
   return done();
+}
+
+// What sessions have learnt is void, and whoever consumes from a queue that he may not read any more does so no longer.
+void Plane::permissions_changed(const std::function<bool(const Connection&)>& of) {
+  broadcast(broker::PermissionsChanged{});
+  for (const auto& [address, connection] : catalog_.connections()) {
+    if (!connection->vhost || !of(*connection)) continue;
+    size_t revoked = 0;
+    for (const auto& [number, channel] : connection->channels)
+      for (const auto& [tag, consumer] : channel.consumers)
+        revoked += revoke_if_refused(*connection, number, tag, consumer);
+    if (revoked != 0)
+      spdlog::info("{}: user '{}' may not read any more from the queues of {} of its consumers: they are cancelled",
+                   printable(connection->opened.peer), printable(connection->opened.user), revoked);
+  }
+}
+
+bool Plane::revoke_if_refused(const Connection& connection, uint16_t channel, const std::string& tag,
+                              const Consumer& consumer) {
+  const Queue* queue = catalog_.queue(consumer.queue);
+  if (!queue) return false;
+  auto refusal = refused(connection, broker::Access::read, false, queue->name);
+  if (!refusal) return false;
+  command(connection.address.worker,
+          worker::RevokeConsumer{connection.address,
+                                 new broker::RevokedConsumer{channel, consumer.queue, tag, std::move(refusal->text)}});
+  return true;
 }
 
 Ticket Plane::set_topic_permissions(const TopicPermissionRow& row) {

@@ -196,6 +196,8 @@ void Plane::note(Connection& connection, broker::ConsumerAdded& notice) {
       notice.tag,
       Consumer{notice.queue, notice.no_ack, notice.exclusive, notice.prefetch, std::move(notice.arguments)});
   tell("consumer.created", connection, notice.channel, notice.tag, added.first->second);
+  // Its session asked before the user's permissions changed.
+  if (connection.vhost) revoke_if_refused(connection, notice.channel, notice.tag, added.first->second);
 }
 
 // nullptr: a stray.

@@ -161,6 +161,15 @@ struct Request {
       body;
 };
 
+// The other way round, and not asked for: this consumer ends, since its user may not read the queue any more. One of
+// that tag that consumes from another queue is another one.
+struct RevokedConsumer {
+  uint16_t channel = 0;
+  QueueId queue;
+  std::string tag;
+  std::string text;  // why, for the client
+};
+
 // ---- answers --------------------------------------------------------------------------------------------------------
 
 // Why the broker ends a connection.

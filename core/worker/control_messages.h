@@ -58,6 +58,11 @@ struct CloseSession {
   broker::CloseCause cause = broker::CloseCause::forced;
   std::string* text = nullptr;
 };
+// The control plane ends one consumer. It passes. A session that is gone, or has no such consumer, takes no notice.
+struct RevokeConsumer {
+  broker::SessionAddress session;
+  broker::RevokedConsumer* consumer = nullptr;
+};
 // Publish it. It passes.
 struct Announce {
   broker::Announcement* announcement = nullptr;
@@ -77,8 +82,8 @@ struct Drain {};
 // End the loop. The last command; nothing is reported after it.
 struct Stop {};
 
-using ControlCommand =
-    std::variant<Apply, PassAnswer, CheckDelete, PurgeQueue, CloseSession, Announce, LinkUp, WatchFrames, Drain, Stop>;
+using ControlCommand = std::variant<Apply, PassAnswer, CheckDelete, PurgeQueue, CloseSession, RevokeConsumer, Announce,
+                                    LinkUp, WatchFrames, Drain, Stop>;
 
 // ---- reports: worker -> control plane -------------------------------------------------------------------------------
 

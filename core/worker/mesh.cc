@@ -6,6 +6,7 @@ ControlLane::~ControlLane() {
   for (ControlCommand command; commands.pop(command);) {
     if (auto* passed = std::get_if<PassAnswer>(&command)) delete passed->answer;
     if (auto* close = std::get_if<CloseSession>(&command)) delete close->text;
+    if (auto* revoke = std::get_if<RevokeConsumer>(&command)) delete revoke->consumer;
   }
   for (ControlReport report; reports.pop(report);)
     if (auto* asked = std::get_if<Asked>(&report))

@@ -422,6 +422,11 @@ void Worker::on_command(const CloseSession& command, base::Time now) {
     sessions_.close_session(command.session.session, command.cause, *text, now);
 }
 
+void Worker::on_command(const RevokeConsumer& command, base::Time now) {
+  const std::unique_ptr<broker::RevokedConsumer> consumer(command.consumer);
+  if (command.session.worker == config_.index) sessions_.revoke_consumer(command.session.session, *consumer, now);
+}
+
 void Worker::on_command(const Announce& command, base::Time now) {
   sessions_.announce(*std::unique_ptr<broker::Announcement>(command.announcement), now);
 }

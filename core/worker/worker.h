@@ -123,6 +123,7 @@ class alignas(base::cache_line) Worker {
   void on_command(const CheckDelete& command, base::Time now);
   void on_command(const PurgeQueue& command, base::Time now);
   void on_command(const CloseSession& command, base::Time now);
+  void on_command(const RevokeConsumer& command, base::Time now);
   void on_command(const Announce& command, base::Time now);
   void on_command(const LinkUp& command, base::Time now);
   void on_command(const WatchFrames& command, base::Time now);

@@ -32,6 +32,7 @@ class ScriptedControl {
       for (worker::ControlCommand& command : commands) {
         if (auto* passed = std::get_if<worker::PassAnswer>(&command)) delete passed->answer;
         if (auto* close = std::get_if<worker::CloseSession>(&command)) delete close->text;
+        if (auto* revoke = std::get_if<worker::RevokeConsumer>(&command)) delete revoke->consumer;
       }
   }
   ScriptedControl(const ScriptedControl&) = delete;

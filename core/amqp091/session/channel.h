@@ -50,7 +50,8 @@ struct Consumer {
   State state = State::subscribing;
   bool no_ack = false;
   bool exclusive = false;
-  bool paused = false;  // the queue was told so
+  bool paused = false;   // the queue was told so
+  bool revoked = false;  // its user may not read the queue any more: it is to be cancelled
   bool passed_listed = false;
   uint32_t passed = 0;    // deliveries taken since the queue was last told
   uint16_t prefetch = 0;  // its own; 0: none

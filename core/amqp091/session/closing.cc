@@ -38,7 +38,11 @@ void end_channel(Channel& channel) {
   shared.parked.drop(channel, channel.parked_listed);
   if (channel.transaction) abandon_transaction(channel);
   if (connection.bulk.incarnation == channel.incarnation) connection.bulk = {};
-  if (connection.pending.incarnation == channel.incarnation && connection.asked_token == 0) connection.pending = {};
+  // A queue's answer finds nobody any more; the control plane's is still to come.
+  if (connection.pending.incarnation == channel.incarnation && asks_a_queue(connection.pending.what)) {
+    connection.pending = {};
+    go_on(connection);
+  }
   connection.ending.push_back(std::move(connection.channels[channel.number].channel));
   shared.counters.channels_open.subtract();
   connection.info->channels.subtract();
@@ -243,7 +247,7 @@ void on_transport_gone(Connection& connection) {
   shared.closing.add(connection, connection.closing_listed);
 }
 
-void on_ending_answer(Connection& connection, Channel& channel) {
+void on_channel_answer(Connection& connection, Channel& channel) {
   CHECK(channel.awaited > 0);
   channel.awaited--;
   connection.shared->closing.add(connection, connection.closing_listed);

@@ -36,8 +36,8 @@ void on_transport_gone(Connection& connection);
 // A bounded step of taking a connection apart, or the ending channels of an open one. Goes on the list again while
 // there is more.
 void take_apart(Connection& connection);
-// An answer that an ending channel awaited is there.
-void on_ending_answer(Connection& connection, Channel& channel);
+// An answer that a channel awaits before it has ended is there.
+void on_channel_answer(Connection& connection, Channel& channel);
 // Drops what output still held.
 void drop_backlog(Connection& connection);
 

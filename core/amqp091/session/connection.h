@@ -77,16 +77,18 @@ enum class Awaited : uint8_t {
   queue_declared,
   queue_deleted,
   unused_queue_deleted,  // after basic.cancel
-  // of a queue
+  // of a queue, another session or an exchange's home
   counted,
   subscribed,
   unsubscribed,
   got,
   purged,
   transaction,  // committed, or rolled back
-  probed,       // of a session on another worker
-  entrusted,    // of an exchange's home
+  probed,
+  entrusted,
 };
+
+constexpr bool asks_a_queue(Awaited what) { return what >= Awaited::counted; }
 
 struct Pending {
   Awaited what = Awaited::nothing;
@@ -103,7 +105,8 @@ struct Pending {
 // A request on its way: the control plane takes one of a connection at a time.
 struct Asked {
   std::unique_ptr<broker::Request> request;
-  uint32_t ending_channel = 0;  // the incarnation of the ending channel that asked; 0: the connection itself
+  uint16_t channel = 0;      // the one that asked without the connection's waiting for it
+  uint32_t incarnation = 0;  // its; 0: the connection itself asked
 };
 
 // Answered by the control plane, until permissions change.
@@ -249,9 +252,9 @@ void hang_up_if_due(Connection& connection);
 // Input waits until the answer is there.
 template <class Body>
 void ask(Connection& connection, Pending pending, Body&& body);
-// For an ending channel: nobody waits but the channel.
+// Nobody waits but the channel, when it ends.
 template <class Body>
-void ask_for_ending(Connection& connection, Channel& channel, Body&& body);
+void ask_for_channel(Connection& connection, Channel& channel, Body&& body);
 template <class Body>
 void notify(Connection& connection, Body&& body);
 void post(Connection& connection, Asked asked);
@@ -268,12 +271,12 @@ std::unique_ptr<broker::Request> make_request(const Connection& connection, Body
 template <class Body>
 void ask(Connection& connection, Pending pending, Body&& body) {
   connection.pending = std::move(pending);
-  post(connection, {make_request(connection, std::forward<Body>(body)), 0});
+  post(connection, {make_request(connection, std::forward<Body>(body))});
 }
 template <class Body>
-void ask_for_ending(Connection& connection, Channel& channel, Body&& body) {
+void ask_for_channel(Connection& connection, Channel& channel, Body&& body) {
   channel.awaited++;
-  post(connection, {make_request(connection, std::forward<Body>(body)), channel.incarnation});
+  post(connection, {make_request(connection, std::forward<Body>(body)), channel.number, channel.incarnation});
 }
 template <class Body>
 void notify(Connection& connection, Body&& body) {

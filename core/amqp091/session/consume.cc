@@ -98,6 +98,19 @@ void adjust_credits(Channel& channel) {
   }
 }
 
+// What it is given until the queue has answered is still delivered.
+void unsubscribe(Consumer& consumer) {
+  consumer.state = Consumer::State::cancelling;
+  consumer.channel.connection.shared->engine.unsubscribe({.queue = consumer.queue, .consumer = consumer.address()});
+}
+
+void tell_cancelled(Consumer& consumer) {
+  Channel& channel = consumer.channel;
+  if (!channel.ending && channel.connection.can_cancel_notify)
+    channel.connection.output.method(channel.number,
+                                     wire::basic::Cancel{.consumer_tag = consumer.tag(), .no_wait = true});
+}
+
 void end_consumer(Consumer& consumer) {
   Channel& channel = consumer.channel;
   std::erase_if(channel.parked, [&](const broker::Deliver& delivery) {
@@ -245,6 +258,7 @@ void on_event(Shared& shared, const broker::Subscribed& event) {
     consumer->state = Consumer::State::subscribed;
     if (!pending.no_wait)
       connection.output.method(channel->number, wire::basic::ConsumeOk{.consumer_tag = consumer->tag()});
+    if (consumer->revoked) unsubscribe(*consumer);
     return;
   }
   std::string name = consumer->queue_name;
@@ -266,11 +280,11 @@ Step on_cancel(Channel& channel, const wire::basic::Cancel& method) {
     return Step::taken;
   }
   // Cancel-ok follows the last delivery, which the queue's answer does too.
-  consumer->state = Consumer::State::cancelling;
   connection.pending = awaiting(Awaited::unsubscribed, channel, method.id, method.no_wait);
   connection.pending.consumer = consumer->number;
   connection.pending.name = consumer->tag();
-  connection.shared->engine.unsubscribe({.queue = consumer->queue, .consumer = consumer->address()});
+  // One that was revoked is on its way out.
+  if (consumer->state != Consumer::State::cancelling) unsubscribe(*consumer);
   return Step::taken;
 }
 
@@ -289,19 +303,20 @@ void on_event(Shared& shared, const broker::Unsubscribed& event) {
     shared.counters.events_stale.add();
     return;
   }
-  std::string queue = consumer->queue_name;
-  const bool awaited = (consumer->number & 0xFFFF) < channel->unsubscribe_next;
-  end_consumer(*consumer);
   broker::DeleteQueue wish;
-  wish.name = std::move(queue);
+  wish.name = consumer->queue_name;
   wish.unused_auto_delete = true;
-  if (channel->ending) {
-    if (event.unused_auto_delete) ask_for_ending(connection, *channel, std::move(wish));
-    if (awaited) on_ending_answer(connection, *channel);
+  const bool awaited = (consumer->number & 0xFFFF) < channel->unsubscribe_next;
+  Pending pending;
+  const bool asked_for = connection.pending.consumer == consumer->number &&
+                         take_pending(connection, Awaited::unsubscribed, event.consumer.channel, pending);
+  if (consumer->revoked && !asked_for) tell_cancelled(*consumer);
+  end_consumer(*consumer);
+  if (!asked_for) {
+    if (event.unused_auto_delete) ask_for_channel(connection, *channel, std::move(wish));
+    if (awaited) on_channel_answer(connection, *channel);
     return;
   }
-  Pending pending;
-  if (!take_pending(connection, Awaited::unsubscribed, event.consumer.channel, pending)) return;
   if (!event.unused_auto_delete) return answer_cancel(connection, pending);
   // The queue goes before the client hears that he left it.
   pending.what = Awaited::unused_queue_deleted;
@@ -322,11 +337,19 @@ static Consumer* find_subscribed(Shared& shared, const broker::ConsumerAddress& 
 
 // The subscription is gone already.
 static void cancel(Consumer& consumer) {
-  Channel& channel = consumer.channel;
-  if (!channel.ending && channel.connection.can_cancel_notify)
-    channel.connection.output.method(channel.number,
-                                     wire::basic::Cancel{.consumer_tag = consumer.tag(), .no_wait = true});
+  tell_cancelled(consumer);
   end_consumer(consumer);
+}
+
+void revoke(Connection& connection, const broker::RevokedConsumer& revoked) {
+  Channel* channel = connection.channel(revoked.channel);
+  Consumer* consumer = channel != nullptr ? channel->find_consumer(revoked.tag) : nullptr;
+  if (consumer == nullptr || consumer->queue != revoked.queue) return;
+  // Who cannot be told of a consumer alone is told so.
+  if (!connection.can_cancel_notify) return fail_channel(*channel, ReplyCode::access_refused, revoked.text, 0);
+  if (std::exchange(consumer->revoked, true)) return;
+  // One that is not subscribed yet hears so first.
+  if (consumer->state == Consumer::State::subscribed) unsubscribe(*consumer);
 }
 
 void on_event(Shared& shared, const broker::Cancelled& event) {

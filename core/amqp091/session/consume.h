@@ -33,6 +33,8 @@ std::string make_consumer_tag(Shared& shared);
 Channel* find_open_channel(Shared& shared, const broker::ChannelAddress& address);
 // What asked is answered, and by whom this channel asked.
 bool take_pending(Connection& connection, Awaited what, const broker::ChannelAddress& channel, Pending& out);
+// It goes, if it is still there.
+void revoke(Connection& connection, const broker::RevokedConsumer& revoked);
 // An auto-delete queue that its last consumer left is gone (or not any more unused): cancel-ok.
 void on_unused_queue_deleted(Connection& connection);
 

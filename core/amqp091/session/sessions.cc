@@ -280,15 +280,12 @@ void Sessions::on_answer(broker::Answer&& answer, base::Time now) {
     shared.counters.answers_stale.add();
     return;
   }
-  uint32_t ending_channel = connection->asked.front().ending_channel;
+  const auto [number, incarnation] =
+      std::pair(connection->asked.front().channel, connection->asked.front().incarnation);
   connection->asked.pop_front();
   connection->asked_token = 0;
-  if (ending_channel != 0) {
-    for (const auto& channel : connection->ending)
-      if (channel->incarnation == ending_channel) {
-        on_ending_answer(*connection, *channel);
-        break;
-      }
+  if (incarnation != 0) {
+    if (Channel* channel = connection->channel(number, incarnation)) on_channel_answer(*connection, *channel);
   } else {
     // A new secret may come with other rights.
     if (connection->pending.what == Awaited::reauthenticate) forget_permissions(*connection);
@@ -330,6 +327,11 @@ void Sessions::close_session(broker::SessionId session, broker::CloseCause cause
   if (connection->stage >= Stage::tuning) return fail_connection(*connection, code, text, 0);
   connection->cut = true;
   hang_up_if_due(*connection);
+}
+
+void Sessions::revoke_consumer(broker::SessionId session, const broker::RevokedConsumer& consumer, base::Time now) {
+  shared_->now = now;
+  if (Connection* connection = find_connection(*shared_, session)) revoke(*connection, consumer);
 }
 
 void Sessions::drain(base::Time now) {

@@ -96,6 +96,8 @@ class Sessions {
   std::vector<broker::Request*> take_requests(size_t most = SIZE_MAX);
   // An operator ends this connection: connection.close 320 with the text. A session that is gone is ignored.
   void close_session(broker::SessionId session, broker::CloseCause cause, std::string_view text, base::Time now);
+  // A consumer whose user may not read its queue any more ends: basic.cancel, behind the last of its deliveries.
+  void revoke_consumer(broker::SessionId session, const broker::RevokedConsumer& consumer, base::Time now);
   // connection.close 320 to everybody, and new connections are refused. `drained` when the last session has gone.
   void drain(base::Time now);
   bool drained() const;

@@ -320,10 +320,23 @@ func manyConnections() {
 	equal(sum, connections*messages, "50 connections at once, 40 messages each")
 }
 
+// A broker whose passwords do not expire may take any secret.
+func secrets() {
+	connection := connect(url)
+	must(connection.UpdateSecret("guest", "as before"))
+	_, err := openChannel(connection).QueueDeclare("", false, true, true, false, nil)
+	equal(err, nil, "a connection goes on with a new secret")
+	if connection.Properties["product"] == "Talaria" {
+		equal(codeOf(connection.UpdateSecret("wrong", "by mistake")), 530, "530: a wrong one")
+	}
+	connection.Close()
+}
+
 func main() {
 	part("publishConsumeGet", publishConsumeGet)
 	part("exchanges", exchanges)
 	part("failures", failures)
+	part("secrets", secrets)
 	part("manyConnections", manyConnections)
 	finish()
 }

@@ -58,6 +58,7 @@ class FakeWorker final : public WorkerLink {
   std::vector<std::unique_ptr<broker::Answer>> answers;
   std::vector<std::pair<broker::SessionAddress, std::string>> closed;
   std::vector<broker::CloseCause> close_causes;
+  std::vector<std::pair<broker::SessionAddress, broker::RevokedConsumer>> revoked;
   std::vector<worker::CheckDelete> checks;
   std::optional<worker::DeleteVerdict> verdict = worker::DeleteVerdict::may_go;  // nullopt: the test answers
   uint32_t ready = 7;                                                            // messages in every queue
@@ -128,6 +129,10 @@ class FakeWorker final : public WorkerLink {
     closed.emplace_back(command.session, *command.text);
     close_causes.push_back(command.cause);
     delete command.text;
+  }
+  void on(worker::RevokeConsumer& command) {
+    revoked.emplace_back(command.session, *command.consumer);
+    delete command.consumer;
   }
   void on(worker::Announce& command) {
     const std::unique_ptr<broker::Announcement> told(command.announcement);

@@ -141,6 +141,53 @@ TEST_F(PlaneSessions, NoticesMakeChannelsAndConsumers) {
   EXPECT_EQ(plane->counts().strays, 4u);
 }
 
+TEST_F(PlaneSessions, ConsumersEndWhenTheirUserMayNotReadTheirQueuesAnyMore) {
+  ASSERT_TRUE(result_of(plane->add_user("u", "secret")).has_value());
+  ASSERT_TRUE(result_of(plane->add_user("other", "secret")).has_value());
+  for (const char* user : {"u", "other"})
+    ASSERT_TRUE(result_of(plane->set_permissions({user, "/", ".*", ".*", ".*"})).has_value());
+  auto u = open(1, "u"), other = open(2, "other");
+  for (const auto& who : {u, other}) notify(who, broker::ChannelOpened{1});
+  auto consume = [&](const broker::SessionAddress& who, const std::string& name, const std::string& tag) {
+    const auto declared = std::get<broker::QueueDeclared>(ask(who, queue(name)));
+    notify(who, broker::ConsumerAdded{.channel = 1, .queue = declared.queue, .tag = tag, .arguments = {}});
+    return declared.queue;
+  };
+  const auto orders = consume(u, "orders", "a");
+  const auto bills = consume(u, "bills", "b");
+  consume(other, "orders", "a");
+  ASSERT_TRUE(result_of(plane->set_permissions({"u", "/", ".*", ".*", "bills|orders"})).has_value());
+  EXPECT_TRUE(workers[1]->revoked.empty());
+  const uint64_t told = workers[1]->permission_changes;
+  ASSERT_TRUE(result_of(plane->set_permissions({"u", "/", ".*", ".*", "bills"})).has_value());
+  ASSERT_EQ(workers[1]->revoked.size(), 1u);
+  EXPECT_EQ(workers[1]->permission_changes, told + 1);
+  EXPECT_EQ(workers[1]->revoked[0].first, u);
+  const broker::RevokedConsumer& revoked = workers[1]->revoked[0].second;
+  EXPECT_EQ(revoked.channel, 1u);
+  EXPECT_EQ(revoked.queue, orders);
+  EXPECT_EQ(revoked.tag, "a");
+  EXPECT_EQ(revoked.text, "read access to queue 'orders' in vhost '/' refused for user 'u'");
+  notify(u, broker::ConsumerRemoved{1, "a"});
+
+  // Its session had asked before.
+  notify(u, broker::ConsumerAdded{.channel = 1, .queue = orders, .tag = "late", .arguments = {}});
+  ASSERT_EQ(workers[1]->revoked.size(), 2u);
+  EXPECT_EQ(workers[1]->revoked[1].second.tag, "late");
+  notify(u, broker::ConsumerRemoved{1, "late"});
+
+  // By definitions, too.
+  StoreContents definitions;
+  definitions.permissions.push_back({"u", "/", ".*", ".*", "nothing"});
+  std::vector<std::string> report;
+  ASSERT_TRUE(result_of(plane->import(definitions, report)).has_value());
+  ASSERT_EQ(workers[1]->revoked.size(), 3u);
+  EXPECT_EQ(workers[1]->revoked[2].second.queue, bills);
+  EXPECT_TRUE(workers[2]->revoked.empty());
+  ASSERT_TRUE(result_of(plane->clear_permissions("other", "/")).has_value());
+  EXPECT_EQ(workers[2]->revoked.size(), 1u);
+}
+
 TEST_F(PlaneSessions, ASlotIsReusedOnlyWhenEveryWorkerForgotIt) {
   auto client = open(0);
   auto first = std::get<broker::QueueDeclared>(ask(client, queue("a"))).queue;

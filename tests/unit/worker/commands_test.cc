@@ -155,6 +155,26 @@ TEST(WorkerCommands, ASessionThatHasTooMuchIsToldSo) {
   EXPECT_EQ(close.as<connection::Close>().reply_text, "NOT_ALLOWED - a limit is reached");
 }
 
+TEST(WorkerCommands, RevokeConsumerEndsOne) {
+  Cluster cluster;
+  const auto& q = cluster.add_queue("q", 0);
+  AmqpClient& client = cluster.open();
+  const broker::SessionAddress address = cluster.control.opened.begin()->first;
+  client.consume(1, "q", "c", true);
+  cluster.await<basic::ConsumeOk>(client);
+  cluster.control.send(0, RevokeConsumer{address, new broker::RevokedConsumer{1, q.id, "c", "not yours"}});
+  // This client did not say that it understands basic.cancel.
+  const Received close = cluster.await<channel::Close>(client);
+  EXPECT_EQ(close.as<channel::Close>().reply_code, 403u);
+  EXPECT_EQ(close.as<channel::Close>().reply_text, "ACCESS_REFUSED - not yours");
+  EXPECT_EQ(q.counters->consumers.value(), 0u);
+  // It is gone, and so may the session be: nothing happens.
+  cluster.control.send(0, RevokeConsumer{address, new broker::RevokedConsumer{1, q.id, "c", "not yours"}});
+  cluster.control.send(0, RevokeConsumer{{{77, 1}, 0}, new broker::RevokedConsumer{1, q.id, "c", "not yours"}});
+  cluster.run(2ms);
+  EXPECT_FALSE(client.take<channel::Close>().has_value());
+}
+
 TEST(WorkerCommands, DrainClosesEverybodyAndReportsOnce) {
   Cluster cluster;
   AmqpClient& client = cluster.open();

@@ -57,6 +57,7 @@ TEST(ControlLane, DeletesWhatStillLiesInIt) {
   ASSERT_TRUE(lane.commands.push(PassAnswer{new broker::Answer}));
   ASSERT_TRUE(lane.commands.push(CloseSession{
       {}, broker::CloseCause::forced, new std::string("a text that is too long to lie in the string itself")}));
+  ASSERT_TRUE(lane.commands.push(RevokeConsumer{{}, new broker::RevokedConsumer}));
   ASSERT_TRUE(lane.reports.push(Asked{new broker::Request}));
 }
 
