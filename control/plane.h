@@ -296,6 +296,7 @@ class Plane {
   Body on(const broker::SessionAddress& session, broker::OpenConnection& request);
   Body on(Connection& connection, broker::Reauthenticate& request);
   Body on(Connection& connection, broker::Authorize& request);
+  Body on(Connection& connection, broker::Impersonate& request);
   Body close_connection_of(const broker::SessionAddress& session);
   void note(Connection& connection, broker::ChannelOpened& notice);
   void note(Connection& connection, broker::ChannelClosed& notice);

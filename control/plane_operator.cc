@@ -125,6 +125,8 @@ Ticket Plane::set_user_tags(const std::string& name, const std::vector<std::stri
   if (std::string fault = tag_fault(tags); !fault.empty()) return failed(Fault::bad_argument, fault);
   User changed = *user;
   changed.tags = tags;
+  // One of them, impersonator, is a permission.
+  broadcast(broker::PermissionsChanged{});
   return replace(*user, std::move(changed), "user.tags.set");
 }
 

@@ -2,12 +2,17 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "control/plane.h"
 #include "control/printable.h"
 #include "control/refusals.h"
 
 namespace talaria::control {
 namespace {
+
+// The tag of who may.
+constexpr std::string_view impersonator = "impersonator";
 
 std::string access_text(std::string_view access, const std::string& what, const std::string& user) {
   std::string out(access);
@@ -119,6 +124,14 @@ Plane::Body Plane::on(Connection& connection, broker::Authorize& request) {
   const User* user = catalog_.user(connection.opened.user);
   if (user && user->topic_permissions.contains({connection.vhost->name, request.name})) return broker::KeysDecide{};
   return broker::Done{};
+}
+
+Plane::Body Plane::on(Connection& connection, broker::Impersonate& request) {
+  const std::string& name = connection.opened.user;
+  const User* user = catalog_.user(name);
+  if (user && std::ranges::find(user->tags, impersonator) != user->tags.end()) return broker::Done{};
+  return precondition_failed("user_id property set to '" + request.claimed + "' but authenticated user was '" + name +
+                             "'");
 }
 
 std::optional<broker::Refusal> Plane::key_refused(const Connection& connection, broker::Access access,

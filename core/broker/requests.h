@@ -84,6 +84,10 @@ struct Authorize {
   // Of a publish to a topic exchange whose KeysDecide: may it have this one?
   std::optional<std::string> routing_key = {};
 };
+// May the user put another's name on his messages? As with Authorize, the session keeps a yes.
+struct Impersonate {
+  std::string claimed;
+};
 // update-secret: authenticate again and keep the connection.
 struct Reauthenticate {
   std::string user;
@@ -156,8 +160,8 @@ struct Request {
   SessionAddress from;
   uint64_t token = 0;  // comes back in the answer; 0 for notices
   std::variant<Authenticate, OpenConnection, CloseConnection, DeclareExchange, DeleteExchange, DeclareQueue,
-               DeleteQueue, Bind, Authorize, Reauthenticate, Manage, ChannelOpened, ChannelClosed, ChannelChanged,
-               ConsumerAdded, ConsumerFoundSlow, ConsumerRemoved>
+               DeleteQueue, Bind, Authorize, Impersonate, Reauthenticate, Manage, ChannelOpened, ChannelClosed,
+               ChannelChanged, ConsumerAdded, ConsumerFoundSlow, ConsumerRemoved>
       body;
 };
 

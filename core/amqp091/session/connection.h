@@ -71,6 +71,7 @@ enum class Awaited : uint8_t {
   close_connection,
   authorize,
   authorize_key,
+  impersonate,
   reauthenticate,
   managed,  // a command in a message
   done,     // Done answers with `method`
@@ -213,7 +214,8 @@ struct Connection {
   uint32_t notices = 0;  // not yet on their way
   std::vector<Permission> permissions;
   std::unique_ptr<KeyPermissions> key_permissions;  // once there is need for them
-  uint64_t permissions_epoch = 0;
+  bool impersonates = false;                        // may sign messages with another's name
+  uint64_t permissions_epoch = 0;                   // of the three; when it is not the worker's they are void
   BulkSettlement bulk;
   std::string user, vhost_name, peer, mechanism;
   base::FieldTable client_properties;

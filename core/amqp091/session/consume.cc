@@ -467,14 +467,17 @@ std::optional<std::string> queue_name(Channel& channel, std::string_view name, u
   return std::nullopt;
 }
 
+static void forget_void_permissions(Connection& connection) {
+  const uint64_t epoch = connection.shared->permissions_epoch;
+  if (std::exchange(connection.permissions_epoch, epoch) == epoch) return;
+  connection.permissions.clear();
+  connection.key_permissions.reset();
+  connection.impersonates = false;
+}
+
 Allowed authorized(Channel& channel, broker::Access access, bool exchange, std::string_view name, uint32_t method) {
   Connection& connection = channel.connection;
-  Shared& shared = *connection.shared;
-  if (connection.permissions_epoch != shared.permissions_epoch) {
-    connection.permissions.clear();
-    connection.key_permissions.reset();
-    connection.permissions_epoch = shared.permissions_epoch;
-  }
+  forget_void_permissions(connection);
   for (const Permission& permission : connection.permissions) {
     if (permission.access != access || permission.exchange != exchange || permission.name != name) continue;
     if (permission.allowed) return Allowed::yes;
@@ -511,6 +514,14 @@ Allowed authorized_key(Channel& channel, std::string_view exchange, std::string_
   return Allowed::asked;
 }
 
+Allowed may_sign_as(Channel& channel, std::string_view name, uint32_t method) {
+  Connection& connection = channel.connection;
+  forget_void_permissions(connection);
+  if (name == connection.user || connection.impersonates) return Allowed::yes;
+  ask(connection, awaiting(Awaited::impersonate, channel, method), broker::Impersonate{std::string(name)});
+  return Allowed::asked;
+}
+
 // Asked again and again, keys that are never the same again must not pile up.
 void on_key_authorized(Connection& connection, const broker::Refusal* refusal) {
   if (!connection.key_permissions) return;  // they have changed meanwhile
@@ -538,6 +549,7 @@ void on_authorized(Connection& connection, const broker::Answer& answer) {
 void forget_permissions(Connection& connection) {
   connection.permissions.clear();
   connection.key_permissions.reset();
+  connection.impersonates = false;
   for (const ChannelSlot& slot : connection.channels) {
     if (!slot.channel) continue;
     slot.channel->known_exchanges = {};

@@ -51,6 +51,8 @@ Allowed authorized(Channel& channel, broker::Access access, bool exchange, std::
 // Whether the routing keys that the user may publish to that exchange with are limited; he may publish to it.
 bool keys_decide(const Connection& connection, std::string_view exchange);
 Allowed authorized_key(Channel& channel, std::string_view exchange, std::string_view key, uint32_t method);
+// Whether the user may put that name on a message. Who may not fails when the answer comes.
+Allowed may_sign_as(Channel& channel, std::string_view name, uint32_t method);
 void on_authorized(Connection& connection, const broker::Answer& answer);
 // Whatever the user may was asked before and is asked again.
 void forget_permissions(Connection& connection);

@@ -320,6 +320,10 @@ void on_control_answer(Connection& connection, broker::Answer&& answer) {
   if (const auto* refusal = std::get_if<broker::Refusal>(&answer.body))
     return refuse(connection, channel, *refusal, pending.method);
   if (channel == nullptr) return;
+  if (pending.what == Awaited::impersonate) {
+    connection.impersonates = true;
+    return;
+  }
   if (pending.what == Awaited::managed) return confirm_at_once(*channel);
   if (const auto* declared = std::get_if<broker::QueueDeclared>(&answer.body))
     return on_queue_declared(*channel, pending, *declared);

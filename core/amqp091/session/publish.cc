@@ -288,15 +288,10 @@ Step on_complete(Channel& channel) {
   return Step::taken;
 }
 
-// A user may only sign with his own name.
-bool is_signed_rightly(Channel& channel, const wire::ContentScan& scan) {
-  auto properties = wire::parse_properties(scan.raw);
-  if (!properties || properties->user_id == channel.connection.user) return true;
-  fail_channel(channel, ReplyCode::precondition_failed,
-               "user_id property set to '" + std::string(properties->user_id) + "' but authenticated user was '" +
-                   channel.connection.user + "'",
-               wire::basic::Publish::id);
-  return false;
+// A user may only sign with his own name, unless he is an impersonator.
+Allowed is_signed_rightly(Channel& channel, const wire::ContentScan& scan) {
+  const auto properties = wire::parse_properties(scan.raw);
+  return properties ? may_sign_as(channel, properties->user_id, wire::basic::Publish::id) : Allowed::yes;
 }
 
 // The property `expiration`: milliseconds as text. What is wrong with it is told in RabbitMQ's words, which are
@@ -483,8 +478,8 @@ Step on_content_header(Channel& channel, Bytes payload) {
                  wire::basic::Publish::id);
     return Step::taken;
   }
-  if (scan->has(wire::Property::user_id) && !is_signed_rightly(channel, *scan)) [[unlikely]]
-    return Step::taken;
+  if (scan->has(wire::Property::user_id) && is_signed_rightly(channel, *scan) == Allowed::asked) [[unlikely]]
+    return Step::wait;
   uint64_t expiration_ms = broker::Message::never_expires;
   if (!take_expiration(channel, *scan, expiration_ms)) [[unlikely]]
     return Step::taken;

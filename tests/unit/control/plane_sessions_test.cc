@@ -88,6 +88,20 @@ TEST_F(PlaneSessions, AuthorizeAnswersForTheUserAndItsVhost) {
   EXPECT_FALSE(is_done(ask(u, broker::Authorize{read, false, "q1"})));
 }
 
+TEST_F(PlaneSessions, ImpersonatorsMaySignWithAnyName) {
+  ASSERT_TRUE(result_of(plane->add_user("u", "secret")).has_value());
+  ASSERT_TRUE(result_of(plane->set_permissions({"u", "/", ".*", ".*", ".*"})).has_value());
+  auto u = open(1, "u");
+  const std::string refused = "user_id property set to 'boss' but authenticated user was 'u'";
+  EXPECT_TRUE(is_refused(ask(u, broker::Impersonate{"boss"}), precondition_failed, refused));
+  const uint64_t before = workers[1]->permission_changes;
+  ASSERT_TRUE(result_of(plane->set_user_tags("u", {"monitoring", "impersonator"})).has_value());
+  EXPECT_TRUE(is_done(ask(u, broker::Impersonate{"boss"})));
+  ASSERT_TRUE(result_of(plane->set_user_tags("u", {"administrator"})).has_value());
+  EXPECT_TRUE(is_refused(ask(u, broker::Impersonate{"boss"}), precondition_failed, refused));
+  EXPECT_EQ(workers[1]->permission_changes, before + 2) << "what sessions have learnt is void";
+}
+
 TEST_F(PlaneSessions, ReauthenticateKeepsTheConnectionOrSaysWhyNot) {
   ASSERT_TRUE(result_of(plane->add_user("u", "one")).has_value());
   ASSERT_TRUE(result_of(plane->set_permissions({"u", "/", ".*", ".*", ".*"})).has_value());

@@ -211,6 +211,54 @@ TEST_F(SessionChannel, UserIdMustBeOnesOwn) {
   EXPECT_EQ(world.control.counters("q").ready.value(), 1u);
 }
 
+TEST_F(SessionChannel, AnImpersonatorMaySignWithAnyName) {
+  wire::Properties properties;
+  properties.user_id = "boss";
+  properties.set(wire::Property::user_id);
+  const std::vector<uint8_t> raw = encoded(properties);
+  world.control.impersonators = true;
+  for (unsigned i = 0; i < 3; i++) client.publish(1, "", "q", "x", false, raw);
+  world.settle();
+  EXPECT_EQ(world.control.counters("q").ready.value(), 3u);
+  EXPECT_EQ(world.control.count_asked<broker::Impersonate>(), 1u);
+  client.send(1, wire::basic::Get{.queue = "q", .no_ack = true});
+  client.expect<wire::basic::GetOk>(1);
+  EXPECT_EQ(client.expect_content(1).properties, base::as_text(raw));
+  // No longer than he is one.
+  world.control.impersonators = false;
+  world.control.apply(broker::PermissionsChanged{});
+  world.sessions.on_permissions_changed();
+  client.publish(1, "", "q", "x", false, raw);
+  client.publish(1, "", "q", "dropped");
+  client.expect_channel_close(1, ReplyCode::precondition_failed,
+                              "user_id property set to 'boss' but authenticated user was 'guest'");
+  EXPECT_EQ(world.control.counters("q").ready.value(), 2u);
+}
+
+// What was said before permissions changed is not kept, nor what was said to the old secret.
+TEST_F(SessionChannel, AnImpersonatorIsAskedAboutAgain) {
+  wire::Properties properties;
+  properties.user_id = "boss";
+  properties.set(wire::Property::user_id);
+  const std::vector<uint8_t> raw = encoded(properties);
+  world.control.impersonators = true;
+  client.publish(1, "", "q", "x");
+  client.expect_nothing();
+  world.control_silent = true;
+  client.publish(1, "", "q", "x", false, raw);
+  client.expect_nothing();
+  world.sessions.on_permissions_changed();
+  world.control_silent = false;
+  client.expect_nothing();
+  EXPECT_EQ(world.control.count_asked<broker::Impersonate>(), 2u);
+  client.send(0, wire::connection::UpdateSecret{.new_secret = base::as_bytes("new secret"), .reason = "r"});
+  client.expect<wire::connection::UpdateSecretOk>(0);
+  client.publish(1, "", "q", "x", false, raw);
+  client.expect_nothing();
+  EXPECT_EQ(world.control.count_asked<broker::Impersonate>(), 3u);
+  EXPECT_EQ(world.control.counters("q").ready.value(), 3u);
+}
+
 // ---- permissions ----------------------------------------------------------------------------------------------------
 
 TEST_F(SessionChannel, PermissionsAreAskedOnceAndAgainWhenTheyChange) {

@@ -133,6 +133,7 @@ class Script {
   std::vector<broker::Request> asked;                     // everything, in order
   std::map<std::string, broker::QueueSettings> settings;  // of queues that are declared by that name
   std::set<std::string> limited;                          // exchanges: to routing keys that begin with "mine."
+  bool impersonators = false;                             // everybody is one
   std::set<std::string> forbidden;                        // to everybody, from the next time somebody asks
 
  private:
@@ -208,6 +209,11 @@ class Script {
       answer.body = broker::KeysDecide{};
     else if (!body.routing_key->starts_with("mine."))
       refuse(answer, broker::RefusalReason::access_refused, "access to topic '" + *body.routing_key + "' refused");
+  }
+  void on(const broker::Impersonate& body, const broker::Request&, broker::Answer& answer) {
+    if (impersonators) return;
+    refuse(answer, broker::RefusalReason::precondition_failed,
+           "user_id property set to '" + body.claimed + "' but authenticated user was 'guest'");
   }
   void on(const broker::Manage& body, const broker::Request&, broker::Answer& answer) {
     if (body.command == "refused") refuse(answer, broker::RefusalReason::not_implemented, "no");
