@@ -264,7 +264,7 @@ MaybeRefusal check_queue_type(const FieldTable& arguments, const std::string& wh
   const Field* type = base::find(arguments, "x-queue-type");
   if (!type) return std::nullopt;
   if (!type->text()) return invalid("x-queue-type", what, std::string("{unacceptable_type,") + type->type_name() + "}");
-  if (*type->text() == "classic") return std::nullopt;
+  if (*type->text() == queue_type) return std::nullopt;
   return invalid("x-queue-type", what, "\"unsupported queue type '" + *type->text() + "'\"");
 }
 
@@ -457,7 +457,7 @@ MaybeRefusal check_queue_arguments_same(const FieldTable& received, const FieldT
   // No type stands for classic.
   auto type_of = [](const FieldTable& table) {
     const Field* type = base::find(table, "x-queue-type");
-    return type ? plain_value(*type) : std::string("classic");
+    return type ? plain_value(*type) : std::string(queue_type);
   };
   return check_same("x-queue-type", type_of(received), type_of(current), what);
 }

@@ -20,6 +20,9 @@
 
 namespace talaria::control {
 
+// The type of every queue: of those that name none, and the only one that may be named.
+inline constexpr std::string_view queue_type = "classic";
+
 using MaybeRefusal = std::optional<broker::Refusal>;
 
 // `what`: "queue 'q' in vhost '/'".

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <span>
 
+#include "control/arguments.h"
 #include "control/base64.h"
 #include "control/definitions.h"
 #include "control/field_json.h"
@@ -77,6 +78,14 @@ std::vector<std::string> texts(const json& arguments, const char* name) {
 
 OperatorLimits limits(const json& arguments) {
   return argument<OperatorLimits>(arguments, "limits", std::nullopt, "object of whole numbers");
+}
+
+// A vhost may be given the type that its queues have anyway.
+void check_default_queue_type(const json& arguments) {
+  const std::string type = text(arguments, "default_queue_type", std::string(queue_type));
+  if (type == queue_type || type.empty()) return;
+  throw Failure{"bad_argument", "default queue type '" + type + "' is not supported: queues are of type '" +
+                                    std::string(queue_type) + "'"};
 }
 
 PolicyRow policy_row(const std::string& vhost, const json& arguments, bool of_operators) {
@@ -286,7 +295,13 @@ bool Commands::change(const std::string& verb, const Arguments& arguments, Pendi
   } else if (verb == "set_user_tags") {
     pending.ticket = plane_.set_user_tags(given("user"), texts(arguments, "tags"));
   } else if (verb == "add_vhost") {
+    check_default_queue_type(arguments);
     pending.ticket = plane_.add_vhost({given("vhost"), text(arguments, "description", ""), texts(arguments, "tags")});
+  } else if (verb == "update_vhost_metadata") {
+    check_default_queue_type(arguments);
+    pending.ticket = plane_.update_vhost(
+        given("vhost"), arguments.contains("description") ? std::optional(given("description")) : std::nullopt,
+        arguments.contains("tags") ? std::optional(texts(arguments, "tags")) : std::nullopt);
   } else if (verb == "delete_vhost") {
     pending.ticket = plane_.delete_vhost(given("vhost"));
   } else if (verb == "trace_on" || verb == "trace_off") {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "control/arguments.h"
 #include "control/field_json.h"
 #include "control/password.h"
 
@@ -130,14 +131,14 @@ void take_parameter(const json& entry, StoreContents& contents, std::vector<std:
 VhostRow vhost_of(const json& entry, std::vector<std::string>& report) {
   VhostRow row{required(entry, "name", "vhosts"), member<std::string>(entry, "description", {}, "vhosts"),
                tags_of(entry, "vhosts")};
-  auto queue_type = member<std::string>(entry, "default_queue_type", "undefined", "vhosts");
+  auto default_type = member<std::string>(entry, "default_queue_type", "undefined", "vhosts");
   if (const auto metadata = entry.find("metadata"); metadata != entry.end() && metadata->is_object()) {
     if (row.description.empty()) row.description = member<std::string>(*metadata, "description", {}, "vhosts");
     if (row.tags.empty()) row.tags = tags_of(*metadata, "vhosts");
-    queue_type = member<std::string>(*metadata, "default_queue_type", queue_type, "vhosts");
+    default_type = member<std::string>(*metadata, "default_queue_type", default_type, "vhosts");
   }
-  if (queue_type != "undefined" && queue_type != "classic")
-    report.push_back("vhost '" + row.name + "': default queue type '" + queue_type + "' is not supported: left out");
+  if (default_type != "undefined" && !default_type.empty() && default_type != queue_type)
+    report.push_back("vhost '" + row.name + "': default queue type '" + default_type + "' is not supported: left out");
   return row;
 }
 
@@ -190,7 +191,7 @@ json export_definitions(const Catalog& catalog, const std::string& version) {
          {"description", vhost->description},
          {"tags", vhost->tags},
          {"metadata",
-          {{"description", vhost->description}, {"tags", vhost->tags}, {"default_queue_type", "classic"}}}});
+          {{"description", vhost->description}, {"tags", vhost->tags}, {"default_queue_type", queue_type}}}});
     if (!vhost->limits.empty())
       out["parameters"].push_back(
           {{"component", "vhost-limits"}, {"name", "limits"}, {"vhost", vhost_name}, {"value", vhost->limits}});

@@ -6,6 +6,7 @@
 #include <map>
 #include <vector>
 
+#include "control/arguments.h"
 #include "control/field_json.h"
 
 namespace talaria::control {
@@ -160,7 +161,7 @@ std::span<const std::string_view> columns_of(std::string_view verb) {
        {"queue_name", "channel_pid", "consumer_tag", "ack_required", "exclusive", "prefetch_count", "active",
         "arguments"}},
       {"list_users", {"user", "tags"}},
-      {"list_vhosts", {"name", "description", "tags", "tracing"}},
+      {"list_vhosts", {"name", "description", "tags", "default_queue_type", "tracing"}},
       {"list_vhost_limits", {"vhost", "limits"}},
       {"list_user_limits", {"user", "limits"}},
       {"list_permissions", {"user", "configure", "write", "read"}},
@@ -319,8 +320,11 @@ json list_users(const Catalog& catalog) {
 json list_vhosts(const Catalog& catalog) {
   json rows = json::array();
   for (const auto& [name, vhost] : catalog.vhosts())
-    rows.push_back(
-        {{"name", name}, {"description", vhost->description}, {"tags", vhost->tags}, {"tracing", vhost->traced}});
+    rows.push_back({{"name", name},
+                    {"description", vhost->description},
+                    {"tags", vhost->tags},
+                    {"default_queue_type", queue_type},
+                    {"tracing", vhost->traced}});
   return rows;
 }
 

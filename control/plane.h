@@ -175,6 +175,9 @@ class Plane {
   Ticket change_password(const std::string& name, const std::string& password);
   Ticket set_user_tags(const std::string& name, const std::vector<std::string>& tags);
   Ticket add_vhost(const VhostRow& row);
+  // What is given takes the place of what was.
+  Ticket update_vhost(const std::string& name, const std::optional<std::string>& description,
+                      const std::optional<std::vector<std::string>>& tags);
   Ticket delete_vhost(const std::string& name);
   Ticket set_permissions(const PermissionRow& row);
   Ticket clear_permissions(const std::string& name, const std::string& vhost);

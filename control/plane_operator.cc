@@ -192,6 +192,22 @@ Ticket Plane::add_vhost(const VhostRow& row) {
   return done();
 }
 
+Ticket Plane::update_vhost(const std::string& name, const std::optional<std::string>& description,
+                           const std::optional<std::vector<std::string>>& tags) {
+  Vhost* vhost = catalog_.vhost(name);
+  if (!vhost) return failed(Fault::no_such_vhost, no_vhost(name));
+  VhostRow row = row_of(*vhost);
+  if (description) row.description = *description;
+  if (tags) row.tags = *tags;
+  if (std::string fault = tag_fault(row.tags); !fault.empty()) return failed(Fault::bad_argument, fault);
+  if (auto saved = save(std::vector<Edit>{Put<VhostRow>{row}}); !saved)
+    return failed(Fault::store_failed, saved.error().text);
+  vhost->description = row.description;
+  vhost->tags = row.tags;
+  tell("vhost.updated", *vhost);
+  return done();
+}
+
 Ticket Plane::delete_vhost(const std::string& name) {
   Vhost* vhost = catalog_.vhost(name);
   if (!vhost) return failed(Fault::no_such_vhost, no_vhost(name));

@@ -179,7 +179,7 @@ struct Options {
   std::string vhost = "/";
   std::string only_vhost;  // of definitions; "": all of them
   std::vector<std::string> columns;
-  std::string user, password, name, file, explanation, level, configure, write, read, description;
+  std::string user, password, name, file, explanation, level, configure, write, read, description, queue_type;
   std::vector<std::string> tags;
   bool if_unused = false, if_empty = false, global = false;
   std::string filter, definition, pattern, apply_to = "all";
@@ -472,11 +472,27 @@ void describe(CLI::App& app, Options& options, Action& action) {
                                return json{{"command", "add_vhost"},
                                            {"vhost", options.name},
                                            {"description", options.description},
-                                           {"tags", options.tags}};
+                                           {"tags", options.tags},
+                                           {"default_queue_type", options.queue_type}};
                              }));
-  add_vhost->add_option("vhost", options.name, "its name")->required();
-  add_vhost->add_option("--description", options.description, "for people");
-  add_vhost->add_option("--tags", options.tags, "separated by commas")->delimiter(',');
+  CLI::App* update_vhost = verb("update_vhost_metadata", "change a virtual host's description or tags", ask([&] {
+                                  json request{{"command", "update_vhost_metadata"},
+                                               {"vhost", options.name},
+                                               {"default_queue_type", options.queue_type}};
+                                  const CLI::App& command = *app.get_subcommand("update_vhost_metadata");
+                                  if (command.count("--description")) request["description"] = options.description;
+                                  if (command.count("--tags")) {
+                                    std::erase(options.tags, "");  // --tags '': none
+                                    request["tags"] = options.tags;
+                                  }
+                                  return request;
+                                }));
+  for (CLI::App* command : {add_vhost, update_vhost}) {
+    command->add_option("vhost", options.name, "its name")->required();
+    command->add_option("--description", options.description, "for people");
+    command->add_option("--tags", options.tags, "separated by commas")->delimiter(',');
+    command->add_option("--default-queue-type", options.queue_type, "there is classic");
+  }
   verb("delete_vhost", "remove a virtual host with all that is in it", ask([&options] {
          return json{{"command", "delete_vhost"}, {"vhost", options.name}};
        }))

@@ -38,6 +38,7 @@ constexpr Verb verbs[] = {
     {"change_password"},
     {"set_user_tags"},
     {"add_vhost"},
+    {"update_vhost_metadata"},
     {"delete_vhost"},
     {"trace_on", Role::administrator, true},
     {"trace_off", Role::administrator, true},

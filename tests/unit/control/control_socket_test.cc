@@ -107,6 +107,15 @@ TEST_F(ControlSocketTest, AccountsVhostsAndPermissions) {
   result_of_verb({{"command", "add_vhost"}, {"vhost", "v"}, {"description", "d"}, {"tags", {"t"}}});
   EXPECT_EQ(result_of_verb({{"command", "list_vhosts"}, {"columns", {"name"}}}),
             json::parse(R"([{"name":"/"},{"name":"v"}])"));
+  result_of_verb({{"command", "update_vhost_metadata"}, {"vhost", "v"}, {"description", "e"}});
+  EXPECT_EQ(
+      result_of_verb({{"command", "list_vhosts"}})[1],
+      json::parse(R"({"name":"v","description":"e","tags":["t"],"default_queue_type":"classic","tracing":false})"));
+  result_of_verb({{"command", "update_vhost_metadata"}, {"vhost", "v"}, {"tags", json::array()}});
+  EXPECT_EQ(result_of_verb({{"command", "list_vhosts"}, {"columns", {"description", "tags"}}})[1],
+            json::parse(R"({"description":"e","tags":[]})"));
+  EXPECT_EQ(error_of_verb({{"command", "update_vhost_metadata"}, {"vhost", "v"}, {"tags", {"a b"}}}), "bad_argument");
+  EXPECT_EQ(error_of_verb({{"command", "update_vhost_metadata"}, {"vhost", "w"}}), "no_such_vhost");
   result_of_verb({{"command", "set_permissions"},
                   {"user", "u"},
                   {"vhost", "v"},
@@ -281,6 +290,17 @@ TEST_F(ControlSocketTest, StatisticsAreRead) {
   EXPECT_EQ(status["connections"], 1);
   EXPECT_EQ(status["uptime_seconds"], 2);
   EXPECT_EQ(status["operators_dropped"], 0);
+}
+
+TEST_F(ControlSocketTest, AVhostsDefaultQueueTypeIsTheOneThereIs) {
+  for (const char* type : {"classic", ""}) {
+    const std::string name = std::string("of ") + type;
+    result_of_verb({{"command", "add_vhost"}, {"vhost", name}, {"default_queue_type", type}});
+    result_of_verb({{"command", "update_vhost_metadata"}, {"vhost", name}, {"default_queue_type", type}});
+  }
+  for (const char* verb : {"add_vhost", "update_vhost_metadata"})
+    for (const char* type : {"quorum", "stream", "Classic"})
+      EXPECT_EQ(error_of_verb({{"command", verb}, {"vhost", "w"}, {"default_queue_type", type}}), "bad_argument");
 }
 
 TEST_F(ControlSocketTest, EveryListingHasItsColumnsAndRefusesOthers) {

@@ -140,15 +140,16 @@ TEST_F(PlaneEvents, TellOfWhatOperatorsDo) {
   listen();
   const PolicyRow policy{"v", "p", false, "^a", "queues", 2, {{"max-length", {int64_t{1}}}}};
   for (const Ticket ticket :
-       {plane->add_vhost({"v", "text", {"a"}}), plane->add_user("u", "p"), plane->set_user_tags("u", {"monitoring"}),
-        plane->change_password("u", "q"), plane->set_permissions({"u", "v", "a", "b", "c"}),
-        plane->set_topic_permissions({"u", "v", "x", "b", "c"}), plane->set_policy(policy),
-        plane->set_vhost_limits("v", {{"max-queues", 3}}), plane->set_vhost_limits("v", {}),
+       {plane->add_vhost({"v", "text", {"a"}}), plane->update_vhost("v", "other text", std::nullopt),
+        plane->add_user("u", "p"), plane->set_user_tags("u", {"monitoring"}), plane->change_password("u", "q"),
+        plane->set_permissions({"u", "v", "a", "b", "c"}), plane->set_topic_permissions({"u", "v", "x", "b", "c"}),
+        plane->set_policy(policy), plane->set_vhost_limits("v", {{"max-queues", 3}}), plane->set_vhost_limits("v", {}),
         plane->set_user_limits("u", {{"max-channels", 3}}), plane->clear_user_limits("u", "all"),
         plane->clear_policy("v", "p", false), plane->clear_topic_permissions("u", "v", std::nullopt),
         plane->clear_permissions("u", "v"), plane->delete_user("u"), plane->delete_vhost("v")})
     EXPECT_TRUE(result_of(ticket).has_value());
   Keys wanted{"vhost.created",
+              "vhost.updated",
               "user.created",
               "user.tags.set",
               "user.password.changed",
@@ -169,6 +170,7 @@ TEST_F(PlaneEvents, TellOfWhatOperatorsDo) {
   std::erase_if(got, [](const std::string& key) { return key.starts_with("exchange.") || key == "vhost.deleted"; });
   EXPECT_EQ(got, wanted);
   EXPECT_EQ(header("vhost.created", "description"), "\"text\"");
+  EXPECT_EQ(header("vhost.updated", "description"), "\"other text\"");
   EXPECT_EQ(header("vhost.created", "user_who_performed_action"), "\"rmq-cli\"");
   EXPECT_EQ(header("policy.set", "definition"), "{\"max-length\":1}");
   EXPECT_EQ(header("policy.set", "priority"), "2");

@@ -222,7 +222,8 @@ constexpr char rabbitmq_definitions[] = R"({
     {"name": "old", "password_hash": "AAAA", "hashing_algorithm": "rabbit_password_hashing_md5", "tags": "a,b"},
     {"name": "blank", "password_hash": "", "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": "a, b"}],
   "vhosts": [{"name": "/"}, {"name": "shop", "description": "orders", "tags": ["x"]},
-             {"name": "new", "metadata": {"description": "of 4.0", "tags": ["y"], "default_queue_type": "quorum"}}],
+             {"name": "new", "metadata": {"description": "of 4.0", "tags": ["y"], "default_queue_type": "quorum"}},
+             {"name": "plain", "default_queue_type": ""}],
   "permissions": [
     {"user": "app", "vhost": "shop", "configure": "^orders", "write": ".*", "read": ".*"},
     {"user": "old", "vhost": "shop", "configure": "", "write": "", "read": ""}],
