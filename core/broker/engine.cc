@@ -144,6 +144,15 @@ void Engine::tell(const Probe& probe) {
   home_.tell(probe.step == Probe::Step::question ? probe.consumer.channel.worker : probe.asker.worker, probe);
 }
 
+void Engine::hand_over(const MandatoryReply& reply) {
+  CHECK(reply.consumer.channel.worker != self_);
+  counters_.published.add();
+  reply.message->mark_shared();
+  home_.tell(reply.consumer.channel.worker, reply);
+}
+
+void Engine::tell(const ReplyTaken& answer) { home_.tell(answer.publisher.worker, answer); }
+
 // ---- to exchanges that remember
 // --------------------------------------------------------------------------------------
 

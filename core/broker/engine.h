@@ -164,6 +164,8 @@ class Engine {
   void hand_over(const ConsumerAddress& consumer, Message* message);
   // To the asker's worker, once it is an answer, else to the consumer's.
   void tell(const Probe& probe);
+  void hand_over(const MandatoryReply& reply);
+  void tell(const ReplyTaken& answer);
 
   // ---- to exchanges that remember ----
 

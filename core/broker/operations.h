@@ -264,6 +264,20 @@ struct Probe {
   Step step = Step::question;
 };
 
+// A direct reply that comes back if nobody takes it, to another worker's session. Carries one reference. Answered with
+// ReplyTaken.
+struct MandatoryReply {
+  ConsumerAddress consumer;
+  ChannelAddress publisher;
+  Message* message = nullptr;
+  uint64_t sequence = 0;
+};
+struct ReplyTaken {
+  ChannelAddress publisher;
+  Message* message = nullptr;  // nobody was there: with the reference
+  uint64_t sequence = 0;
+};
+
 // What became of a queue's move.
 enum class MoveOutcome : uint8_t {
   moved,
@@ -280,7 +294,7 @@ struct QueueLeft {
 };
 
 using Event = std::variant<Deliver, Stored, Subscribed, Unsubscribed, Cancelled, ConsumerSlow, Got, Counted, Purged,
-                           Reserved, Entrusted, Probe, QueueLeft>;
+                           Reserved, Entrusted, Probe, MandatoryReply, ReplyTaken, QueueLeft>;
 
 static_assert(std::is_trivially_copyable_v<Operation> && sizeof(Operation) <= 64);
 static_assert(std::is_trivially_copyable_v<Event> && sizeof(Event) <= 64);

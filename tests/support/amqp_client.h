@@ -87,8 +87,9 @@ class AmqpClient {
     CHECK(out.ok());
     write({space.data(), out.size()});
   }
-  void publish(uint16_t channel, std::string_view exchange, std::string_view key, std::string_view body) {
-    write(publish_frames(channel, exchange, key, base::as_bytes(body)));
+  void publish(uint16_t channel, std::string_view exchange, std::string_view key, std::string_view body,
+               bool mandatory = false) {
+    write(publish_frames(channel, exchange, key, base::as_bytes(body), transient, mandatory));
   }
   // Opens a channel, the answer is awaited by nobody: channel.open-ok is among what was received.
   void open_channel(uint16_t channel) { send(channel, wire::channel::Open{}); }

@@ -87,6 +87,7 @@ enum class Awaited : uint8_t {
   transaction,  // committed, or rolled back
   probed,
   entrusted,
+  reply_taken,
 };
 
 constexpr bool asks_a_queue(Awaited what) { return what >= Awaited::counted; }

@@ -251,12 +251,12 @@ bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
   } else if (channel.transaction) [[unlikely]] {
     keep(channel, message, queues, channel.publishing.front.mandatory());
   } else if (queues.empty()) [[unlikely]] {
-    switch (hand_over_reply(channel, message, why)) {
+    const bool mandatory = channel.publishing.front.mandatory();
+    switch (hand_over_reply(channel, message, mandatory, why)) {
       case Reply::none: break;
       case Reply::waits: return false;
       case Reply::handed_over: count_published(connection); return true;
     }
-    const bool mandatory = channel.publishing.front.mandatory();
     if (mandatory && connection.output.full()) {
       why = {Stall::For::own_reading, 0, {}};
       return false;
@@ -433,7 +433,22 @@ void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory)
   shared.pool.release(message);
 }
 
-Reply hand_over_reply(Channel& channel, broker::Message* message, Stall& why) {
+// To another worker, where it may turn out that the consumer is gone. Until then input waits; or the commit does.
+static void hand_over_mandatory(Channel& channel, const broker::ConsumerAddress& consumer, broker::Message* message) {
+  uint64_t sequence = 0;
+  if (channel.transaction) {
+    sequence = channel.confirms.begin(1);
+  } else {
+    channel.connection.pending = awaiting(Awaited::reply_taken, channel, wire::basic::Publish::id);
+    if (channel.confirms.selected()) {
+      sequence = channel.confirms.begin(1);
+      channel.counters->unconfirmed.add();
+    }
+  }
+  channel.connection.shared->engine.hand_over({consumer, channel.address(), message, sequence});
+}
+
+Reply hand_over_reply(Channel& channel, broker::Message* message, bool mandatory, Stall& why) {
   Shared& shared = *channel.connection.shared;
   if (!message->exchange().empty() || !is_reply_address(message->routing_key())) return Reply::none;
   const auto consumer = find_reply_consumer(shared, message->routing_key());
@@ -442,7 +457,16 @@ Reply hand_over_reply(Channel& channel, broker::Message* message, Stall& why) {
     why = {Stall::For::broker, 0, room};
     return Reply::waits;
   }
+  const bool may_return = mandatory && consumer->channel.worker != shared.self && !channel.ending;
+  if (may_return && channel.connection.output.full()) {
+    why = {Stall::For::own_reading, 0, {}};
+    return Reply::waits;
+  }
   trace(channel, *message, {});
+  if (may_return) {
+    hand_over_mandatory(channel, *consumer, message);
+    return Reply::handed_over;
+  }
   shared.engine.hand_over(*consumer, message);
   confirm_at_once(channel);
   return Reply::handed_over;

@@ -37,7 +37,7 @@ enum class Reply : uint8_t {
   waits,
   handed_over,
 };
-Reply hand_over_reply(Channel& channel, broker::Message* message, Stall& why);
+Reply hand_over_reply(Channel& channel, broker::Message* message, bool mandatory, Stall& why);
 // Otherwise it is dropped, and returned if it is mandatory.
 void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory);
 // For whoever has the vhost traced. The message is being taken.

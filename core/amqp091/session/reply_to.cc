@@ -4,6 +4,7 @@
 
 #include "core/amqp091/session/closing.h"
 #include "core/amqp091/session/consume.h"
+#include "core/amqp091/session/deliver.h"
 #include "core/amqp091/wire/methods.h"
 #include "core/base/hash.h"
 
@@ -94,6 +95,37 @@ Step on_consume_replies(Channel& channel, const wire::basic::Consume& method) {
   if (!method.no_wait)
     channel.connection.output.method(channel.number, wire::basic::ConsumeOk{.consumer_tag = consumer.tag()});
   return Step::taken;
+}
+
+// ---- mandatory ones between workers ---------------------------------------------------------------------------------
+
+void on_event(Shared& shared, const broker::MandatoryReply& event) {
+  if (!is_there(shared, event.consumer))
+    return shared.engine.tell(broker::ReplyTaken{event.publisher, event.message, event.sequence});
+  Channel& channel = *find_open_channel(shared, event.consumer.channel);
+  const broker::Deliver delivery{event.consumer, {}, {}, event.message, false, false, 0};
+  shared.latency.begin_run(shared.now);
+  channel.connection.output.measure();
+  deliver(shared, &channel, {&delivery, 1});
+  pause_if_full(channel.connection);
+  shared.engine.tell(broker::ReplyTaken{event.publisher, nullptr, event.sequence});
+}
+
+void on_event(Shared& shared, const broker::ReplyTaken& event) {
+  Channel* channel = find_open_channel(shared, event.publisher);
+  Pending pending;
+  if (channel != nullptr) {
+    take_pending(channel->connection, Awaited::reply_taken, event.publisher, pending);
+    if (event.message != nullptr) {
+      shared.counters.messages_unroutable.add();
+      write_return(*channel, *event.message, ReplyCode::no_route);
+    }
+    if (event.sequence != 0) {
+      channel->confirms.stored(event.sequence, false);
+      shared.confirming.add(*channel, channel->confirming_listed);
+    }
+  }
+  if (event.message != nullptr) shared.pool.release(event.message);
 }
 
 // ---- is it there? ---------------------------------------------------------------------------------------------------

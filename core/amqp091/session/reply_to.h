@@ -27,5 +27,7 @@ Step on_consume_replies(Channel& channel, const wire::basic::Consume& method);
 // Declaring an address asks whether its consumer is there, wherever.
 void on_declare_reply_address(Channel& channel, std::string_view name, uint32_t method, bool no_wait);
 void on_event(Shared& shared, const broker::Probe& event);
+void on_event(Shared& shared, const broker::MandatoryReply& event);
+void on_event(Shared& shared, const broker::ReplyTaken& event);
 
 }  // namespace talaria::amqp091::session

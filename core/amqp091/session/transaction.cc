@@ -109,7 +109,7 @@ void begin_committing(Channel& channel) {
 // A message that goes to no queue, as any other. False: not now.
 bool pass_unroutable(Channel& channel, Transaction::Kept& kept) {
   Stall why;
-  switch (hand_over_reply(channel, kept.message, why)) {
+  switch (hand_over_reply(channel, kept.message, kept.mandatory, why)) {
     case Reply::none: break;
     case Reply::waits: return false;
     case Reply::handed_over: return true;

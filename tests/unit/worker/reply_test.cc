@@ -66,6 +66,71 @@ TEST_F(WorkerReplies, ToOneWhoIsGoneAreDropped) {
   EXPECT_EQ(cluster.worker(1).pool().messages(), 0u);
 }
 
+TEST_F(WorkerReplies, MandatoryOnesComeBackFromOneWhoIsGoneAndElseDoNot) {
+  const std::string address = ask();
+  server.send(1, confirm::Select{});
+  cluster.await<confirm::SelectOk>(server);
+  server.publish(1, "", address, "in time", true);
+  server.publish(1, "", address, "likewise", true);
+  EXPECT_EQ(cluster.await<basic::Deliver>(client).body, "in time");
+  EXPECT_EQ(cluster.await<basic::Deliver>(client).body, "likewise");
+  EXPECT_TRUE(cluster.run_until([&] { return server.confirmed == 2; }));
+  EXPECT_FALSE(server.take<basic::Return>().has_value());
+  client.send(1, basic::Cancel{.consumer_tag = "replies"});
+  cluster.await<basic::CancelOk>(client);
+  server.publish(1, "", address, "too late", true);
+  server.publish(1, "", address, "nobody asked for it back");
+  server.publish(1, "", address, "later still", true);
+  for (const char* body : {"too late", "later still"}) {
+    const Received returned = cluster.await<basic::Return>(server);
+    EXPECT_EQ(returned.as<basic::Return>().reply_code, 312u);
+    EXPECT_EQ(returned.as<basic::Return>().reply_text, "NO_ROUTE");
+    EXPECT_EQ(returned.as<basic::Return>().routing_key, address);
+    EXPECT_EQ(returned.body, body);
+  }
+  EXPECT_TRUE(cluster.run_until([&] { return server.confirmed == 5; }));
+  cluster.run(1ms);
+  EXPECT_EQ(cluster.worker(1).pool().messages(), 0u);
+}
+
+// Neither the channel that answered nor the one that asked is there any more.
+TEST_F(WorkerReplies, AMandatoryOneWhoseSenderIsGoneIsForgotten) {
+  const std::string address = ask();
+  client.send(1, basic::Cancel{.consumer_tag = "replies"});
+  cluster.await<basic::CancelOk>(client);
+  cluster.hold(0);
+  server.publish(1, "", address, "x", true);
+  cluster.run(1ms);
+  cluster.abort(server);
+  cluster.run(1ms);
+  EXPECT_EQ(cluster.worker(1).pool().messages(), 1u);
+  cluster.hold(0, false);
+  cluster.run(1ms);
+  EXPECT_EQ(cluster.worker(1).pool().messages(), 0u);
+}
+
+TEST_F(WorkerReplies, MandatoryOnesOfATransactionComeBackBeforeTheCommitIsAnswered) {
+  const std::string address = ask();
+  server.send(1, wire::tx::Select{});
+  cluster.await<wire::tx::SelectOk>(server);
+  server.publish(1, "", address, "in time", true);
+  server.send(1, wire::tx::Commit{});
+  cluster.await<wire::tx::CommitOk>(server);
+  EXPECT_EQ(cluster.await<basic::Deliver>(client).body, "in time");
+  cluster.abort(client);
+  cluster.run(1ms);
+  for (int i = 0; i < 3; i++) server.publish(1, "", address, std::to_string(i), true);
+  server.send(1, wire::tx::Commit{});
+  cluster.await<wire::tx::CommitOk>(server);
+  for (int i = 0; i < 3; i++) {
+    const auto returned = server.take<basic::Return>();
+    ASSERT_TRUE(returned.has_value());
+    EXPECT_EQ(returned->body, std::to_string(i));
+  }
+  cluster.run(1ms);
+  EXPECT_EQ(cluster.worker(1).pool().messages(), 0u);
+}
+
 // What one worker does not take in makes the other's publishers wait.
 TEST_F(WorkerReplies, AreNotPiledUp) {
   const std::string address = ask();
