@@ -38,7 +38,8 @@ struct Config {
   base::Duration close_timeout = 10s;  // we sent connection.close: the peer's close-ok is awaited that long
 
   // ---- back-pressure ------------------------------------------------------------------------------------------------
-  base::Duration blocked_after = 10ms;  // a publisher that is not read that long is told connection.blocked
+  base::Duration blocked_after = 10ms;   // a publisher that is not read that long is told connection.blocked
+  base::Duration finished_patience = 30s;  // a peer that has closed its half, and whose rest cannot be read
 
   // ---- bounds -------------------------------------------------------------------------------------------------------
   size_t sessions = 1024;                    // connections, those being taken apart included; reserved at start

@@ -40,7 +40,9 @@ Step take_frame(Connection& connection, const wire::Frame& frame) {
     connection.answer_waits = true;
     return Step::wait;
   }
-  return on_frame(connection, frame);
+  const Step step = on_frame(connection, frame);
+  if (step == Step::taken) connection.shared->counters.frames_in.add();
+  return step;
 }
 
 // Octets of the body frame that is being streamed, and the one that ends it.
@@ -175,8 +177,8 @@ void read_input(Connection& connection) {
   while (!waits && connection.tcp && connection.reads()) {
     Bytes in = shared.stack.input(connection.tcp);
     if (in.empty()) break;
-    connection.got_input = true;
     size_t used = handle_input(connection, in, frames_left);
+    connection.got_input |= used != 0;
     shared.stack.consume(connection.tcp, used);
     connection.info->bytes_in.add(used);
     if (connection.before_open()) {

@@ -99,7 +99,8 @@ struct SessionCounters {
   base::Counter refused_slow;  // handshake timeout
   base::Counter refused_gone;  // the client left
 
-  base::Counter heartbeats_missed;  // connections given up
+  base::Counter heartbeats_missed;   // connections given up
+  base::Counter finished_abandoned;  // likewise: see Config::finished_patience
   base::Counter answers_stale;      // from the control plane, for somebody who is gone
   base::Counter events_stale;       // from a queue, likewise
 
@@ -114,7 +115,7 @@ struct SessionCounters {
 
 template <class Visitor>
 void SessionCounters::for_each(Visitor&& visit) const {
-  static_assert(sizeof(SessionCounters) == 62 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
+  static_assert(sizeof(SessionCounters) == 63 * sizeof(base::Counter) + 2 * sizeof(ErrorCounters),
                 "a counter is missing below");
   visit("frames_in", frames_in.value());
   visit("frames_out", frames_out.value());
@@ -173,6 +174,7 @@ void SessionCounters::for_each(Visitor&& visit) const {
   visit("refused_slow", refused_slow.value());
   visit("refused_gone", refused_gone.value());
   visit("heartbeats_missed", heartbeats_missed.value());
+  visit("finished_abandoned", finished_abandoned.value());
   visit("answers_stale", answers_stale.value());
   visit("events_stale", events_stale.value());
   visit("connections_open", connections_open.value());

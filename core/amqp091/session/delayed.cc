@@ -18,10 +18,6 @@ namespace {
 // RabbitMQ's: what Erlang's timers take. Longer ones are none.
 constexpr int64_t delay_ms_max = UINT32_MAX;
 
-uint64_t octets_of(const broker::Message& message) {
-  return message.body_size() + message.properties_size() + sizeof(broker::Message);
-}
-
 int64_t milliseconds_of(const base::Field& header) {
   if (header.is_integer()) return header.integer();
   if (const auto* number = std::get_if<double>(&header.value))

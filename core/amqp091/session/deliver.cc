@@ -116,7 +116,7 @@ void write_delivery(Connection& connection, uint16_t channel, std::string_view c
   method.redelivered = delivery.redelivered;
   method.exchange = message.exchange();
   method.routing_key = message.routing_key();
-  connection.output.method(channel, method);
+  connection.output.method_of_content(channel, method);
   write_content(connection, channel, message, delivery.returns);
   connection.shared->latency.record(message.received());
 }
@@ -362,7 +362,7 @@ void write_return(Channel& channel, broker::Message& message, ReplyCode code) {
   method.reply_text = wire::name(code);
   method.exchange = message.exchange();
   method.routing_key = message.routing_key();
-  connection.output.method(channel.number, method);
+  connection.output.method_of_content(channel.number, method);
   write_content(connection, channel.number, message);
   connection.shared->counters.messages_returned.add();
   connection.shared->counters.frames_out.add(count_frames(connection, message));
@@ -377,7 +377,7 @@ void write_get_ok(Channel& channel, const broker::Got& got, uint64_t tag) {
   method.exchange = message.exchange();
   method.routing_key = message.routing_key();
   method.message_count = got.remaining;
-  connection.output.method(channel.number, method);
+  connection.output.method_of_content(channel.number, method);
   write_content(connection, channel.number, message, got.returns);
   connection.shared->counters.messages_got.add();
   connection.shared->counters.frames_out.add(count_frames(connection, message));

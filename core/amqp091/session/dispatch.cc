@@ -236,7 +236,6 @@ Channel* body_channel(Connection& connection, uint16_t number, size_t size) {
 }  // namespace
 
 Step on_frame(Connection& connection, const wire::Frame& frame) {
-  connection.shared->counters.frames_in.add();
   if (connection.stage != Stage::open) [[unlikely]] {
     // Before it is open there are only methods on channel 0; while it closes all others are dropped.
     if (frame.type == wire::FrameType::method && frame.channel == 0)

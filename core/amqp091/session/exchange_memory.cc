@@ -21,10 +21,6 @@ namespace {
 // Queues answer to this session, which is none.
 constexpr uint32_t our_slot = UINT32_MAX;
 
-uint64_t octets_of(const broker::Message& message) {
-  return message.body_size() + message.properties_size() + sizeof(broker::Message);
-}
-
 broker::ChannelAddress ourselves(const Shared& shared) {
   broker::ChannelAddress address;
   address.session = {our_slot, 1};

@@ -34,22 +34,29 @@ void refresh_figures(Connection& connection) {
   connection.info->last_stall_at_ns.set(static_cast<uint64_t>(info->last_stall_at.time_since_epoch().count()));
 }
 
+void give_up(Connection& connection, base::Counter& counter) {
+  counter.add();
+  connection.cut = true;
+  hang_up_if_due(connection);
+}
+
 // Both directions, from the flags the hot path left since the last tick.
 void tick(Connection& connection) {
   Shared& shared = *connection.shared;
   refresh_figures(connection);
   if (connection.output.take_wrote()) connection.last_output = shared.now;
-  // What came in but is not read, because we wait for something, is a sign of life too.
-  bool alive = connection.got_input || shared.stack.unread(connection.tcp) != 0;
+  // What came in but is not read, because we wait for something, is a sign of life too; unless the peer left it behind.
+  const bool unread = shared.stack.unread(connection.tcp) != 0;
+  const bool alive = connection.got_input || (unread && !connection.peer_finished);
   connection.got_input = false;
   if (alive) connection.last_input = shared.now;
+  const base::Duration silence = shared.now - connection.last_input;
+  // Its consumers take what nobody will acknowledge: what it waits for may be the room that they keep others from making.
+  if (connection.peer_finished && silence >= shared.config.finished_patience)
+    return give_up(connection, shared.counters.finished_abandoned);
   if (connection.heartbeat == 0) return;
   const base::Duration interval = std::chrono::seconds(connection.heartbeat);
-  if (shared.now - connection.last_input >= 2 * interval) {
-    shared.counters.heartbeats_missed.add();
-    connection.cut = true;
-    return hang_up_if_due(connection);
-  }
+  if (silence >= 2 * interval) return give_up(connection, shared.counters.heartbeats_missed);
   if (shared.now - connection.last_output >= interval / 2 && !connection.output.full()) {
     connection.output.write(wire::heartbeat_frame);
     shared.counters.frames_out.add();

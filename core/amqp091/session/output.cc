@@ -11,6 +11,7 @@ void Output::open(Connection& connection) {
   stack_ = &connection.shared->stack;
   id_ = connection.tcp;
   octets_ = &connection.info->bytes_out;
+  frames_ = &connection.shared->counters.frames_out;
 }
 
 void Output::become_full() {

@@ -97,6 +97,12 @@ class Output {
   void hold(BacklogItem&& item);
   template <class Method>
   void method(uint16_t channel, const Method& method) {
+    frames_->add();
+    method_of_content(channel, method);
+  }
+  // Whoever writes a message counts its frames, this one among them.
+  template <class Method>
+  void method_of_content(uint16_t channel, const Method& method) {
     uint8_t space[method_frame_max];
     base::Writer out(space);
     wire::emit_method_frame(out, channel, method);
@@ -140,7 +146,7 @@ class Output {
   MutableBytes open_;     // reserved with TCP and not filled yet
   size_t unsettled_ = 0;  // filled before it, and not TCP's yet
   std::unique_ptr<Backlog> backlog_;
-  base::Counter* octets_ = nullptr;
+  base::Counter *octets_ = nullptr, *frames_ = nullptr;
   Connection* connection_ = nullptr;
 };
 

@@ -2,6 +2,7 @@
 // it held for a while, as dead letters and delayed messages.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,11 @@
 namespace talaria::amqp091::session {
 
 struct Shared;
+
+// What a message that is held counts for against its holder's share of memory.
+inline uint64_t octets_of(const broker::Message& message) {
+  return message.body_size() + message.properties_size() + sizeof(broker::Message);
+}
 
 // Where it goes, by what is bound to `exchange` now; good until the next message is routed. `properties` are our own,
 // and so well formed.

@@ -43,6 +43,15 @@ inline std::vector<uint8_t> encoded(const base::FieldTable& table) {
   return raw;
 }
 
+// Properties that are nothing but headers.
+inline std::vector<uint8_t> with_headers(const base::FieldTable& headers) {
+  const std::vector<uint8_t> fields = encoded(headers);
+  wire::Properties properties;
+  properties.headers.bytes = fields;
+  properties.set(wire::Property::headers);
+  return encoded(properties);
+}
+
 class Client {
  public:
   explicit Client(World& world) : world_(world) {
@@ -124,6 +133,7 @@ class Client {
     frame.payload.assign(received.begin() + 7, received.begin() + 7 + static_cast<std::ptrdiff_t>(size));
     EXPECT_EQ(received[7 + size], wire::frame_end);
     received.erase(received.begin(), received.begin() + 8 + static_cast<std::ptrdiff_t>(size));
+    frames_read++;
     return frame;
   }
   // The next frame must be this method; its views stay good as long as the client.
@@ -251,6 +261,7 @@ class Client {
   uint32_t frame_max = 131072;
   bool octet_by_octet = false;  // every octet in a packet of its own
   std::vector<uint8_t> sent;    // all there ever was, for a corpus
+  size_t frames_read = 0;
 
  private:
   bool has_frame() {

@@ -9,16 +9,6 @@ namespace {
 
 using wire::ReplyCode;
 
-std::vector<uint8_t> with_headers(const base::FieldTable& headers) {
-  std::vector<uint8_t> table(wire::table_size(headers));
-  base::Writer writer(table);
-  wire::emit_table(writer, headers);
-  wire::Properties properties;
-  properties.headers.bytes = Bytes(table).subspan(4);
-  properties.set(wire::Property::headers);
-  return encoded(properties);
-}
-
 std::vector<uint8_t> delayed(base::Field delay) { return with_headers({{"x-delay", std::move(delay)}}); }
 
 struct SessionDelayed : testing::Test {

@@ -9,15 +9,6 @@ namespace {
 
 using wire::ReplyCode;
 
-std::vector<uint8_t> with_headers(const base::FieldTable& headers) {
-  std::vector<uint8_t> table(wire::table_size(headers));
-  base::Writer writer(table);
-  wire::emit_table(writer, headers);
-  wire::Properties properties;
-  properties.headers.bytes = Bytes(table).subspan(4);
-  properties.set(wire::Property::headers);
-  return encoded(properties);
-}
 std::vector<uint8_t> known_as(base::Field value) { return with_headers({{"id", std::move(value)}}); }
 
 struct SessionMemory : testing::Test {

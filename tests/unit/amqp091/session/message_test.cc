@@ -52,6 +52,22 @@ TEST_F(SessionMessage, GoesRoundWithItsPropertiesUntouched) {
   EXPECT_EQ(world.sessions.infos()[0].messages_out.value(), 1u);
 }
 
+TEST_F(SessionMessage, FramesAreCountedOnce) {
+  size_t written = 3 + 2 + 1;  // start-ok, tune-ok, open; channel.open and queue.declare; the consume below
+  client.consume(1, "q", "c", true);
+  client.send(1, wire::confirm::Select{});
+  client.expect<wire::confirm::SelectOk>(1);
+  for (const char* key : {"q", "nobody"}) client.publish(1, "", key, std::string(300'000, 'x'), true);
+  client.send(1, wire::basic::Get{.queue = "q"});
+  written += 1 + 2 * (2 + 3) + 1;
+  while (client.next()) continue;
+  const SessionCounters& counters = world.sessions.counters();
+  EXPECT_EQ(counters.messages_delivered.value(), 1u);
+  EXPECT_EQ(counters.messages_returned.value(), 1u);
+  EXPECT_EQ(counters.frames_out.value(), client.frames_read);
+  EXPECT_EQ(counters.frames_in.value(), written);
+}
+
 TEST_F(SessionMessage, EmptyBodyHasNoBodyFrame) {
   client.consume(1, "q", "c", true);
   client.publish(1, "", "q", "");

@@ -95,6 +95,71 @@ TEST(SessionPressure, PublishersWaitForMessageMemoryAndNothingIsLost) {
   EXPECT_EQ(world.sessions.counters().connections_blocked.value(), 1u);
 }
 
+// A publisher that closed its half of TCP while it waited for message memory, and consumes what it publishes.
+struct SessionLeft : testing::Test {
+  static WorldOptions little_memory() {
+    WorldOptions options;
+    options.blocks = 32;  // 4 MiB
+    return options;
+  }
+  void leave(uint16_t heartbeat) {
+    stays.open(131072, 0);
+    left.open(131072, heartbeat);
+    for (Client* client : {&stays, &left}) client->open_channel(1);
+    left.declare(1, "q");
+    left.send(1, wire::basic::Qos{.prefetch_count = 1});
+    left.expect<wire::basic::QosOk>(1);
+    left.consume(1, "q", "held");
+    const std::string body(10000, 'x');
+    for (unsigned i = 0; i < 500; i++) stays.publish(1, "", "q", body);
+    for (unsigned i = 0; i < 20; i++) world.settle();
+    for (unsigned i = 0; i < 10; i++) left.publish(1, "", "q", body);
+    left.close_transport();
+    world.settle();
+    EXPECT_EQ(counters.publishers_stalled.value(), 2u);
+    EXPECT_EQ(counters.connections_open.value(), 2u);
+  }
+  World world{little_memory()};
+  Client stays{world}, left{world};
+  const SessionCounters& counters = world.sessions.counters();
+};
+
+TEST_F(SessionLeft, WhatItSentIsTakenAsSoonAsThereIsRoom) {
+  leave(0);
+  world.wait(20s);
+  Client consumer(world);
+  consumer.open();
+  consumer.open_channel(1);
+  consumer.consume(1, "q", "c");
+  while (auto frame = consumer.next()) {
+    if (frame->method() != wire::basic::Deliver::id) continue;
+    const uint64_t tag = wire::parse<wire::basic::Deliver>(frame->payload)->delivery_tag;
+    consumer.send(1, wire::basic::Ack{.delivery_tag = tag});
+  }
+  EXPECT_EQ(world.control.counters("q").acknowledged.value(), 510u) << "what it held, too";
+  EXPECT_EQ(counters.connections_cut.value(), 1u);
+  EXPECT_EQ(counters.finished_abandoned.value(), 0u);
+}
+
+TEST_F(SessionLeft, WhatItHoldsGoesBackInTime) {
+  leave(0);
+  const uint64_t ready = world.control.counters("q").ready.value();
+  world.wait(20s);
+  EXPECT_EQ(counters.connections_open.value(), 2u);
+  world.wait(20s);
+  EXPECT_EQ(counters.connections_open.value(), 1u) << "who stays may wait";
+  EXPECT_EQ(counters.consumers.value(), 0u);
+  EXPECT_EQ(counters.finished_abandoned.value(), 1u);
+  EXPECT_EQ(world.control.counters("q").ready.value(), ready + 1);
+}
+
+TEST_F(SessionLeft, HeartbeatsKnowIt) {
+  leave(2);
+  world.wait(6s);
+  EXPECT_EQ(counters.connections_open.value(), 1u);
+  EXPECT_EQ(counters.heartbeats_missed.value(), 1u);
+}
+
 TEST(SessionPressure, APublisherFarAheadOfItsConfirmsIsNotRead) {
   WorldOptions options;
   options.session.confirms_outstanding = 10;
