@@ -375,6 +375,7 @@ class Plane {
   void tell(std::string_view key, const Connection& connection, uint16_t channel);
   void tell(std::string_view key, const Connection& connection, uint16_t channel, const std::string& tag,
             const Consumer& consumer);
+  void tell_end(const Connection& connection, uint16_t number, const Channel& channel);
   void tell_login(bool good, const broker::Authenticate& request);
   void tell_user(std::string_view key, const User& user);
   void tell_limits(std::string_view key, std::string_view kind, const std::string& name, const OperatorLimits& limits);

@@ -259,6 +259,12 @@ void Plane::tell(std::string_view key, const Connection& connection, uint16_t ch
   });
 }
 
+// Its consumers go with it, and nobody else says so.
+void Plane::tell_end(const Connection& connection, uint16_t number, const Channel& channel) {
+  for (const auto& [tag, consumer] : channel.consumers) tell("consumer.deleted", connection, number, tag, consumer);
+  tell("channel.closed", connection, number);
+}
+
 // ---- accounts -------------------------------------------------------------------------------------------------------
 
 void Plane::tell_user(std::string_view key, const User& user) {

@@ -154,6 +154,7 @@ Plane::Body Plane::close_connection_of(const broker::SessionAddress& session) {
     counts_.strays++;
     return broker::Done{};
   }
+  for (const auto& [number, channel] : connection->channels) tell_end(*connection, number, channel);
   Removal removal;
   for (auto& [id, queue] : connection->exclusive_queues) removal.add(*queue);
   removal.spread();
@@ -181,10 +182,13 @@ void Plane::note(Connection& connection, broker::ChannelOpened& notice) {
 }
 
 void Plane::note(Connection& connection, broker::ChannelClosed& notice) {
-  if (!catalog_.remove_channel(connection, notice.channel))
+  const auto channel = connection.channels.find(notice.channel);
+  if (channel == connection.channels.end()) {
     counts_.strays++;
-  else
-    tell("channel.closed", connection, notice.channel);
+    return;
+  }
+  tell_end(connection, notice.channel, channel->second);
+  catalog_.remove_channel(connection, notice.channel);
 }
 
 void Plane::note(Connection& connection, broker::ChannelChanged& notice) {

@@ -123,6 +123,7 @@ std::string AmqpClient::describe() const {
 
 void AmqpClient::on_open() {
   opened_ = true;
+  model_.connected();
   world_.trace("%s is connected", plan_.name.c_str());
 }
 
@@ -253,11 +254,12 @@ void AmqpClient::on_cancelled(Channel& channel, const Reply& reply) {
   const std::string queue = found->second.queue;
   const auto mine = std::ranges::find(private_queues_, queue, &PrivateQueue::name);
   if (mine == private_queues_.end() || !mine->deleting)
-    model_.cancelled_by_broker(queue, world_.now() - found->second.asked);
+    model_.cancelled_by_broker(queue, reply.name, world_.now() - found->second.asked);
   world_.trace("%s: consumer %s of %s is cancelled", plan_.name.c_str(), reply.name.c_str(), queue.c_str());
   // What waited for a channel-wide prefetch goes back to its queue.
   if (!found->second.no_ack) model_.may_return_unseen(queue);
   found->second.lazy = false;
+  model_.cancelled(reply.name);
   // A cancel that is under way is answered all the same.
   if (!found->second.cancelling) channel.consumers.erase(found);
 }
@@ -268,6 +270,7 @@ void AmqpClient::on_cancel_ok(Channel& channel, const Reply& reply) {
   const Consumer& consumer = found->second;
   if (consumer.lazy && consumer.kept_enough < consumer.kept_until)
     model_.held_in_peace(consumer.queue, consumer.kept_until - consumer.kept_enough);
+  model_.cancelled(reply.name);
   channel.consumers.erase(found);
 }
 
@@ -285,6 +288,10 @@ void AmqpClient::let_go(Channel& channel) {
   if (!channel.getting.empty() && !channel.getting_no_ack) model_.may_return_unseen(channel.getting);
 }
 
+void AmqpClient::stop_consuming(Channel& channel) {
+  for (const auto& [tag, consumer] : channel.consumers) model_.cancel_sent(tag);
+}
+
 // What it has not committed is as if it had not been.
 void AmqpClient::drop_transaction(Channel& channel) {
   for (const Channel::Settlement& settlement : channel.kept.settlements) model_.requeued(settlement.held);
@@ -292,6 +299,7 @@ void AmqpClient::drop_transaction(Channel& channel) {
 }
 
 void AmqpClient::end_channel(Channel& channel, bool in_good_order) {
+  stop_consuming(channel);
   let_go(channel);
   drop_transaction(channel);
   for (const auto& [tag, consumer] : channel.consumers)
@@ -360,6 +368,7 @@ void AmqpClient::close_connection() {
 void AmqpClient::let_go_of_all() {
   closing_ = true;
   for (auto& [number, channel] : channels_) {
+    stop_consuming(channel);
     let_go(channel);
     drop_transaction(channel);
   }

@@ -136,6 +136,8 @@ class AmqpClient final : public Application, public AmqpListener {
   void on_cancelled(Channel& channel, const Reply& reply);
   void on_cancel_ok(Channel& channel, const Reply& reply);
   void let_go(Channel& channel);
+  // Its consumers are on their way out.
+  void stop_consuming(Channel& channel);
   void drop_transaction(Channel& channel);
   void end_channel(Channel& channel, bool in_good_order);
   void end_connection(bool in_good_order);

@@ -272,6 +272,7 @@ void AmqpClient::commit(Channel& channel) {
   model_.commit_sent(channel.under_way.messages);
   if (may_be_refused) {
     // It may end the channel. It is the channel's last work, then its end is nobody's surprise.
+    stop_consuming(channel);
     let_go(channel);
     channel.phase = Channel::Phase::failing;
     channel.expected_error = 406;
@@ -341,17 +342,20 @@ void AmqpClient::consume(Channel& channel) {
   channel.consumers[tag] = consumer;
   channel.queues.insert(consumer.queue);
   begin_to_take(channel, consumer.queue, consumer.identity);
+  model_.consume_sent(tag, consumer.queue, consumer.identity);
   request(channel, Consume{.queue = consumer.queue, .tag = tag, .no_ack = consumer.no_ack}, method::basic_consume_ok,
           [this, number = channel.number](const Reply& reply, auto, auto) {
             auto& consumers = channels_.at(number).consumers;
             const auto found = consumers.find(reply.name);
             if (found == consumers.end()) fail("%s: consume-ok for %s", plan_.name.c_str(), reply.name.c_str());
             found->second.confirmed = true;
+            model_.consuming(reply.name);
           });
 }
 
 void AmqpClient::cancel(Channel& channel, const std::string& tag) {
   channel.consumers.at(tag).cancelling = true;
+  model_.cancel_sent(tag);
   channel.consumers.at(tag).kept_until = std::min(channel.consumers.at(tag).kept_until, world_.now());
   // What waited for a channel-wide prefetch goes back to its queue.
   if (!channel.consumers.at(tag).no_ack) model_.may_return_unseen(channel.consumers.at(tag).queue);
@@ -428,6 +432,9 @@ void AmqpClient::delete_private_queue(Channel& channel) {
     if (busy) return;
     queue.deleting = true;
     model_.remove_queue_sent(queue.name);
+    for (const auto& [number, other] : channels_)
+      for (const auto& [tag, consumer] : other.consumers)
+        if (consumer.queue == queue.name) model_.cancel_sent(tag);
     request(channel, DeleteQueue{queue.name}, method::queue_delete_ok,
             [this, name = queue.name](const Reply&, auto, auto) { model_.queue_removed(name); });
     return;
@@ -456,6 +463,7 @@ void AmqpClient::look(Channel& channel) {
 // ---- errors and ends ------------------------------------------------------------------------------------------------
 
 void AmqpClient::provoke(Channel& channel) {
+  stop_consuming(channel);
   let_go(channel);
   drop_transaction(channel);
   channel.phase = Channel::Phase::failing;
@@ -468,6 +476,7 @@ void AmqpClient::provoke(Channel& channel) {
 }
 
 void AmqpClient::close_channel(Channel& channel) {
+  stop_consuming(channel);
   let_go(channel);
   drop_transaction(channel);
   channel.phase = Channel::Phase::closing;

@@ -15,13 +15,14 @@
 #include "tests/sim/stack_node.h"
 #include "tests/sim/steward.h"
 #include "tests/sim/wire_observer.h"
+#include "tests/sim/witness.h"
 
 namespace talaria::sim {
 
 namespace {
 
 constexpr uint16_t amqp_port = 5672;
-constexpr uint8_t steward_number = 9;
+constexpr uint8_t steward_number = 9, witness_number = 8;
 constexpr Duration setup_patience = 1800s;
 // A client whose last words were lost is noticed by keepalive, and what it held comes back only then.
 constexpr Duration patience = 1800s;
@@ -59,6 +60,7 @@ class AmqpRun {
     body_max_ = draw_body_max();
     model_.set_whole_histories(body_max_ <= 20'000);
     build_broker();
+    build_witness();
     build_steward();
     if (!world_.run_until([this] { return steward_->ready(); }, world_.now() + setup_patience))
       fail("no progress: the topology is not declared; %s", steward_->describe().c_str());
@@ -73,7 +75,7 @@ class AmqpRun {
     const Time limit = world_.now() + patience;
     if (!world_.run_until([this] { return clients_finished(); }, limit)) fail_stuck();
     // What was lost of the last words of a client that is gone comes once more, and is published all the same.
-    if (!world_.run_until([this] { return broker_->sessions() <= 1; }, limit)) fail_stuck();
+    if (!world_.run_until([this] { return broker_->sessions() <= (witness_ ? 2 : 1); }, limit)) fail_stuck();
     steward_->drain_private_queues();
     if (!world_.run_until([this] { return steward_->drained() && model_.outstanding() == 0; }, limit)) fail_stuck();
     steward_->forget_histories();
@@ -81,10 +83,13 @@ class AmqpRun {
     // what is delayed may have a queue that would not have kept it anyway.
     if (!world_.run_until([this] { return steward_->ready() && broker_->messages() == 0; }, limit)) fail_stuck();
     model_.check_complete();
+    hear_witness();
     broker_->stop_moves();
     steward_->close();
+    if (witness_) witness_->close();
     world_.run_for(cool_down);
     if (!steward_->closed()) fail("the steward's connection does not close");
+    if (witness_ && !witness_->closed()) fail("the witness' connection does not close");
     broker_->check_all_home();
     for (const auto& node : stacks_)
       if (node.get() != gone_) node->check_all_home();
@@ -155,20 +160,20 @@ class AmqpRun {
     broker_ = std::make_unique<BrokerNode>(world_, network_, config, options_.plant);
   }
 
-  StackNodeConfig stack_config(std::string name, uint8_t number) {
+  StackNodeConfig stack_config(Random& random, std::string name, uint8_t number) {
     StackNodeConfig config;
     config.name = std::move(name);
-    config.nic = draw_nic(random_, number);
-    config.up = draw_link(random_, weather_);
-    config.down = draw_link(random_, weather_);
+    config.nic = draw_nic(random, number);
+    config.up = draw_link(random, weather_);
+    config.down = draw_link(random, weather_);
     config.host.addresses = {{net::Ipv4Address{address_of(number)}, 16}};
-    config.tcp = draw_tcp(random_);
+    config.tcp = draw_tcp(random);
     config.tcp.fin_wait_2_timeout = config.tcp.linger_timeout = 60s;
     return config;
   }
-  StackNode& build_stack_node(std::string name, uint8_t number) {
-    stacks_.push_back(std::make_unique<StackNode>(world_, network_, stack_config(std::move(name), number)));
-    world_.add(*stacks_.back(), draw_pace(random_));
+  StackNode& build_stack_node(Random& random, std::string name, uint8_t number) {
+    stacks_.push_back(std::make_unique<StackNode>(world_, network_, stack_config(random, std::move(name), number)));
+    world_.add(*stacks_.back(), draw_pace(random));
     return *stacks_.back();
   }
   PeerHost& build_peer_node(std::string name, uint8_t number) {
@@ -181,8 +186,35 @@ class AmqpRun {
     return *peers_.back();
   }
 
+  // Of its own randomness, so that a run without it is what it was.
+  void build_witness() {
+    Random random = world_.random("witness");
+    WitnessPlan plan;
+    plan.events = random.chance(0.25) && !conversation_;
+    plan.asks = random.chance(0.25) && !conversation_;
+    plan.ask_every_max = random.between(5ms, 300ms);
+    if (options_.plant == Plant::lost_event) plan = {.events = true};
+    if (options_.plant == Plant::secret_queue) plan = {.asks = true};
+    if (!plan.any()) return;
+    plan.events_lost = [this] { return broker_->announcements_lost(); };
+    StackNode& node = build_stack_node(random, "witness", witness_number);
+    auto witness = std::make_unique<Witness>(world_, world_.random("what the witness does"), model_, plan,
+                                             [&node] { return node.connect(broker_endpoint()); });
+    witness_ = witness.get();
+    node.add(std::move(witness));
+    if (!world_.run_until([this] { return witness_->ready(); }, world_.now() + setup_patience))
+      fail("no progress: the witness is not ready");
+  }
+
+  void hear_witness() {
+    if (!witness_) return;
+    witness_->finish();
+    if (!world_.run_until([this] { return witness_->satisfied(); }, world_.now() + patience))
+      fail("%s", witness_->describe().c_str());
+  }
+
   void build_steward() {
-    StackNode& node = build_stack_node("steward", steward_number);
+    StackNode& node = build_stack_node(random_, "steward", steward_number);
     auto steward = std::make_unique<Steward>(world_, world_.random("steward"), model_, topology_,
                                              [&node] { return node.connect(broker_endpoint()); });
     steward_ = steward.get();
@@ -205,7 +237,7 @@ class AmqpRun {
       PeerHost& node = build_peer_node(name, number);
       node.add(make([&node] { return node.connect(address_of(server_number), amqp_port); }));
     } else {
-      StackNode& node = build_stack_node(name, number);
+      StackNode& node = build_stack_node(random_, name, number);
       node.add(make([&node] { return node.connect(broker_endpoint()); }));
     }
   }
@@ -287,6 +319,7 @@ class AmqpRun {
   std::vector<std::unique_ptr<StackNode>> stacks_;
   std::vector<std::unique_ptr<PeerHost>> peers_;
   Steward* steward_ = nullptr;
+  Witness* witness_ = nullptr;
   std::vector<AmqpClient*> clients_;
 };
 

@@ -102,7 +102,9 @@ BrokerNode::BrokerNode(World& world, Network& network, const BrokerConfig& confi
   }
   for (broker::WorkerIndex index = 0; index < config.workers; index++) {
     const bool sabotaged = plant == Plant::early_answer && index + 1 == config.workers;
-    if (sabotaged)
+    if (plant == Plant::lost_event && index == 0)
+      links_.push_back(std::make_unique<ForgetfulLink>(mesh_.control(index), world.random("plant"), forgot_));
+    else if (sabotaged)
       links_.push_back(std::make_unique<HastyLink>(world, mesh_.control(index), hasty_));
     else
       links_.push_back(std::make_unique<control::MeshLink>(mesh_.control(index)));
@@ -145,6 +147,12 @@ BrokerNode::~BrokerNode() { workers_.clear(); }
 uint64_t BrokerNode::messages() const {
   uint64_t sum = 0;
   for (const auto& actor : workers_) sum += actor->worker->pool().messages();
+  return sum;
+}
+
+uint64_t BrokerNode::announcements_lost() const {
+  uint64_t sum = 0;
+  for (const auto& actor : workers_) sum += actor->worker->sessions().counters().announcements_lost.value();
   return sum;
 }
 

@@ -53,9 +53,11 @@ class BrokerNode {
   void stop_moves();
   // In queues, or on their way to or from one.
   uint64_t messages() const;
+  // Events that there was no memory for.
+  uint64_t announcements_lost() const;
   // Connections that it believes in.
   uint64_t sessions() const;
-  bool planted() const { return hasty_ || (saboteur_ && saboteur_->done()); }
+  bool planted() const { return hasty_ || forgot_ || (saboteur_ && saboteur_->done()); }
   // Nobody is connected any more: nothing is held, no message, no packet. Throws Failure otherwise.
   void check_all_home() const;
 
@@ -82,7 +84,7 @@ class BrokerNode {
   std::vector<std::unique_ptr<Pages>> memory_;
   std::vector<std::unique_ptr<WorkerActor>> workers_;
   control::MemoryStore store_;
-  bool hasty_ = false;
+  bool hasty_ = false, forgot_ = false;
   std::vector<std::unique_ptr<control::WorkerLink>> links_;
   std::unique_ptr<Saboteur> saboteur_;
   std::unique_ptr<control::Plane> plane_;

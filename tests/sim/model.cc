@@ -36,6 +36,11 @@ bool Model::may_be_gone(const std::string& name) const {
   return life.added == base::never || life.remove_sent != base::never;
 }
 
+void Model::remove_exchange_sent(const std::string& name) {
+  for (ModelBinding& binding : bindings_)
+    if (binding.source == name) binding.life.remove_sent = std::min(binding.life.remove_sent, world_.now());
+}
+
 size_t Model::add_binding_sent(const ModelBinding& binding) {
   changes_++;
   bindings_.push_back(binding);

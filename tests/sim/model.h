@@ -69,6 +69,8 @@ struct ModelBinding {
   TextTable arguments;
   Life life;
 };
+// What tells it from all others.
+std::string identity_of(const ModelBinding& binding);
 // What tells it from others of its source, which has no arguments to look at.
 std::string label_of(const ModelBinding& binding);
 
@@ -126,6 +128,8 @@ class Model {
   void queue_removed(const std::string& name);
   // Its declaration was not answered, or its deletion was asked for.
   bool may_be_gone(const std::string& name) const;
+  // With the bindings of which it is the source. What was published there is not forgotten.
+  void remove_exchange_sent(const std::string& name);
   size_t add_binding_sent(const ModelBinding& binding);
   void binding_added(size_t binding);
   void remove_binding_sent(size_t binding);
@@ -201,9 +205,32 @@ class Model {
   // A channel of these queues was closed because a delivery was not settled in time; it has been open for so long.
   void timed_out(const std::set<std::string>& queues, uint16_t channel, Duration open, const std::string& text) const;
   // A consumer that had asked to be one so long ago was cancelled.
-  void cancelled_by_broker(const std::string& queue, Duration since_asked) const;
+  void cancelled_by_broker(const std::string& queue, const std::string& tag, Duration since_asked);
   // A consumer held as many as a whole period wants for so long, settled none ever, and nobody cancelled it.
   void held_in_peace(const std::string& queue, Duration so_long) const;
+  // ---- what it tells of itself: model_accounts.cc -------------------------------------------------------------------
+  // Consumers, by tags that nobody else has.
+  void consume_sent(const std::string& tag, const std::string& queue, Identity identity);
+  void consuming(const std::string& tag) { consumers_.at(tag).life.added = world_.now(); }
+  void cancel_sent(const std::string& tag);
+  void cancelled(const std::string& tag);
+  void connected() { connections_opened_++; }
+  void sets_policy(const std::string& name) { policies_.insert(name); }
+
+  // Answers to questions asked then: everything that is there for sure, and nothing that cannot be.
+  void listed_queues(const std::map<std::string, uint32_t>& ready, Time asked) const;
+  void listed_bindings(const std::set<std::string>& identities, Time asked) const;
+  void listed_consumers(const std::map<std::string, std::string>& queues_by_tag, Time asked) const;
+
+  // An event: something (its kind and name) began, or ended.
+  void began_to_be(const std::string& kind, const std::string& name);
+  void ended_to_be(const std::string& kind, const std::string& name);
+  void found_slow(const std::string& tag, const std::string& queue);
+  void logged_in() { logins_told_++; }
+  void policy_told(const std::string& name) { policies_.erase(name); }
+  // What has not been told of, now that all but `connections` are gone; "": nothing.
+  std::string untold(size_t connections) const;
+
   // A connection was told why it is not read.
   void blocked(const std::string& reason) const;
   // What a declare-ok said.
@@ -260,6 +287,15 @@ class Model {
     // The broker took it from a holder who did not know yet: which of two has it, and whose word counts, only the
     // broker knows. That in the end it is gone its queues say.
     bool disputed = false;
+  };
+  struct Consumption {
+    std::string queue;
+    Identity identity = 0;
+    Life life;
+  };
+  // Of one kind and name.
+  struct Told {
+    size_t begun = 0, ended = 0;
   };
   struct Queue {
     Life life;
@@ -320,6 +356,13 @@ class Model {
   void learn_choice(uint64_t number, std::map<std::string, Choices>& values) const;
   void check_shares(const TopologyExchange& exchange, const std::map<std::string, Choices>& values) const;
 
+  Chances chances_of(const Consumption& consumer, Window window) const;
+  void check_listed(const char* what, const std::set<std::string>& listed,
+                    const std::map<std::string, Chances>& known) const;
+  std::map<std::string, Chances> bindings_in(Window window) const;
+  bool may_begin(const std::string& kind, const std::string& name, size_t times) const;
+  bool may_end(const std::string& kind, const std::string& name, size_t times) const;
+  Told told(const std::string& kind, const std::string& name) const;
   bool gone_otherwise(const std::string& queue, const Message& message) const;
   bool excused(const std::string& queue, const Message& message) const;
   bool done(const std::string& queue, uint64_t number) const;
@@ -366,6 +409,11 @@ class Model {
   std::map<Identity, std::vector<std::pair<std::string, uint64_t>>> settlements_;  // not yet sure, by settler
   size_t deliveries_ = 0;
   size_t deaths_ = 0;
+  std::map<std::string, Consumption> consumers_;  // by tag
+  std::map<std::string, std::map<std::string, Told>> told_;
+  std::set<std::string> cancelled_as_slow_, told_as_slow_;  // consumers
+  std::set<std::string> policies_;                          // of which nobody has told
+  size_t connections_opened_ = 0, logins_told_ = 0;
   uint64_t last_transaction_ = 0;
   uint64_t changes_ = 0;
   mutable uint64_t counted_at_ = UINT64_MAX;  // of changes_

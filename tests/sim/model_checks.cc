@@ -209,7 +209,8 @@ void Model::timed_out(const std::set<std::string>& queues, uint16_t channel, Dur
 }
 
 // Two looks, a period apart.
-void Model::cancelled_by_broker(const std::string& name, Duration since_asked) const {
+void Model::cancelled_by_broker(const std::string& name, const std::string& tag, Duration since_asked) {
+  cancelled_as_slow_.insert(tag);
   const auto& pace = traits_of(name).pace;
   if (!pace || !pace->cancels || since_asked < pace->period)
     fail("a consumer of %s was cancelled after %ld ms", name.c_str(), static_cast<long>(since_asked / 1ms));

@@ -55,6 +55,13 @@ constexpr size_t routes_max = 64;
 
 }  // namespace
 
+std::string identity_of(const ModelBinding& binding) {
+  std::string text =
+      binding.source + (binding.to_queue ? " queue " : " exchange ") + binding.destination + " " + binding.key;
+  for (const auto& [name, value] : binding.arguments) text += " " + name + "=" + value;
+  return text;
+}
+
 std::string label_of(const ModelBinding& binding) {
   return (binding.to_queue ? "queue " : "exchange ") + binding.destination + " by " + binding.key;
 }

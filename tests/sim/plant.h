@@ -31,6 +31,8 @@ enum class Plant : uint8_t {
   endless_pace,         // queues do not look at slow consumers
   no_history,           // exchanges with a history have none
   no_copies,            // the keys of CC and BCC lead nowhere
+  lost_event,           // one thing that happens is not told of
+  secret_queue,         // there is a queue that nobody declared
   repeats,              // exchanges that deduplicate do not, queues do
 };
 

@@ -9,7 +9,7 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr std::array<std::pair<Plant, std::string_view>, 23> plants{{
+constexpr std::array<std::pair<Plant, std::string_view>, 25> plants{{
     {Plant::none, "none"},
     {Plant::lost_segment, "lost-segment"},
     {Plant::drop_requeue, "drop-requeue"},
@@ -32,6 +32,8 @@ constexpr std::array<std::pair<Plant, std::string_view>, 23> plants{{
     {Plant::endless_pace, "endless-pace"},
     {Plant::no_history, "no-history"},
     {Plant::repeats, "repeats"},
+    {Plant::lost_event, "lost-event"},
+    {Plant::secret_queue, "secret-queue"},
     {Plant::no_copies, "no-copies"},
 }};
 

@@ -102,4 +102,12 @@ bool HastyLink::receive(worker::ControlReport& report) {
   return true;
 }
 
+bool ForgetfulLink::send(const worker::ControlCommand& command) {
+  const auto* announce = std::get_if<worker::Announce>(&command);
+  if (!announce || done_ || --left_ != 0) return lane_.commands.push(command);
+  done_ = true;
+  delete announce->announcement;
+  return true;
+}
+
 }  // namespace talaria::sim

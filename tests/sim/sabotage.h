@@ -57,4 +57,20 @@ class HastyLink final : public control::WorkerLink {
   std::vector<std::unique_ptr<broker::TopologyChange>> copies_;
 };
 
+// A control link on which one of what is announced is lost.
+class ForgetfulLink final : public control::WorkerLink {
+ public:
+  // `done` is set then; it outlives the link.
+  ForgetfulLink(worker::ControlLane& lane, Random random, bool& done)
+      : lane_(lane), left_(random.between(1, 40)), done_(done) {}
+
+  bool send(const worker::ControlCommand& command) override;
+  bool receive(worker::ControlReport& report) override { return lane_.reports.pop(report); }
+
+ private:
+  worker::ControlLane& lane_;
+  uint64_t left_;
+  bool& done_;
+};
+
 }  // namespace talaria::sim

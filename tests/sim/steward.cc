@@ -40,6 +40,8 @@ void Steward::prepare_setup() {
     setup_.push_back({declare, method::exchange_declare_ok, {}, {}});
     setup_.push_back({BindQueue{queue.name, queue.exchange, "", {}, false}, method::queue_bind_ok, {}, {}});
   }
+  if (topology_.plant == Plant::secret_queue)
+    setup_.push_back({DeclareQueue{.name = "secret"}, method::queue_declare_ok, {}, {}});
   prepare_policies();
   for (const auto& [queue, traits] : topology_.traits) model_.set_traits(queue, traits);
   for (const ModelBinding& binding : topology_.bindings) {
@@ -62,7 +64,12 @@ void Steward::prepare_policies() {
     if (!std::exchange(listens, true))
       setup_.push_back(
           {Consume{.queue = reply_queue, .tag = "answers", .no_ack = true}, method::basic_consume_ok, {}, {}});
-    setup_.push_back({{}, method::basic_deliver, {}, {}, "set_policy", topology_.policy(queue)});
+    setup_.push_back({{},
+                      method::basic_deliver,
+                      [this, queue] { model_.sets_policy(queue); },
+                      {},
+                      "set_policy",
+                      topology_.policy(queue)});
   }
 }
 
@@ -99,7 +106,10 @@ Time Steward::next_deadline() const {
   return std::min(ask_at_, connection_->next_deadline());
 }
 
-void Steward::on_open() { connection_->send(setup_channel, OpenChannel{}); }
+void Steward::on_open() {
+  model_.connected();
+  connection_->send(setup_channel, OpenChannel{});
+}
 
 void Steward::on_closed(const std::string& failure) {
   if (failure.empty()) {
@@ -144,7 +154,11 @@ void Steward::drain_private_queues() {
 
 void Steward::forget_histories() {
   for (const TopologyExchange& exchange : topology_.exchanges)
-    if (exchange.history != 0) setup_.push_back({DeleteExchange{exchange.name}, method::exchange_delete_ok, {}, {}});
+    if (exchange.history != 0)
+      setup_.push_back({DeleteExchange{exchange.name},
+                        method::exchange_delete_ok,
+                        [this, exchange] { model_.remove_exchange_sent(exchange.name); },
+                        {}});
   next_setup();
 }
 
@@ -155,6 +169,12 @@ void Steward::add_drain(const std::string& queue) {
   drain.channel = model_.new_identity();
   drain.consumer = model_.new_identity();
   connection_->send(number, OpenChannel{});
+}
+
+void Steward::close() {
+  for (const auto& [number, drain] : drains_)
+    if (!drain.tag_in_use.empty()) model_.cancel_sent(drain.tag_in_use);
+  connection_->close();
 }
 
 bool Steward::drained() const {
@@ -191,8 +211,10 @@ void Steward::on_reply(uint16_t channel, const Reply& reply, base::Bytes propert
 
 void Steward::begin_to_consume(uint16_t channel, Drain& drain) {
   drain.began = world_.now();
+  drain.tag_in_use = "steward." + drain.queue + "." + std::to_string(++drain.times);
   model_.began(drain.consumer, drain.queue);
-  connection_->send(channel, Consume{.queue = drain.queue, .tag = "steward"});
+  model_.consume_sent(drain.tag_in_use, drain.queue, drain.consumer);
+  connection_->send(channel, Consume{.queue = drain.queue, .tag = drain.tag_in_use});
 }
 
 void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply, base::Bytes properties,
@@ -207,6 +229,7 @@ void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply,
       return begin_to_consume(channel, drain);
     case method::basic_qos_ok: return;
     case method::basic_consume_ok:
+      model_.consuming(reply.name);
       if (ask_at_ == base::never) ask_at_ = world_.now();
       return;
     case method::basic_deliver: {
@@ -225,8 +248,9 @@ void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply,
       return;
     case method::basic_cancel:
       // The queue was deleted, then the next question will be answered with 404; or this consumer was slow.
-      if (model_.may_be_gone(drain.queue)) return;
-      model_.cancelled_by_broker(drain.queue, world_.now() - drain.began);
+      if (model_.may_be_gone(drain.queue)) return model_.cancelled(reply.name);
+      model_.cancelled_by_broker(drain.queue, drain.tag_in_use, world_.now() - drain.began);
+      model_.cancelled(drain.tag_in_use);
       return begin_to_consume(channel, drain);
     case method::channel_close:
       if (reply.code != 404 || !model_.may_be_gone(drain.queue))

@@ -30,7 +30,7 @@ class Steward final : public Application, public AmqpListener {
   void forget_histories();
   // Every queue said that it is empty and has no consumer but this one.
   bool drained() const;
-  void close() { connection_->close(); }
+  void close();
   bool closed() const { return closed_; }
   std::string describe() const;
 
@@ -45,7 +45,9 @@ class Steward final : public Application, public AmqpListener {
   struct Drain {
     std::string queue;
     Identity channel = 0, consumer = 0;
-    Time began{};         // to consume
+    Time began{};  // to consume
+    std::string tag_in_use = {};
+    unsigned times = 0;
     uint64_t tag = 0;     // of the last delivery
     bool asking = false;  // a passive declare is under way
     Time asked{};         // since when

@@ -20,12 +20,6 @@ std::string draw_pattern(Random& random) {
   return pattern;
 }
 
-std::string identity_of(const ModelBinding& binding) {
-  std::string text = binding.source + (binding.to_queue ? " q " : " x ") + binding.destination + " " + binding.key;
-  for (const auto& [name, value] : binding.arguments) text += " " + name + "=" + value;
-  return text;
-}
-
 }  // namespace
 
 const TopologyExchange& Topology::exchange(const std::string& name) const {

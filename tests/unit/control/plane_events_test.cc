@@ -136,6 +136,30 @@ TEST_F(PlaneEvents, TellOfClients) {
   EXPECT_EQ(header("consumer.created", "ack_required"), "false");
 }
 
+TEST_F(PlaneEvents, TellOfConsumersThatGoWithTheirChannel) {
+  listen();
+  const auto session = open(1);
+  notify(session, broker::ChannelOpened{7});
+  const Queue& events = *Catalog::queue(*plane->catalog().vhost("/"), "events");
+  notify(session, broker::ConsumerAdded{7, events.id, "one", false, false, 0, {}});
+  notify(session, broker::ConsumerAdded{7, events.id, "two", false, false, 0, {}});
+  notify(session, broker::ChannelClosed{7});
+  EXPECT_EQ(keys(), (Keys{"connection.created", "channel.created", "consumer.created", "consumer.created",
+                          "consumer.deleted", "consumer.deleted", "channel.closed"}));
+  EXPECT_EQ(header("consumer.deleted", "queue"), "\"events\"");
+}
+
+TEST_F(PlaneEvents, TellOfChannelsThatGoWithTheirConnection) {
+  listen();
+  const auto session = open(1);
+  notify(session, broker::ChannelOpened{7});
+  const Queue& events = *Catalog::queue(*plane->catalog().vhost("/"), "events");
+  notify(session, broker::ConsumerAdded{7, events.id, "one", false, false, 0, {}});
+  ASSERT_TRUE(is_done(ask(session, broker::CloseConnection{})));
+  EXPECT_EQ(keys(), (Keys{"connection.created", "channel.created", "consumer.created", "consumer.deleted",
+                          "channel.closed", "connection.closed"}));
+}
+
 TEST_F(PlaneEvents, TellOfWhatOperatorsDo) {
   listen();
   const PolicyRow policy{"v", "p", false, "^a", "queues", 2, {{"max-length", {int64_t{1}}}}};

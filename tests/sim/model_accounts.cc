@@ -1,0 +1,169 @@
+// What the broker tells of itself, beside what clients did: listings that somebody asks for, and events; see model.h.
+
+#include <algorithm>
+
+#include "tests/sim/model.h"
+
+namespace talaria::sim {
+
+void Model::consume_sent(const std::string& tag, const std::string& queue, Identity identity) {
+  consumers_[tag] = {queue, identity, {.add_sent = world_.now()}};
+}
+void Model::cancel_sent(const std::string& tag) {
+  Life& life = consumers_.at(tag).life;
+  life.remove_sent = std::min(life.remove_sent, world_.now());
+}
+void Model::cancelled(const std::string& tag) {
+  cancel_sent(tag);
+  consumers_.at(tag).life.removed = world_.now();
+}
+
+// ---- listings -------------------------------------------------------------------------------------------------------
+
+void Model::check_listed(const char* what, const std::set<std::string>& listed,
+                         const std::map<std::string, Chances>& known) const {
+  for (const std::string& name : listed)
+    if (const auto found = known.find(name); found == known.end() || !found->second.perhaps)
+      fail("a list of %s has '%s', which is not there", what, name.c_str());
+  for (const auto& [name, there] : known)
+    if (there.surely && !listed.contains(name)) fail("a list of %s lacks '%s'", what, name.c_str());
+}
+
+void Model::listed_queues(const std::map<std::string, uint32_t>& ready, Time asked) const {
+  std::set<std::string> names;
+  for (const auto& [name, count] : ready) names.insert(name);
+  std::map<std::string, Chances> known;
+  for (const auto& [name, queue] : queues_)
+    known[name] = {queue.life.surely(asked, world_.now()), queue.life.perhaps(asked, world_.now())};
+  check_listed("queues", names, known);
+  for (const auto& [name, count] : ready) counted(name, count, asked);
+}
+
+std::map<std::string, Model::Chances> Model::bindings_in(Window window) const {
+  std::map<std::string, Chances> known;
+  for (const ModelBinding& binding : bindings_) {
+    const Chances there = chances(binding, window);
+    Chances& all = known.emplace(identity_of(binding), Chances{false, false}).first->second;
+    all = {all.surely || there.surely, all.perhaps || there.perhaps};
+  }
+  return known;
+}
+
+void Model::listed_bindings(const std::set<std::string>& identities, Time asked) const {
+  check_listed("bindings", identities, bindings_in({asked, world_.now()}));
+}
+
+// Whom the broker may cancel by itself is never there for sure.
+Model::Chances Model::chances_of(const Consumption& consumer, Window window) const {
+  const QueueTraits& traits = traits_of(consumer.queue);
+  const bool its_own = !(traits.pace && traits.pace->cancels) && !cut_off_.contains(consumer.identity);
+  const Life& life = queue(consumer.queue).life;
+  return {its_own && consumer.life.surely(window.from, window.to) && life.surely(window.from, window.to),
+          consumer.life.perhaps(window.from, window.to) && life.perhaps(window.from, window.to)};
+}
+
+void Model::listed_consumers(const std::map<std::string, std::string>& queues_by_tag, Time asked) const {
+  std::set<std::string> tags;
+  for (const auto& [tag, queue] : queues_by_tag) tags.insert(tag);
+  std::map<std::string, Chances> known;
+  for (const auto& [tag, consumer] : consumers_) known[tag] = chances_of(consumer, {asked, world_.now()});
+  check_listed("consumers", tags, known);
+  for (const auto& [tag, queue] : queues_by_tag)
+    if (consumers_.at(tag).queue != queue)
+      fail("a list of consumers has '%s' of queue '%s'", tag.c_str(), queue.c_str());
+}
+
+// ---- events ---------------------------------------------------------------------------------------------------------
+
+// Whether somebody has asked for it so often.
+bool Model::may_begin(const std::string& kind, const std::string& name, size_t times) const {
+  if (kind == "channel") return true;  // their numbers are used again
+  if (kind == "connection") return times == 1;
+  if (kind == "queue") return times == 1 && queues_.contains(name);
+  if (kind == "consumer") return times == 1 && consumers_.contains(name);
+  if (kind == "exchange") return times == 1 && exchanges_.contains(name);
+  const auto made = std::ranges::count_if(bindings_, [&](const auto& one) { return identity_of(one) == name; });
+  return times <= static_cast<size_t>(made);
+}
+
+bool Model::may_end(const std::string& kind, const std::string& name, size_t times) const {
+  if (kind == "channel" || kind == "connection" || kind == "exchange") return true;
+  if (kind == "queue") return times == 1 && queue(name).life.remove_sent != base::never;
+  if (kind == "consumer") return times == 1 && !chances_of(consumers_.at(name), {world_.now(), world_.now()}).surely;
+  const auto removed = std::ranges::count_if(bindings_, [&](const ModelBinding& one) {
+    return identity_of(one) == name && !chances(one, {world_.now(), world_.now()}).surely;
+  });
+  return times <= static_cast<size_t>(removed);
+}
+
+void Model::began_to_be(const std::string& kind, const std::string& name) {
+  Told& told = told_[kind][name];
+  if (told.begun++ != told.ended) fail("%s '%s' was made twice, by the events", kind.c_str(), name.c_str());
+  if (!may_begin(kind, name, told.begun))
+    fail("an event tells of %s '%s', which nobody made", kind.c_str(), name.c_str());
+}
+
+void Model::ended_to_be(const std::string& kind, const std::string& name) {
+  Told& told = told_[kind][name];
+  if (told.begun != ++told.ended)
+    fail("an event tells of the end of %s '%s', which was not there", kind.c_str(), name.c_str());
+  if (!may_end(kind, name, told.ended)) fail("%s '%s' has ended, by the events", kind.c_str(), name.c_str());
+}
+
+void Model::found_slow(const std::string& tag, const std::string& queue) {
+  told_as_slow_.insert(tag);
+  if (!traits_of(queue).pace) fail("an event tells that '%s' of %s is slow", tag.c_str(), queue.c_str());
+}
+
+Model::Told Model::told(const std::string& kind, const std::string& name) const {
+  const auto of_kind = told_.find(kind);
+  if (of_kind == told_.end()) return {};
+  const auto found = of_kind->second.find(name);
+  return found == of_kind->second.end() ? Told{} : found->second;
+}
+
+std::string Model::untold(size_t connections) const {
+  const auto open = [&](const std::string& kind) {
+    size_t count = 0;
+    if (const auto found = told_.find(kind); found != told_.end())
+      for (const auto& [name, told] : found->second) count += told.begun - told.ended;
+    return count;
+  };
+  if (open("connection") != connections) return "the end of a connection";
+  if (told_.contains("connection") && told_.at("connection").size() < connections_opened_) return "a connection";
+  if (const auto channels = told_.find("channel"); channels != told_.end())
+    for (const auto& [pid, told] : channels->second) {
+      const Told its_connection = this->told("connection", pid.substr(0, pid.rfind('.')) + ">");
+      if (told.begun != told.ended && its_connection.begun == its_connection.ended) return "the end of channel " + pid;
+    }
+  if (logins_told_ < connections_opened_) return "a login";
+  if (!policies_.empty()) return "policy '" + *policies_.begin() + "'";
+  for (const auto& [name, exchange] : exchanges_)
+    if (told("exchange", name).begun == 0) return "exchange '" + name + "'";
+  for (const auto& [name, queue] : queues_) {
+    if (queue.life.added != base::never && told("queue", name).begun == 0) return "queue '" + name + "'";
+    if (queue.life.removed != base::never && told("queue", name).ended == 0) return "the end of queue '" + name + "'";
+  }
+  for (const auto& [tag, consumer] : consumers_) {
+    const Told told = this->told("consumer", tag);
+    if (consumer.life.added != base::never && told.begun == 0) return "consumer '" + tag + "'";
+    if (told.begun != told.ended && consumer.life.remove_sent != base::never)
+      return "the end of consumer '" + tag + "'";
+  }
+  for (const std::string& tag : cancelled_as_slow_)
+    if (!told_as_slow_.contains(tag)) return "slow consumer '" + tag + "'";
+  std::map<std::string, Told> sure;
+  for (const ModelBinding& binding : bindings_) {
+    Told& told = sure[identity_of(binding)];
+    told.begun += binding.life.added != base::never;
+    told.ended += binding.life.removed != base::never;
+  }
+  for (const auto& [identity, least] : sure) {
+    const Told told = this->told("binding", identity);
+    if (told.begun < least.begun) return "binding '" + identity + "'";
+    if (told.ended < least.ended) return "the end of binding '" + identity + "'";
+  }
+  return "";
+}
+
+}  // namespace talaria::sim

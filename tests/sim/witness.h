@@ -1,0 +1,82 @@
+// A client that listens to what the broker tells of itself, and asks it: events on amq.talaria.event, and listings by
+// messages to amq.talaria.management. It comes before everybody else, and passes all of it to the model, which knows
+// what must and may be told.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "core/base/field.h"
+#include "tests/sim/amqp_connection.h"
+#include "tests/sim/model.h"
+
+namespace talaria::sim {
+
+struct WitnessPlan {
+  bool events = false;
+  // How many were lost for want of memory: that is nobody's fault.
+  std::function<uint64_t()> events_lost = [] { return uint64_t{0}; };
+  bool asks = false;
+  Duration ask_every_max = 100ms;
+
+  bool any() const { return events || asks; }
+};
+
+class Witness final : public Application, public AmqpListener {
+ public:
+  using Connect = std::function<ByteStream*()>;
+  Witness(World& world, Random random, Model& model, WitnessPlan plan, Connect connect);
+
+  bool poll(Time now) override;
+  Time next_deadline() const override;
+
+  // It hears what happens from now on, and has begun to ask.
+  bool ready() const { return ready_; }
+  // It asks once more, and then no more.
+  void finish() { last_questions_ = static_cast<int>(questions_max); }
+  // After that: everything has been told, and the last answers were right.
+  bool satisfied() const { return describe().empty(); }
+  std::string describe() const;
+  void close();
+  bool closed() const { return closed_; }
+
+ private:
+  static constexpr size_t questions_max = 3;  // different ones
+
+  void on_open() override;
+  void on_reply(uint16_t channel, const Reply& reply, base::Bytes properties, base::Bytes body) override;
+  void on_closed(const std::string& failure) override;
+  void prepare();
+  void next_step();
+  void ask(Time now);
+  void on_event(const std::string& key, base::Bytes properties);
+  void on_answer(base::Bytes body);
+  void on_queues(const nlohmann::json& rows) const;
+  void on_bindings(const nlohmann::json& rows) const;
+  void on_consumers(const nlohmann::json& rows) const;
+
+  struct Step {
+    Command command;
+    uint32_t reply = 0;
+  };
+
+  World& world_;
+  Random random_;
+  Model& model_;
+  WitnessPlan plan_;
+  Connect connect_;
+  std::unique_ptr<AmqpConnection> connection_;
+  std::deque<Step> steps_;
+  bool ready_ = false, opened_ = false, closing_ = false, closed_ = false;
+  size_t question_ = 0;  // the one under way
+  bool asking_ = false;
+  int last_questions_ = -1;  // how many are to come; -1: it goes on
+  Time asked_{};
+  Time ask_at_{};
+  Time connect_at_{};
+};
+
+}  // namespace talaria::sim
