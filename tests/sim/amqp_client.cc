@@ -359,6 +359,10 @@ void AmqpClient::end(Death how) {
   finished_ = true;
 }
 
+std::string AmqpClient::stopped_by() const {
+  return !finished_ && connection_ && connection_->blocked() ? blocked_by_ : "";
+}
+
 void AmqpClient::close_connection() {
   world_.trace("%s closes its connection", plan_.name.c_str());
   let_go_of_all();

@@ -55,6 +55,8 @@ class AmqpClient final : public Application, public AmqpListener {
   bool finished() const { return finished_; }
   // For good.
   void end(Death how);
+  // The queue whose x-flow-stop keeps its connection from being read; "": none, as far as it was told.
+  std::string stopped_by() const;
   // What it still waits for.
   std::string describe() const;
 
@@ -125,7 +127,7 @@ class AmqpClient final : public Application, public AmqpListener {
   // ---- what happens to it: amqp_client.cc
   void on_open() override;
   void on_reply(uint16_t number, const Reply& reply, base::Bytes properties, base::Bytes body) override;
-  void on_blocked(const std::string& reason) override { model_.blocked(reason); }
+  void on_blocked(const std::string& reason) override { blocked_by_ = model_.blocked(reason); }
   void on_closed(const std::string& failure) override;
   void on_delivery(Channel& channel, const Reply& reply, base::Bytes properties, base::Bytes body);
   void on_got(Channel& channel, const Reply& reply, base::Bytes properties, base::Bytes body);
@@ -188,6 +190,7 @@ class AmqpClient final : public Application, public AmqpListener {
   std::unique_ptr<AmqpConnection> connection_;
   bool opened_ = false;   // this connection has been open
   bool closing_ = false;  // connection.close was asked for
+  std::string blocked_by_;  // when it was last told so: a queue, or ""
   std::map<uint16_t, Channel> channels_;
   std::vector<PrivateQueue> private_queues_;
   std::vector<size_t> my_bindings_;  // of the model; made by this client and not touched since

@@ -156,6 +156,12 @@ uint64_t BrokerNode::announcements_lost() const {
   return sum;
 }
 
+uint64_t BrokerNode::ready(const std::string& queue) const {
+  const auto& queues = plane_->catalog().vhosts().at("/")->queues;
+  const auto found = queues.find(queue);
+  return found == queues.end() ? 0 : found->second->counters->ready.value();
+}
+
 uint64_t BrokerNode::sessions() const {
   uint64_t sum = 0;
   for (const auto& actor : workers_) sum += actor->worker->sessions().session_count();

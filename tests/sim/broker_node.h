@@ -55,6 +55,8 @@ class BrokerNode {
   uint64_t messages() const;
   // Events that there was no memory for.
   uint64_t announcements_lost() const;
+  // Of a queue of the first vhost, as the operator would see it.
+  uint64_t ready(const std::string& queue) const;
   // Connections that it believes in.
   uint64_t sessions() const;
   bool planted() const { return hasty_ || forgot_ || (saboteur_ && saboteur_->done()); }

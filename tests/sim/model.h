@@ -231,8 +231,8 @@ class Model {
   // What has not been told of, now that all but `connections` are gone; "": nothing.
   std::string untold(size_t connections) const;
 
-  // A connection was told why it is not read.
-  void blocked(const std::string& reason) const;
+  // A connection was told why it is not read: the queue that stops it, or "" if it is something else.
+  std::string blocked(const std::string& reason) const;
   // What a declare-ok said.
   // `asked`: when. The answer counts what was ready then, or later.
   void counted(const std::string& queue, uint32_t ready, Time asked) const;

@@ -224,11 +224,11 @@ void Model::held_in_peace(const std::string& name, Duration so_long) const {
          static_cast<long>(so_long / 1ms));
 }
 
-void Model::blocked(const std::string& reason) const {
+std::string Model::blocked(const std::string& reason) const {
   for (const char* known : {"low on memory (worker ", "worker ", "a queue is moving", "too many unconfirmed messages"})
-    if (reason.starts_with(known)) return;
+    if (reason.starts_with(known)) return {};
   for (const auto& [name, traits] : traits_)
-    if (traits.flow_stop && reason == "queue '" + name + "' has reached x-flow-stop") return;
+    if (traits.flow_stop && reason == "queue '" + name + "' has reached x-flow-stop") return name;
   fail("a connection is blocked: %s", reason.c_str());
 }
 

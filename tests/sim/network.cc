@@ -96,7 +96,11 @@ Time Network::pass(Direction& direction, Frame frame, std::function<void(Frame)>
   // Every draw is made for every frame, so that one fault's verdict does not shift the others'.
   const bool lost = random.chance(faults.loss);
   const bool burst_edge = random.chance(direction.burst ? faults.burst_end : faults.burst_start);
-  if (burst_edge) direction.burst = !direction.burst;
+  if (direction.burst && world_.now() - direction.burst_began > faults.burst_max) direction.burst = false;
+  if (burst_edge) {
+    direction.burst = !direction.burst;
+    direction.burst_began = world_.now();
+  }
   const bool burst_lost = random.chance(faults.burst_loss) && direction.burst;
   const bool twice = random.chance(faults.duplicate);
   const bool late = random.chance(faults.reorder);

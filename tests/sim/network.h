@@ -25,6 +25,8 @@ struct Faults {
   double loss = 0;  // each for itself
   // Gilbert's two states: in the bad one frames are lost in bursts.
   double burst_start = 0, burst_end = 1, burst_loss = 1;
+  // A burst is counted in frames, and ends in time all the same: whoever sends one a minute is not lost for an hour.
+  Duration burst_max = std::chrono::seconds(10);
   double duplicate = 0;
   double reorder = 0;  // held back by up to reorder_delay while others pass
   Duration reorder_delay = 5ms;
@@ -89,6 +91,7 @@ class Network {
     Time line_free{};     // when the last frame's last bit has left
     Time last_arrival{};  // order is kept unless a fault breaks it
     bool burst = false;
+    Time burst_began{};
     Time paused_until{};
   };
   struct Attachment {
