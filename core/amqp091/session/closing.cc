@@ -71,6 +71,7 @@ void begin_closing(Connection& connection) {
   shared.stalled.drop(connection, connection.stalled_listed);
   connection.info->blocked.set(0);
   connection.input.body_incarnation = 0;
+  if (connection.entrusted) connection.entrusted->abandon(shared.pool);
   end_all_channels(connection);
   shared.closing.add(connection, connection.closing_listed);
 }

@@ -48,6 +48,7 @@ struct Config {
   uint32_t confirms_outstanding = 1u << 17;  // per channel; a publisher that is further ahead is not read
   uint32_t notices_waiting = 64;             // per connection, for the control plane; one with more is not read
   uint32_t delayed_messages = 1u << 20;      // of all exchanges that delay, on this worker
+  uint32_t entrusted_under_way = 64;         // per connection, with the home of an exchange that remembers
   uint32_t transaction_messages = 16384;     // per transaction
   uint32_t transaction_copies = 65536;       // of its messages, in queues
   uint32_t transaction_settlements = 65536;  // likewise

@@ -7,6 +7,7 @@
 #include "core/amqp091/session/dispatch.h"
 #include "core/amqp091/session/handshake.h"
 #include "core/amqp091/session/publish.h"
+#include "core/amqp091/session/stall.h"
 #include "core/amqp091/wire/methods.h"
 
 namespace talaria::amqp091::session {
@@ -35,11 +36,19 @@ bool wants_answer(const wire::Frame& frame) {
   }
 }
 
+bool is_of_publish(const wire::Frame& frame) {
+  return frame.type != wire::FrameType::method ||
+         (frame.payload.size() >= 4 && wire::load_method_id(frame.payload) == wire::basic::Publish::id);
+}
+
 Step take_frame(Connection& connection, const wire::Frame& frame) {
   if (connection.output.full() && connection.stage == Stage::open && wants_answer(frame)) [[unlikely]] {
     connection.answer_waits = true;
     return Step::wait;
   }
+  // What comes behind messages is done behind them. (For messages see hand_over.)
+  if (has_entrusted(connection.entrusted) && connection.stage == Stage::open && !is_of_publish(frame)) [[unlikely]]
+    return wait_for_room(connection, wait_for_entrusted(*connection.entrusted));
   const Step step = on_frame(connection, frame);
   if (step == Step::taken) connection.shared->counters.frames_in.add();
   return step;

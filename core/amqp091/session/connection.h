@@ -78,7 +78,7 @@ enum class Awaited : uint8_t {
   queue_declared,
   queue_deleted,
   unused_queue_deleted,  // after basic.cancel
-  // of a queue, another session or an exchange's home
+  // of a queue, or another session
   counted,
   subscribed,
   unsubscribed,
@@ -86,7 +86,6 @@ enum class Awaited : uint8_t {
   purged,
   transaction,  // committed, or rolled back
   probed,
-  entrusted,
   reply_taken,
 };
 
@@ -131,6 +130,7 @@ struct Stall {
     commit,       // likewise, of a transaction's queues
     confirms,     // as many messages of a channel as may be are unconfirmed
     own_reading,  // a message has to be returned, and the output is full
+    entrusted,    // an exchange's home has not said what became of messages before
   };
 
   For what = For::broker;
@@ -184,6 +184,7 @@ struct Connection {
   std::vector<ChannelSlot> channels;  // by number; [0] is never used
   broker::VhostId vhost;
   SessionInfo* info = nullptr;
+  std::unique_ptr<EntrustedMessages> entrusted;  // once there is need for them
 
   // ---- lists it may stand on (see Shared) ---------------------------------------------------------------------------
   bool more_input_listed = false, stalled_listed = false, full_listed = false, closing_listed = false,

@@ -197,6 +197,35 @@ void ExchangeMemories::abandon(broker::MessagePool& pool) {
   memories_.clear();
 }
 
+// ---- what is under way ----------------------------------------------------------------------------------------------
+
+uint64_t EntrustedMessages::add(const broker::Exchange& exchange, One one) {
+  CHECK(empty() || exchange_ == exchange.id());
+  exchange_ = exchange.id();
+  home_ = exchange.home();
+  ones_.push_back(one);
+  return first_ + ones_.size() - 1;
+}
+
+std::optional<EntrustedMessages::One> EntrustedMessages::take(uint64_t number) {
+  if (number < first_ || number - first_ >= ones_.size() || ones_[number - first_].answered) return std::nullopt;
+  const One taken = ones_[number - first_];
+  ones_[number - first_] = {nullptr, 0, true};
+  for (; !ones_.empty() && ones_.front().answered; first_++) ones_.pop_front();
+  return taken;
+}
+
+void EntrustedMessages::abandon(broker::MessagePool& pool) {
+  for (const One& one : ones_)
+    if (one.message) pool.release(one.message);
+  first_ += ones_.size();
+  ones_.clear();
+}
+
+Stall wait_for_entrusted(const EntrustedMessages& messages) {
+  return {Stall::For::entrusted, 0, {broker::Shortage::operations, messages.home()}};
+}
+
 // ---- publishing -----------------------------------------------------------------------------------------------------
 
 namespace {
@@ -256,16 +285,18 @@ bool pass_to_home(Channel& channel, const broker::Exchange& exchange, broker::Me
     return false;
   }
   trace(channel, *message, {});
-  uint64_t sequence = 0;
+  EntrustedMessages::One one;
   if (channel.confirms.selected()) {
-    sequence = channel.confirms.begin(1);
+    one.confirm = channel.confirms.begin(1);
     channel.counters->unconfirmed.add();
   }
+  if (channel.publishing.front.mandatory()) {
+    message->add_references();
+    one.message = message;
+  }
+  if (!connection.entrusted) connection.entrusted = std::make_unique<EntrustedMessages>();
+  const uint64_t sequence = connection.entrusted->add(exchange, one);
   const std::vector<std::string>& copies = channel.publishing.copies;
-  // Until it is known whether it is to be returned.
-  message->add_references();
-  channel.publishing.entrusted = message;
-  connection.pending = awaiting(Awaited::entrusted, channel, wire::basic::Publish::id);
   shared.engine.entrust(exchange.home(), {.exchange = exchange.id(),
                                           .message = message,
                                           .publisher = channel.address(),
@@ -293,24 +324,33 @@ bool pass_through(Channel& channel, broker::Message* message, Stall& why) {
     shared.pool.release(message);
     return true;
   }
+  if (has_entrusted(connection.entrusted)) {
+    const EntrustedMessages& before = *connection.entrusted;
+    if (before.exchange() != exchange->id() || before.size() >= shared.config.entrusted_under_way) {
+      why = wait_for_entrusted(before);
+      return false;
+    }
+  }
   return exchange->home() == shared.self ? pass_here(channel, *exchange, message, why)
                                          : pass_to_home(channel, *exchange, message, why);
 }
 
 void on_event(Shared& shared, const broker::Entrusted& event) {
-  Channel* channel = find_open_channel(shared, event.publisher);
-  Pending pending;
-  if (channel == nullptr || !take_pending(channel->connection, Awaited::entrusted, event.publisher, pending)) return;
-  broker::Message* message = std::exchange(channel->publishing.entrusted, nullptr);
+  Connection* connection = find_connection(shared, event.publisher.session);
+  const auto one = connection && connection->entrusted ? connection->entrusted->take(event.sequence) : std::nullopt;
+  if (!one) return;
   using Outcome = broker::Entrusted::Outcome;
-  if (event.outcome == Outcome::unroutable) {
-    shared.counters.messages_unroutable.add();
-    if (channel->publishing.front.mandatory()) write_return(*channel, *message, ReplyCode::no_route);
+  if (Channel* channel = find_open_channel(shared, event.publisher)) {
+    if (event.outcome == Outcome::unroutable) {
+      shared.counters.messages_unroutable.add();
+      if (one->message) write_return(*channel, *one->message, ReplyCode::no_route);
+    }
+    if (one->confirm != 0) {
+      channel->confirms.stored(one->confirm, event.outcome == Outcome::refused);
+      shared.confirming.add(*channel, channel->confirming_listed);
+    }
   }
-  shared.pool.release(message);
-  if (event.sequence == 0) return;
-  channel->confirms.stored(event.sequence, event.outcome == Outcome::refused);
-  shared.confirming.add(*channel, channel->confirming_listed);
+  if (one->message) shared.pool.release(one->message);
 }
 
 }  // namespace talaria::amqp091::session

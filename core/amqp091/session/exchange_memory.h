@@ -6,15 +6,16 @@
 //          |
 //          '--elsewhere--> Entrust --> home: waits for room in its queues, in order; remembered, routed, published
 //                 ^                                                                                        |
-//     the connection is not read          Entrusted, when every queue has answered <----------------------'
+//     more for that exchange may          Entrusted, when every queue has answered <----------------------'
+//     follow, all else waits
 //
 // A queue that is bound to an exchange with a history gets that first, in the same step in which the home learns of it.
 // What comes from elsewhere than a client's publish (dead letters, an alternate exchange, ...) passes as if the
 // exchange remembered nothing.
 //
 // One a worker, owned by Shared, made when there is need for it. Bounds: messages of all histories of a worker take
-// ExchangeMemories::octets_max of message memory; what waits, one message for each connection of other workers; a turn
-// works on Config::entrusted_per_turn.
+// ExchangeMemories::octets_max of message memory; what waits, Config::entrusted_under_way messages for each connection
+// of other workers; a turn works on Config::entrusted_per_turn.
 #pragma once
 
 #include <cstdint>
@@ -110,6 +111,35 @@ class ExchangeMemories {
   std::unordered_map<uint64_t, UnderWay> under_way_;  // by number
 };
 
+// What a connection has entrusted to an exchange's home and not heard of. Numbered from 1, in the order it was
+// published.
+class EntrustedMessages {
+ public:
+  struct One {
+    broker::Message* message = nullptr;  // a reference; only of what may have to be returned
+    uint64_t confirm = 0;                // 0: nobody is told
+    bool answered = false;
+  };
+
+  bool empty() const { return ones_.empty(); }
+  size_t size() const { return ones_.size(); }
+  broker::ExchangeId exchange() const { return exchange_; }
+  broker::WorkerIndex home() const { return home_; }
+  // All that are under way are for one exchange.
+  uint64_t add(const broker::Exchange& exchange, One one);
+  // Nothing: there is none of that number, or it was answered.
+  std::optional<One> take(uint64_t number);
+  void abandon(broker::MessagePool& pool);
+
+ private:
+  std::deque<One> ones_;
+  uint64_t first_ = 1;
+  broker::ExchangeId exchange_;
+  broker::WorkerIndex home_ = 0;
+};
+// Whether there is something under way that all others wait for; `wait_for_entrusted` says so.
+inline bool has_entrusted(const std::unique_ptr<EntrustedMessages>& messages) { return messages && !messages->empty(); }
+Stall wait_for_entrusted(const EntrustedMessages& messages);
 // Whether that is who publishes what was entrusted, and no channel.
 bool is_exchange_memory(const broker::ChannelAddress& address);
 // Of a complete message to an exchange that remembers. False: it has to wait, and `why` says for what.

@@ -229,6 +229,10 @@ void delay(Channel& channel, broker::Message* message) {
 bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
   Connection& connection = channel.connection;
   Shared& shared = *connection.shared;
+  if (has_entrusted(connection.entrusted) && !channel.publishing.through_memory) [[unlikely]] {
+    why = wait_for_entrusted(*connection.entrusted);
+    return false;
+  }
   if (channel.publishing.delay_ms != 0) [[unlikely]] {
     delay(channel, message);
     count_published(connection);
@@ -562,8 +566,9 @@ size_t publish_at_once(Connection& connection, Bytes in) {
   Shared& shared = *connection.shared;
   Publishing& publishing = channel->publishing;
   std::span<broker::QueueRecord* const> queues;
-  if (channel->transaction || is_short(*channel) || !knows_method(*channel, method) ||
-      !knows_header(*channel, header) || !route_known(*channel, queues) || queues.empty()) [[unlikely]]
+  if (channel->transaction || has_entrusted(connection.entrusted) || is_short(*channel) ||
+      !knows_method(*channel, method) || !knows_header(*channel, header) || !route_known(*channel, queues) ||
+      queues.empty()) [[unlikely]]
     return 0;
   const uint64_t body_size = base::load_be64(header.data() + 4);
   if (body_size == 0 || body_size > shared.message_size_max) [[unlikely]]
@@ -609,7 +614,6 @@ bool resume_waiting(Channel& channel, Stall& why) {
 void abandon_publishing(Channel& channel) {
   Publishing& publishing = channel.publishing;
   publishing.builder.reset();
-  if (publishing.entrusted) channel.connection.shared->pool.release(std::exchange(publishing.entrusted, nullptr));
   if (publishing.message) channel.connection.shared->pool.release(std::exchange(publishing.message, nullptr));
   publishing.stage = Publishing::Stage::idle;
 }

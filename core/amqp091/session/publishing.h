@@ -101,9 +101,8 @@ struct Publishing {
 
   // More routing keys of this message: its headers CC and BCC.
   std::vector<std::string> copies;
-  uint64_t delay_ms = 0;                 // it goes to an exchange that keeps it that long
-  bool through_memory = false;           // it goes to an exchange that remembers
-  broker::Message* entrusted = nullptr;  // is with the home of one, which is asked what became of it
+  uint64_t delay_ms = 0;        // it goes to an exchange that keeps it that long
+  bool through_memory = false;  // it goes to an exchange that remembers
 
   void keep_method(wire::Bytes payload, const wire::basic::Publish& method) {
     front.keep_method(payload, method);

@@ -60,6 +60,7 @@ Shared::~Shared() {
     Connection& connection = connections[slot];
     timers.disarm(connection.timer);
     drop_backlog(connection);
+    if (connection.entrusted) connection.entrusted->abandon(pool);
     auto let_go = [&](Channel& channel) {
       abandon_publishing(channel);
       for (const broker::Deliver& delivery : channel.parked) pool.release(delivery.message);

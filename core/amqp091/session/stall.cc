@@ -35,6 +35,7 @@ static bool has_room(Connection& connection) {
     return channel == nullptr || channel->incarnation != connection.stalled_incarnation ||
            resume_waiting(*channel, connection.stall);
   }
+  if (connection.stall.what == Stall::For::entrusted) return !has_entrusted(connection.entrusted);
   return connection.stall.what == Stall::For::commit || shared.pool.pressure() == broker::Pressure::ok;
 }
 

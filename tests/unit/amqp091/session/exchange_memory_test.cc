@@ -1,4 +1,5 @@
-// Exchanges that remember, whose home is here: x-recent-history, x-message-deduplication.
+// Exchanges that remember, x-recent-history, x-message-deduplication: whose home is here, and what publishers see of
+// others.
 #include "core/amqp091/session/exchange_memory.h"
 
 #include "core/amqp091/wire/table.h"
@@ -198,6 +199,111 @@ TEST_F(SessionMemory, WhatHasNoRoomIsNotSeen) {
   world.settle();
   EXPECT_EQ(ready("narrow"), 1u) << "the second one came in";
   EXPECT_EQ(counters().exchange_duplicates.value(), 0u);
+}
+
+// ---- elsewhere ------------------------------------------------------------------------------------------------------
+
+struct SessionMemoryElsewhere : SessionMemory {
+  void SetUp() override {
+    SessionMemory::SetUp();
+    broker::ExchangeSettings history;
+    history.history_length = 3;
+    for (const char* name : {"far chat", "far news"}) add(name, broker::ExchangeType::fanout, history);
+    client.send(1, wire::confirm::Select{});
+    client.expect<wire::confirm::SelectOk>(1);
+  }
+  // What has come there and is not answered.
+  std::vector<broker::Entrust> come() {
+    world.settle();
+    return std::exchange(world.there.outbox.entrusted, {});
+  }
+  void answer(const broker::Entrust& message, broker::Entrusted::Outcome outcome = broker::Entrusted::Outcome::stored) {
+    world.there.engine.tell({message.publisher, message.sequence, outcome});
+    world.there.pool.release(message.message);
+    world.settle();
+  }
+};
+
+TEST_F(SessionMemoryElsewhere, ManyAreUnderWayAndAllElseWaits) {
+  for (int i = 0; i < 70; i++) client.publish(1, "far chat", "", "x");
+  client.publish(1, "", "q", "behind them");
+  client.send(1, wire::basic::Qos{.prefetch_count = 1});
+  std::vector<broker::Entrust> first = come();
+  ASSERT_EQ(first.size(), 64u);
+  world.run(15ms);
+  EXPECT_EQ(client.expect<wire::connection::Blocked>(0).reason, "worker 1 is behind");
+  while (!first.empty()) {
+    answer(first.back());
+    first.pop_back();
+  }
+  EXPECT_EQ(ready("q"), 0u);
+  for (const broker::Entrust& message : come()) answer(message);
+  EXPECT_EQ(ready("q"), 1u);
+  uint64_t last = 0;
+  bool unblocked = false, answered = false;
+  while (const auto frame = client.next()) {
+    if (frame->method() == wire::basic::Ack::id)
+      last = std::max(last, wire::parse<wire::basic::Ack>(frame->payload)->delivery_tag);
+    unblocked |= frame->method() == wire::connection::Unblocked::id;
+    answered |= frame->method() == wire::basic::QosOk::id;
+  }
+  EXPECT_EQ(last, 71u);
+  EXPECT_TRUE(unblocked && answered);
+}
+
+TEST_F(SessionMemoryElsewhere, OfTwoExchangesTheSecondWaitsForTheFirst) {
+  client.publish(1, "far chat", "", "1");
+  client.publish(1, "far news", "", "2");
+  client.publish(1, "chat", "", "3");
+  std::vector<broker::Entrust> one = come();
+  ASSERT_EQ(one.size(), 1u);
+  answer(one[0]);
+  std::vector<broker::Entrust> two = come();
+  ASSERT_EQ(two.size(), 1u);
+  EXPECT_EQ(two[0].message->exchange(), "far news");
+  client.send(1, wire::queue::Bind{.queue = "q", .exchange = "chat"});
+  answer(two[0]);
+  uint64_t acknowledged = 0;
+  while (const auto frame = client.next())
+    if (frame->method() == wire::basic::Ack::id)
+      acknowledged = wire::parse<wire::basic::Ack>(frame->payload)->delivery_tag;
+  EXPECT_EQ(acknowledged, 3u);
+  EXPECT_EQ(all("q"), Bodies{"3"}) << "published before it was bound";
+}
+
+TEST_F(SessionMemoryElsewhere, WhatIsUnroutableComesBackInWhateverOrder) {
+  for (const char* body : {"1", "2", "3"}) client.publish(1, "far chat", "", body, true);
+  client.publish(1, "far chat", "", "4");
+  const std::vector<broker::Entrust> come_there = come();
+  ASSERT_EQ(come_there.size(), 4u);
+  using Outcome = broker::Entrusted::Outcome;
+  answer(come_there[3], Outcome::unroutable);
+  EXPECT_EQ(client.expect<wire::basic::Ack>(1).delivery_tag, 4u);
+  answer(come_there[1], Outcome::unroutable);
+  EXPECT_EQ(client.expect<wire::basic::Return>(1).reply_code, 312u);
+  EXPECT_EQ(client.expect_content(1).body, "2");
+  EXPECT_EQ(client.expect<wire::basic::Ack>(1).delivery_tag, 2u);
+  answer(come_there[0]);
+  EXPECT_EQ(client.expect<wire::basic::Ack>(1).delivery_tag, 1u);
+  answer(come_there[2], Outcome::refused);
+  EXPECT_EQ(client.expect<wire::basic::Nack>(1).delivery_tag, 3u);
+  client.expect_nothing();
+}
+
+TEST_F(SessionMemoryElsewhere, WhoeverHasGoneIsNotWaitedFor) {
+  client.open_channel(2);
+  client.publish(1, "far chat", "", "1", true);
+  client.publish(2, "far chat", "", "2", true);
+  std::vector<broker::Entrust> messages = come();
+  ASSERT_EQ(messages.size(), 2u);
+  client.publish(2, "no such exchange", "", "x");
+  client.expect_channel_close(2, ReplyCode::not_found, "no exchange 'no such exchange' in vhost '/'");
+  answer(messages[1], broker::Entrusted::Outcome::unroutable);
+  client.expect_nothing();
+  client.abort_transport();
+  world.settle();
+  answer(messages[0], broker::Entrusted::Outcome::unroutable);
+  EXPECT_EQ(world.here.pool.messages(), 0u);
 }
 
 TEST_F(SessionMemory, TakesNoPartInTransactions) {

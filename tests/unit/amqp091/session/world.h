@@ -60,7 +60,8 @@ class Script {
     broker::ExchangeId id{static_cast<uint32_t>(exchanges_.size()), 1};
     exchanges_[name] = id;
     if (its_settings) special_.insert(name);
-    apply(broker::AddExchange{vhost_, id, name, type, internal, "", std::move(its_settings)});
+    const broker::WorkerIndex home = name.starts_with("far") ? 1 : 0;
+    apply(broker::AddExchange{vhost_, id, name, type, internal, "", std::move(its_settings), home});
   }
   broker::QueueId add_queue(const std::string& name, bool auto_delete = false, broker::SessionAddress owner = {}) {
     Queue& queue = queues_[name];
