@@ -70,7 +70,7 @@ std::expected<Permission, std::string> Permission::compile(std::string configure
 }
 
 bool Permission::allows(broker::Access access, std::string_view name) const {
-  if (name.empty()) name = "amq.default";
+  name = permission_name(name);
   switch (access) {
     case broker::Access::configure: return configure.matches(name);
     case broker::Access::write: return write.matches(name);

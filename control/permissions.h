@@ -37,6 +37,9 @@ class Pattern {
   std::shared_ptr<const Code> code_;
 };
 
+// What the default exchange is called where it is about permissions.
+inline std::string_view permission_name(std::string_view name) { return name.empty() ? "amq.default" : name; }
+
 struct Permission {
   Pattern configure, write, read;
 

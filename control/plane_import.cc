@@ -219,6 +219,22 @@ struct Plane::Import {
       if (row.durable) edits.push_back(Put<QueueRow>{row});
     }
     if (plane.catalog_.queue_count() + queues.size() > plane.options_.limits.queues) wrong("too many queues");
+    judge_queue_limits();
+  }
+
+  // By the limits that vhosts have already: definitions may hold more queues than their own limits would have let in.
+  void judge_queue_limits() const {
+    std::map<std::string, size_t> more;
+    for (const QueueRow& row : queues) more[row.vhost]++;
+    for (const auto& [name, count] : more) {
+      const Vhost* vhost = plane.catalog_.vhost(name);
+      if (!vhost) continue;
+      const size_t there = vhost->queues.size();
+      if (const auto limit = limit_reached(vhost->limits, max_queues, there + count - 1))
+        wrong("Adding " + std::to_string(count) + " queue(s) to virtual host \"" + name +
+              "\" would exceed the limit of " + std::to_string(*limit) + " queue(s): it has " + std::to_string(there) +
+              " now");
+    }
   }
 
   const Exchange* find_exchange(const std::string& vhost, const std::string& name) const {

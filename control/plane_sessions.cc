@@ -20,7 +20,7 @@ std::string access_text(std::string_view access, const std::string& what, const 
 }
 
 std::string named(bool exchange, std::string_view name, const Connection& connection) {
-  return resource(exchange ? "exchange" : "queue", name, connection.vhost->name);
+  return resource(exchange ? "exchange" : "queue", exchange ? permission_name(name) : name, connection.vhost->name);
 }
 
 }  // namespace
@@ -177,8 +177,8 @@ void Plane::note(Connection& connection, broker::ChannelOpened& notice) {
   // The channel is open by now: its connection goes, as it would have if it had been asked about first.
   if (limit)
     close_session(connection, broker::CloseCause::limit,
-                  "number of channels opened for user '" + name + "' has reached the maximum allowed user limit of (" +
-                      std::to_string(*limit) + ")");
+                  "number of channels opened for user '" + name + "' has reached the maximum allowed user limit of " +
+                      std::to_string(*limit));
 }
 
 void Plane::note(Connection& connection, broker::ChannelClosed& notice) {

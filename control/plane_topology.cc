@@ -156,16 +156,16 @@ Plane::Body Plane::on(Connection& connection, broker::DeclareQueue& request) {
     return broker::QueueDeclared{existing->id, existing->home, existing->name, false};
   }
 
+  if (catalog_.queue_count() >= options_.limits.queues) return limit_reached(what, "queue", options_.limits.queues);
+  if (const auto limit = control::limit_reached(vhost.limits, max_queues, vhost.queues.size()))
+    return precondition_failed("cannot declare queue '" + request.name + "': queue limit in vhost '" + vhost.name +
+                               "' (" + std::to_string(*limit) + ") is reached");
   if (auto refusal = check_dead_letter_exchange(request.arguments, what)) return *std::move(refusal);
   if (const base::Field* exchange = base::find(request.arguments, "x-dead-letter-exchange")) {
     if (auto refusal = refused(connection, broker::Access::read, false, request.name)) return *std::move(refusal);
     if (auto refusal = refused(connection, broker::Access::write, true, *exchange->text())) return *std::move(refusal);
   }
   if (auto refusal = check_queue_arguments(request.arguments, what)) return *std::move(refusal);
-  if (catalog_.queue_count() >= options_.limits.queues) return limit_reached(what, "queue", options_.limits.queues);
-  if (const auto limit = control::limit_reached(vhost.limits, max_queues, vhost.queues.size()))
-    return precondition_failed("cannot declare queue '" + request.name + "': queue limit in vhost '" + vhost.name +
-                               "' (" + std::to_string(*limit) + ") is reached");
 
   auto made = std::make_unique<Queue>();
   made->vhost = &vhost;

@@ -176,7 +176,7 @@ TEST_F(MessageDoorTest, TheAnswerGoesWhereTheClientMayPublish) {
   ASSERT_TRUE(result_of(plane->set_permissions({"u", "/", "", "^amq\\.talaria", ""})).has_value());
   const auto session = open(1, "u");
   EXPECT_TRUE(is_refused(ask(session, manage("status")), broker::RefusalReason::access_refused,
-                         "write access to exchange '' in vhost '/' refused for user 'u'"));
+                         "write access to exchange 'amq.default' in vhost '/' refused for user 'u'"));
   broker::Manage direct = manage("status");
   direct.reply_is_direct = true;
   EXPECT_EQ(ask_by_message(session, direct)["ok"], true);

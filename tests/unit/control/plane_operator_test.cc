@@ -138,6 +138,13 @@ TEST_F(PlaneOperator, AVhostHoldsNoMoreConnectionsAndQueuesThanItMay) {
   ASSERT_TRUE(is_done(ask(one, queue("q")))) << "it is there already";
   EXPECT_TRUE(is_refused(ask(one, queue("more")), broker::RefusalReason::precondition_failed,
                          "cannot declare queue 'more': queue limit in vhost '/' (1) is reached"));
+  auto wrong_besides = queue("more");
+  wrong_besides.arguments = {{"x-dead-letter-exchange", {int64_t{1}}}};
+  EXPECT_TRUE(is_refused(ask(one, wrong_besides), broker::RefusalReason::precondition_failed,
+                         "cannot declare queue 'more': queue limit in vhost '/' (1) is reached"));
+  ASSERT_TRUE(result_of(plane->set_vhost_limits("/", {{"max-queues", 0}})));
+  EXPECT_TRUE(is_refused(ask(one, queue("more")), broker::RefusalReason::precondition_failed,
+                         "cannot declare queue 'more': queue limit in vhost '/' (0) is reached"));
   ASSERT_TRUE(result_of(plane->set_vhost_limits("/", {{"max-queues", -1}})));
   EXPECT_TRUE(is_done(ask(one, queue("more")))) << "no limit";
   open(0);
@@ -178,13 +185,31 @@ TEST_F(PlaneOperator, AConnectionWithAChannelTooManyIsClosed) {
   ASSERT_EQ(workers[0]->closed.size(), 1u);
   EXPECT_EQ(workers[0]->closed[0].first, one);
   EXPECT_EQ(workers[0]->closed[0].second,
-            "number of channels opened for user 'guest' has reached the maximum allowed user limit of (3)");
+            "number of channels opened for user 'guest' has reached the maximum allowed user limit of 3");
   EXPECT_EQ(workers[0]->close_causes.back(), broker::CloseCause::limit);
   ask(one, broker::CloseConnection{});
   EXPECT_EQ(plane->catalog().channels_of("guest"), 2u) << "they went with their connection";
   ask(two, broker::CloseConnection{});
   EXPECT_EQ(plane->catalog().channels_of("guest"), 0u);
   EXPECT_EQ(plane->catalog().connections_of("guest"), 0u);
+}
+
+TEST_F(PlaneOperator, DefinitionsMayNotBringMoreQueuesThanAVhostsLimitLetsIn) {
+  ASSERT_TRUE(is_done(ask(open(0), queue("here"))));
+  ASSERT_TRUE(result_of(plane->set_vhost_limits("/", {{"max-queues", 2}})));
+  const char* two = R"({"queues": [{"name": "a", "vhost": "/", "durable": true, "auto_delete": false, "arguments": {}},
+                                   {"name": "b", "vhost": "/", "durable": true, "auto_delete": false, "arguments": {}}]})";
+  EXPECT_EQ(import_error(two),
+            "Adding 2 queue(s) to virtual host \"/\" would exceed the limit of 2 queue(s): it has 1 now");
+  EXPECT_EQ(plane->catalog().queue_count(), 1u);
+  ASSERT_TRUE(result_of(plane->set_vhost_limits("/", {{"max-queues", 3}})));
+  EXPECT_EQ(import_error(two), "it was imported");
+  EXPECT_EQ(import_error(two), "it was imported") << "they are there";
+  // A limit that comes with them counts from then on.
+  EXPECT_EQ(import_error(R"({"vhosts": [{"name": "v"}],
+      "parameters": [{"component": "vhost-limits", "name": "limits", "vhost": "v", "value": {"max-queues": 0}}],
+      "queues": [{"name": "a", "vhost": "v", "durable": true, "auto_delete": false, "arguments": {}}]})"),
+            "it was imported");
 }
 
 TEST_F(PlaneOperator, LimitsAreKeptAndUnknownOnesRefused) {
