@@ -50,4 +50,11 @@ uint64_t siphash24(HashKey key, Bytes bytes) {
   return state.v0 ^ state.v1 ^ state.v2 ^ state.v3;
 }
 
+std::string fingerprint(HashKey key, std::string_view value) {
+  uint8_t octets[16];
+  store_be64(octets, siphash24(key, as_bytes(value)));
+  store_be64(octets + 8, siphash24({~key.k0, key.k1}, as_bytes(value)));
+  return {reinterpret_cast<const char*>(octets), 15};
+}
+
 }  // namespace talaria::base

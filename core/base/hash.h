@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "core/base/bytes.h"
 
@@ -55,5 +57,9 @@ inline uint64_t hash_bytes(Bytes bytes) {
 
 // SipHash-2-4 of Aumasson and Bernstein (2012).
 uint64_t siphash24(HashKey key, Bytes bytes);
+
+// Stands for a value that a stranger chose, where many are kept and looked up: equal for equal values, and of 15 octets
+// however long they are, which is what a std::string holds without the heap.
+std::string fingerprint(HashKey key, std::string_view value);
 
 }  // namespace talaria::base

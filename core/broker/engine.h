@@ -33,6 +33,7 @@
 
 #include "core/base/cache_line.h"
 #include "core/base/counters.h"
+#include "core/base/hash.h"
 #include "core/base/time.h"
 #include "core/broker/address.h"
 #include "core/broker/engine_counters.h"
@@ -122,8 +123,11 @@ class Engine {
   // Rises with every change: what a session remembers of vhosts, exchanges, queues (pointers) and permissions is good
   // while this stays the same.
   uint64_t topology_epoch() const { return topology_epoch_; }
-  // For queues that look at headers; without it they find none.
-  void read_headers_with(HeaderReader reader) { home_.read_header = reader; }
+  // For queues that look at headers; without it they find none. They keep the values' fingerprints by that key.
+  void read_headers_with(HeaderReader reader, base::HashKey key = {}) {
+    home_.read_header = reader;
+    home_.value_key = key;
+  }
   Vhost* find_vhost(VhostId id) const { return replica_.find_vhost(id); }
   Exchange* find_exchange(ExchangeId id) const { return replica_.find_exchange(id); }
   QueueRecord* find_queue(QueueId id) const { return replica_.find_queue(id); }

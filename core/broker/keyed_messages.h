@@ -1,5 +1,6 @@
 // What some queues know of their messages by a header's value: the last one of each (x-last-value-key), or those seen
-// lately (x-message-deduplication). Parts of QueueExtras; such a queue stays with its home.
+// lately (x-message-deduplication). Parts of QueueExtras; such a queue stays with its home. Values are kept by their
+// fingerprints.
 #pragma once
 
 #include <algorithm>
@@ -44,13 +45,22 @@ inline std::optional<base::Duration> cache_ttl_in(const std::optional<std::strin
   return std::chrono::milliseconds(std::min(milliseconds, most));
 }
 
+// What all of a worker's queues, or exchanges, remember. Who remembers one more than `most` forgets his oldest.
+struct SeenTotal {
+  size_t values = 0;
+  size_t most = size_t{1} << 21;
+};
+
 // Values that came in the last `ttl`, if there is one, and not more than `size` of them: the oldest is forgotten first.
 class SeenValues {
  public:
-  SeenValues(uint32_t size, std::optional<base::Duration> ttl) : size_(size), ttl_(ttl) {}
-  explicit SeenValues(const Deduplication& wanted) : SeenValues(wanted.cache_size, std::nullopt) {
+  SeenValues(uint32_t size, std::optional<base::Duration> ttl, SeenTotal& total)
+      : size_(size), ttl_(ttl), total_(total) {}
+  SeenValues(const Deduplication& wanted, SeenTotal& total) : SeenValues(wanted.cache_size, std::nullopt, total) {
     if (wanted.cache_ttl_ms) ttl_ = std::chrono::milliseconds(*wanted.cache_ttl_ms);
   }
+  ~SeenValues() { total_.values -= order_.size(); }
+  SeenValues(const SeenValues&) = delete;
 
   bool contains(const std::string& value, base::Time now) const {
     const auto found = seen_.find(value);
@@ -62,12 +72,15 @@ class SeenValues {
     if (!ttl) ttl = ttl_;
     seen_[value] = {ttl ? now + *ttl : base::never, number};
     order_.emplace_back(value, number);
+    total_.values++;
     // A value that came anew after its time has an older place, which means nothing.
-    while (seen_.size() > size_ || (order_.size() > size_t{2} * size_)) {
+    while (seen_.size() > size_ || order_.size() > size_t{2} * size_ ||
+           (total_.values > total_.most && order_.size() > 1)) {
       const auto& [oldest, its_number] = order_.front();
       const auto found = seen_.find(oldest);
       if (found != seen_.end() && found->second.number == its_number) seen_.erase(found);
       order_.pop_front();
+      total_.values--;
     }
   }
   size_t size() const { return seen_.size(); }
@@ -80,6 +93,7 @@ class SeenValues {
 
   uint32_t size_;
   std::optional<base::Duration> ttl_;
+  SeenTotal& total_;
   uint64_t last_ = 0;
   std::unordered_map<std::string, Seen> seen_;
   std::deque<std::pair<std::string, uint64_t>> order_;

@@ -17,6 +17,7 @@
 
 #include "core/base/cache_line.h"
 #include "core/base/flat_map.h"
+#include "core/base/hash.h"
 #include "core/base/timer_wheel.h"
 #include "core/broker/engine_counters.h"
 #include "core/broker/header_reader.h"
@@ -73,6 +74,8 @@ struct QueueHome {
   uint32_t last_timers = 0;
   base::FlatMap<Queue*> timed_queues{};
   HeaderReader read_header = nullptr;
+  base::HashKey value_key{};
+  SeenTotal seen_total{};
 
   // To a session, wherever it lives.
   template <class Kind>
@@ -240,6 +243,8 @@ class alignas(base::cache_line) Queue {
   void look_at_paces();
   bool is_slow(const Subscription& subscription, const SlowConsumers& limit) const;
   // queue_keys.cc
+  std::optional<std::string> header_of(const Message& message, const std::string& header) const;
+  // Its fingerprint.
   std::optional<std::string> value_of(const Message& message, const std::string& header) const;
   bool drop_duplicate(Message* message, std::string& value);
   QueueEntry* same_value(const Message& message) const;

@@ -52,7 +52,7 @@ void Queue::make_extras() {
   if (record_.settings && !record_.settings->last_value_key.empty())
     extras_->last_values = std::make_unique<LastValues>();
   if (record_.settings && record_.settings->deduplication)
-    extras_->seen = std::make_unique<SeenValues>(*record_.settings->deduplication);
+    extras_->seen = std::make_unique<SeenValues>(*record_.settings->deduplication, home_.seen_total);
   take_timers();
 }
 
@@ -150,7 +150,7 @@ Enqueued Queue::enqueue_apart(Message* message, bool accepted) {
     return Enqueued::refused;
   }
   // It is in, whatever becomes of it: replaced, expired at once.
-  if (!value.empty()) extras_->seen->insert(value, home_.now, cache_ttl_in(value_of(*message, "x-cache-ttl")));
+  if (!value.empty()) extras_->seen->insert(value, home_.now, cache_ttl_in(header_of(*message, "x-cache-ttl")));
   const base::Time deadline = deadline_of(*message);
   if (replaced && replace_in_place(replaced, message, deadline)) {
     drop_surplus();

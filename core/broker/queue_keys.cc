@@ -1,12 +1,18 @@
 // Queues that tell their messages apart by a header: last values and duplicates (see keyed_messages.h).
 
 #include "core/base/check.h"
+#include "core/base/hash.h"
 #include "core/broker/queue.h"
 
 namespace talaria::broker {
 
-std::optional<std::string> Queue::value_of(const Message& message, const std::string& header) const {
+std::optional<std::string> Queue::header_of(const Message& message, const std::string& header) const {
   return home_.read_header ? home_.read_header(message, header) : std::nullopt;
+}
+
+std::optional<std::string> Queue::value_of(const Message& message, const std::string& header) const {
+  const auto value = header_of(message, header);
+  return value ? std::optional(base::fingerprint(home_.value_key, *value)) : std::nullopt;
 }
 
 // ---- duplicates -----------------------------------------------------------------------------------------------------

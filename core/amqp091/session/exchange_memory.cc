@@ -12,6 +12,7 @@
 #include "core/amqp091/session/own_messages.h"
 #include "core/amqp091/session/publish.h"
 #include "core/base/check.h"
+#include "core/base/hash.h"
 #include "core/broker/exchange.h"
 #include "core/broker/vhost.h"
 
@@ -33,6 +34,13 @@ std::span<broker::QueueRecord* const> route(Shared& shared, broker::Exchange& ex
   return route_held(shared, exchange, message, keys ? std::span(*keys) : std::span<const std::string>());
 }
 
+// The fingerprint of what its messages are told apart by.
+std::optional<std::string> value_of(const Shared& shared, const broker::Exchange& exchange,
+                                    const broker::Message& message) {
+  const auto value = header_value(message, exchange.settings()->deduplication->header);
+  return value ? std::optional(base::fingerprint(shared.key, *value)) : std::nullopt;
+}
+
 bool wants_to_be_forgotten(const broker::Message& message) {
   return header_value(message, "x-recent-history-no-store") == header_text(base::FieldKind::boolean, 1);
 }
@@ -49,7 +57,8 @@ ExchangeMemories::ExchangeMemories(const Shared& shared)
 
 ExchangeMemories::Memory& ExchangeMemories::memory_of(const broker::Exchange& exchange) {
   Memory& memory = memories_[exchange.id()];
-  if (!memory.seen && exchange.settings()->deduplication) memory.seen.emplace(*exchange.settings()->deduplication);
+  if (!memory.seen && exchange.settings()->deduplication)
+    memory.seen.emplace(*exchange.settings()->deduplication, seen_total_);
   return memory;
 }
 
@@ -62,7 +71,7 @@ bool ExchangeMemories::is_duplicate(const Shared& shared, const broker::Exchange
                                     const broker::Message& message) const {
   const auto found = memories_.find(exchange.id());
   if (found == memories_.end() || !found->second.seen) return false;
-  const auto value = header_value(message, exchange.settings()->deduplication->header);
+  const auto value = value_of(shared, exchange, message);
   return value && found->second.seen->contains(*value, shared.now);
 }
 
@@ -70,7 +79,7 @@ void ExchangeMemories::remember(Shared& shared, const broker::Exchange& exchange
                                 const Keys& keys) {
   Memory& memory = memory_of(exchange);
   if (memory.seen)
-    if (const auto value = header_value(*message, exchange.settings()->deduplication->header))
+    if (const auto value = value_of(shared, exchange, *message))
       memory.seen->insert(*value, shared.now, broker::cache_ttl_in(header_value(*message, "x-cache-ttl")));
   if (!exchange.settings()->history_length || wants_to_be_forgotten(*message)) return;
   message->add_references();

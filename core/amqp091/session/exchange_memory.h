@@ -102,6 +102,7 @@ class ExchangeMemories {
   void forget_oldest(Shared& shared, Memory& memory);
   void sweep(Shared& shared);
 
+  broker::SeenTotal seen_total_;  // outlives the memories
   const uint64_t octets_max_;
   uint64_t octets_ = 0;
   uint64_t swept_epoch_ = 0;

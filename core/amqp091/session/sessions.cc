@@ -37,7 +37,7 @@ Shared::Shared(const Config& config_, broker::WorkerIndex self_, tcp::Stack& sta
       by_tcp_slot(stack_.config().connections, 0),
       headers(64) {
   CHECK(config.sessions != 0 && config.channel_max != 0 && config.frame_max >= wire::frame_min_size);
-  engine.read_headers_with(&header_value);
+  engine.read_headers_with(&header_value, key);
   vacant.reserve(config.sessions);
   for (WorkList<Connection>* list : {&more_input, &stalled, &full, &closing, &settling}) list->reserve(config.sessions);
   for (WorkList<Channel>* list : {&confirming, &parked, &transacting})

@@ -56,5 +56,20 @@ TEST(HashBytes, TellsLengthsAndTailsApart) {
   EXPECT_EQ(hash_bytes(as_bytes("same")), hash_bytes(as_bytes(std::string("same"))));
 }
 
+// Equal values have one, others none of theirs; nobody can tell it without the key.
+TEST(Fingerprint, StandsForAValueOfAnyLength) {
+  const HashKey key{1, 2};
+  std::set<std::string> seen;
+  std::string text;
+  for (int size = 0; size < 1000; size++) {
+    EXPECT_EQ(fingerprint(key, text).size(), 15u);
+    EXPECT_EQ(fingerprint(key, text), fingerprint(key, std::string(text)));
+    seen.insert(fingerprint(key, text));
+    seen.insert(fingerprint({1, 3}, text));
+    text += 'x';
+  }
+  EXPECT_EQ(seen.size(), 2000u);
+}
+
 }  // namespace
 }  // namespace talaria::base

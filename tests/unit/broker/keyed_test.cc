@@ -184,7 +184,8 @@ TEST_F(Duplicates, WhatWasRefusedWasNotSeen) {
 }
 
 TEST(SeenValues, ForgetTheOldest) {
-  SeenValues seen(100, std::nullopt);
+  SeenTotal total;
+  SeenValues seen(100, std::nullopt, total);
   const base::Time now{};
   for (int i = 0; i < 1000; i++) {
     seen.insert(std::to_string(i), now);
@@ -194,6 +195,26 @@ TEST(SeenValues, ForgetTheOldest) {
   EXPECT_TRUE(seen.contains("999", now));
   EXPECT_TRUE(seen.contains("950", now));
   EXPECT_FALSE(seen.contains("800", now));
+}
+
+// Whoever remembers one more forgets, not the others.
+TEST(SeenValues, OfAWorkerHaveABoundTogether) {
+  SeenTotal total{.most = 50};
+  const base::Time now{};
+  {
+    SeenValues few(100, std::nullopt, total), many(100, std::nullopt, total);
+    for (int i = 0; i < 20; i++) few.insert(std::to_string(i), now);
+    for (int i = 0; i < 100; i++) many.insert(std::to_string(i), now);
+    EXPECT_EQ(total.values, 50u);
+    EXPECT_EQ(few.size(), 20u);
+    EXPECT_EQ(many.size(), 30u);
+    EXPECT_TRUE(many.contains("99", now));
+    EXPECT_FALSE(many.contains("69", now));
+    few.insert("one more", now);
+    EXPECT_TRUE(few.contains("one more", now));
+    EXPECT_FALSE(few.contains("0", now));
+  }
+  EXPECT_EQ(total.values, 0u);
 }
 
 // ---- flow -----------------------------------------------------------------------------------------------------------
