@@ -188,8 +188,8 @@ class AmqpClient final : public Application, public AmqpListener {
   ClientPlan plan_;
   Connect connect_;
   std::unique_ptr<AmqpConnection> connection_;
-  bool opened_ = false;   // this connection has been open
-  bool closing_ = false;  // connection.close was asked for
+  bool opened_ = false;     // this connection has been open
+  bool closing_ = false;    // connection.close was asked for
   std::string blocked_by_;  // when it was last told so: a queue, or ""
   std::map<uint16_t, Channel> channels_;
   std::vector<PrivateQueue> private_queues_;

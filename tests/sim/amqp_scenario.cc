@@ -198,9 +198,12 @@ class AmqpRun {
     plan.events = random.chance(0.25) && !conversation_;
     plan.asks = random.chance(0.25) && !conversation_;
     plan.ask_every_max = random.between(5ms, 300ms);
+    plan.traces = random.chance(0.25) && !conversation_ && body_max_ <= 2000;
     if (options_.plant == Plant::lost_event) plan = {.events = true};
+    if (options_.plant == Plant::half_traced) plan = {.traces = true, .traced = "publish.#"};
     if (options_.plant == Plant::secret_queue) plan = {.asks = true};
     if (!plan.any()) return;
+    plan.traces_lost = [this] { return broker_->traces_lost(); };
     plan.events_lost = [this] { return broker_->announcements_lost(); };
     StackNode& node = build_stack_node(random, "witness", witness_number);
     auto witness = std::make_unique<Witness>(world_, world_.random("what the witness does"), model_, plan,

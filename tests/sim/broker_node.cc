@@ -162,6 +162,12 @@ uint64_t BrokerNode::ready(const std::string& queue) const {
   return found == queues.end() ? 0 : found->second->counters->ready.value();
 }
 
+uint64_t BrokerNode::traces_lost() const {
+  uint64_t sum = 0;
+  for (const auto& actor : workers_) sum += actor->worker->sessions().counters().traces_lost.value();
+  return sum;
+}
+
 uint64_t BrokerNode::sessions() const {
   uint64_t sum = 0;
   for (const auto& actor : workers_) sum += actor->worker->sessions().session_count();

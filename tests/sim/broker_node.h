@@ -53,8 +53,9 @@ class BrokerNode {
   void stop_moves();
   // In queues, or on their way to or from one.
   uint64_t messages() const;
-  // Events that there was no memory for.
+  // Events and traces that there was no memory or no room for.
   uint64_t announcements_lost() const;
+  uint64_t traces_lost() const;
   // Of a queue of the first vhost, as the operator would see it.
   uint64_t ready(const std::string& queue) const;
   // Connections that it believes in.

@@ -266,6 +266,7 @@ Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Iden
   copy.state = no_ack ? State::settled : State::held;
   copy.holder = holder;
   copy.lease = ++last_lease_;
+  if (is_traced_) deliveries_by_queue_[{queue_name, number}].heard++;
   return {queue_name, number, copy.lease};
 }
 

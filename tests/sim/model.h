@@ -228,6 +228,21 @@ class Model {
   void found_slow(const std::string& tag, const std::string& queue);
   void logged_in() { logins_told_++; }
   void policy_told(const std::string& name) { policies_.erase(name); }
+  // The firehose. From the start, unless copies were lost.
+  struct Traced {
+    std::string id, exchange;
+    std::vector<std::string> keys;
+    Buffer body;
+    std::string queue;                // it was delivered from
+    bool redelivered = false;         // then
+    std::vector<std::string> routed;  // otherwise: where it was to go
+  };
+  void set_traced() { is_traced_ = true; }
+  void published_by_trace(const Traced& traced);
+  void delivered_by_trace(const Traced& traced);
+  // What the firehose lacks; "": nothing.
+  std::string untraced() const;
+
   // What has not been told of, now that all but `connections` are gone; "": nothing.
   std::string untold(size_t connections) const;
 
@@ -362,6 +377,8 @@ class Model {
   std::map<std::string, Chances> bindings_in(Window window) const;
   bool may_begin(const std::string& kind, const std::string& name, size_t times) const;
   bool may_end(const std::string& kind, const std::string& name, size_t times) const;
+  uint64_t number_by_trace(const Traced& traced) const;
+  void check_traced_route(const Message& message, const std::set<std::string>& routed) const;
   Told told(const std::string& kind, const std::string& name) const;
   bool gone_otherwise(const std::string& queue, const Message& message) const;
   bool excused(const std::string& queue, const Message& message) const;
@@ -414,6 +431,12 @@ class Model {
   std::set<std::string> cancelled_as_slow_, told_as_slow_;  // consumers
   std::set<std::string> policies_;                          // of which nobody has told
   size_t connections_opened_ = 0, logins_told_ = 0;
+  bool is_traced_ = false;
+  std::set<uint64_t> traced_;  // messages whose publishing was
+  struct Deliveries {
+    size_t heard = 0, traced = 0, traced_as_first = 0;
+  };
+  std::map<std::pair<std::string, uint64_t>, Deliveries> deliveries_by_queue_;
   uint64_t last_transaction_ = 0;
   uint64_t changes_ = 0;
   mutable uint64_t counted_at_ = UINT64_MAX;  // of changes_

@@ -166,4 +166,64 @@ std::string Model::untold(size_t connections) const {
   return "";
 }
 
+// ---- the firehose ---------------------------------------------------------------------------------------------------
+
+uint64_t Model::number_by_trace(const Traced& traced) const {
+  const auto found = by_id_.find(traced.id);
+  if (found == by_id_.end()) fail("a trace of message '%s', which nobody published", traced.id.c_str());
+  const Message& message = messages_[found->second - 1];
+  if (message.what.kept) fail("a trace of message %lu, which was not committed", found->second);
+  if (!std::ranges::equal(traced.body, message.what.body))
+    fail("a trace of message %lu with another body", found->second);
+  return found->second;
+}
+
+// Where it was routed as its route was found; what its exchange decides elsewhere, or later, is not told.
+void Model::check_traced_route(const Message& message, const std::set<std::string>& routed) const {
+  if (routed.empty() && (message.what.delay || by_exchange_.contains(message.what.exchange))) return;
+  for (const Route& route : routes(message)) {
+    // A queue that is deleted between publish and commit is left out.
+    const bool reaches_all = has_history(message) || std::ranges::all_of(route.must, [&](const std::string& name) {
+                               return routed.contains(name) || may_be_gone(name);
+                             });
+    if (reaches_all && std::ranges::includes(route.may, routed)) return;
+  }
+  std::string names;
+  for (const std::string& name : routed) names += " " + name;
+  fail("message %lu was routed, by its trace, to%s", number_of(message), names.c_str());
+}
+
+void Model::published_by_trace(const Traced& traced) {
+  const uint64_t number = number_by_trace(traced);
+  const Message& message = messages_[number - 1];
+  if (!traced_.insert(number).second) fail("message %lu was traced twice as it was published", number);
+  // BCC is gone when a transaction is committed.
+  std::vector<std::string> keys = message.keys();
+  if (message.transaction != 0) keys.resize(1 + message.what.copies.size());
+  if (traced.exchange != message.what.exchange || traced.keys != keys)
+    fail("a trace of message %lu with exchange '%s' and %zu keys", number, traced.exchange.c_str(), traced.keys.size());
+  check_traced_route(message, {traced.routed.begin(), traced.routed.end()});
+}
+
+void Model::delivered_by_trace(const Traced& traced) {
+  const uint64_t number = number_by_trace(traced);
+  const auto dead = dead_of_.find(traced.queue);
+  if (!may_be_in(messages_[number - 1], dead == dead_of_.end() ? traced.queue : dead->second))
+    fail("a trace of message %lu from %s, where it is not routed", number, traced.queue.c_str());
+  Deliveries& deliveries = deliveries_by_queue_[{traced.queue, number}];
+  deliveries.traced++;
+  if (!traced.redelivered && ++deliveries.traced_as_first > 1)
+    fail("queue %s delivered message %lu a second time as if it were the first, by its traces", traced.queue.c_str(),
+         number);
+}
+
+std::string Model::untraced() const {
+  for (uint64_t number = 1; number <= messages_.size(); number++)
+    if (messages_[number - 1].certain() && !traced_.contains(number)) return "message " + std::to_string(number);
+  for (const auto& [where, deliveries] : deliveries_by_queue_)
+    if (deliveries.traced < deliveries.heard)
+      return "delivery of message " + std::to_string(where.second) + " from " + where.first;
+  return "";
+}
+
 }  // namespace talaria::sim

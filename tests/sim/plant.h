@@ -32,6 +32,7 @@ enum class Plant : uint8_t {
   no_history,           // exchanges with a history have none
   no_copies,            // the keys of CC and BCC lead nowhere
   lost_event,           // one thing that happens is not told of
+  half_traced,          // what is delivered is not traced
   secret_queue,         // there is a queue that nobody declared
   repeats,              // exchanges that deduplicate do not, queues do
 };

@@ -9,7 +9,7 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr std::array<std::pair<Plant, std::string_view>, 25> plants{{
+constexpr std::array<std::pair<Plant, std::string_view>, 26> plants{{
     {Plant::none, "none"},
     {Plant::lost_segment, "lost-segment"},
     {Plant::drop_requeue, "drop-requeue"},
@@ -33,6 +33,7 @@ constexpr std::array<std::pair<Plant, std::string_view>, 25> plants{{
     {Plant::no_history, "no-history"},
     {Plant::repeats, "repeats"},
     {Plant::lost_event, "lost-event"},
+    {Plant::half_traced, "half-traced"},
     {Plant::secret_queue, "secret-queue"},
     {Plant::no_copies, "no-copies"},
 }};

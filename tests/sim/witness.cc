@@ -18,6 +18,7 @@ constexpr uint16_t only_channel = 1;
 constexpr Duration reconnect_pause = 500ms;
 constexpr const char* reply_queue = "amq.rabbitmq.reply-to";
 constexpr const char* event_queue = "w.events";
+constexpr const char* trace_queue = "w.traces";
 constexpr std::array verbs{"list_queues", "list_bindings", "list_consumers"};
 
 // The witness's own, what the steward makes for the dead, and what is part of an offence: the model knows nothing of
@@ -38,6 +39,15 @@ std::string text_in(const base::FieldTable& headers, const char* name) {
   const base::Field* field = base::find(headers, name);
   if (!field || !field->text()) fail("witness: an event without %s", name);
   return *field->text();
+}
+
+std::vector<std::string> list_in(const base::FieldTable& headers, const char* name) {
+  const base::Field* field = base::find(headers, name);
+  const auto* array = field ? std::get_if<base::FieldArray>(&field->value) : nullptr;
+  if (!array) fail("witness: a trace without %s", name);
+  std::vector<std::string> list;
+  for (const base::Field& one : *array) list.push_back(one.text() ? *one.text() : "");
+  return list;
 }
 
 TextTable texts_of(const base::FieldTable& table) {
@@ -132,19 +142,30 @@ void Witness::prepare() {
     steps_.push_back({BindQueue{event_queue, "amq.talaria.event", "#", {}, false}, method::queue_bind_ok});
     steps_.push_back({Consume{.queue = event_queue, .tag = "w.events", .no_ack = true}, method::basic_consume_ok});
   }
-  if (plan_.asks)
+  if (plan_.asks || plan_.traces)
     steps_.push_back({Consume{.queue = reply_queue, .tag = "w.answers", .no_ack = true}, method::basic_consume_ok});
+  if (!plan_.traces) return;
+  steps_.push_back({DeclareQueue{.name = trace_queue, .exclusive = true}, method::queue_declare_ok});
+  steps_.push_back({BindQueue{trace_queue, "amq.talaria.trace", plan_.traced, {}, false}, method::queue_bind_ok});
+  steps_.push_back({Consume{.queue = trace_queue, .tag = "w.traces", .no_ack = true}, method::basic_consume_ok});
+  steps_.push_back({{}, method::basic_deliver, "trace_on"});
 }
 
 void Witness::next_step() {
   ready_ = steps_.empty();
-  if (!ready_) connection_->send(only_channel, steps_.front().command);
+  if (ready_) {
+    if (plan_.traces) model_.set_traced();
+    return;
+  }
+  if (steps_.front().verb.empty()) return connection_->send(only_channel, steps_.front().command);
+  give_command(steps_.front().verb);
 }
 
 void Witness::on_reply(uint16_t, const Reply& reply, base::Bytes properties, base::Bytes body) {
   if (reply.id == method::basic_deliver) {
     if (reply.name == "w.events") return on_event(reply.key, properties);
-    return on_answer(body);
+    if (reply.name == "w.traces") return on_trace(reply.key, properties, body);
+    if (ready_) return on_answer(body);
   }
   if (ready_ || reply.id != steps_.front().reply)
     fail("witness: method %u.%u answers nothing: %s", reply.id >> 16, reply.id & 65535, reply.text.c_str());
@@ -171,8 +192,39 @@ void Witness::on_event(const std::string& key, base::Bytes properties) {
     model_.ended_to_be(kind, name);
 }
 
+// Of what the model knows nothing of there are traces, too.
+void Witness::on_trace(const std::string& key, base::Bytes properties, base::Bytes body) {
+  const base::FieldTable headers = headers_of(properties);
+  const base::Field* inner = base::find(headers, "properties");
+  const auto* table = inner ? std::get_if<base::FieldTable>(&inner->value) : nullptr;
+  const base::Field* id = table ? base::find(*table, "message_id") : nullptr;
+  const size_t dot = key.find('.');
+  const std::string what = key.substr(0, dot), where = key.substr(dot + 1);
+  world_.trace("witness: trace %s of %s", key.c_str(), id ? id->text()->c_str() : "nothing");
+  if (!id || plan_.traces_lost() != 0) return;
+  Model::Traced traced;
+  traced.id = *id->text();
+  traced.exchange = text_in(headers, "exchange_name");
+  traced.keys = list_in(headers, "routing_keys");
+  traced.body.assign(body.begin(), body.end());
+  if (what == "publish") {
+    if (where != traced.exchange)
+      fail("witness: a trace of '%s' with the key %s", traced.exchange.c_str(), key.c_str());
+    traced.routed = list_in(headers, "routed_queues");
+    return model_.published_by_trace(traced);
+  }
+  if (what != "deliver") fail("witness: a trace with the key %s", key.c_str());
+  traced.queue = where;
+  const base::Field* redelivered = base::find(headers, "redelivered");
+  if (!redelivered) fail("witness: a trace of a delivery does not tell whether it is the first");
+  traced.redelivered = redelivered->integer() != 0;
+  model_.delivered_by_trace(traced);
+}
+
 std::string Witness::describe() const {
   if (plan_.asks && (last_questions_ != 0 || asking_)) return "the witness has not asked its last question";
+  if (plan_.traces && plan_.traces_lost() == 0)
+    if (const std::string untraced = model_.untraced(); !untraced.empty()) return "there is no trace of " + untraced;
   if (!plan_.events || plan_.events_lost() != 0) return "";
   // The steward's, and its own, which nobody heard of.
   const std::string untold = model_.untold(1);
@@ -185,9 +237,13 @@ void Witness::ask(Time now) {
   asking_ = true;
   asked_ = now;
   question_ = last_questions_ > 0 ? static_cast<size_t>(--last_questions_) : random_.below(questions_max);
+  give_command(verbs[question_]);
+}
+
+void Witness::give_command(const std::string& verb) {
   MessageProperties properties;
   properties.reply_to = reply_queue;
-  connection_->publish(only_channel, Publish{"amq.talaria.management", verbs[question_]}, properties,
+  connection_->publish(only_channel, Publish{"amq.talaria.management", verb}, properties,
                        base::as_bytes(std::string_view("{}")));
 }
 

@@ -1,6 +1,6 @@
-// A client that listens to what the broker tells of itself, and asks it: events on amq.talaria.event, and listings by
-// messages to amq.talaria.management. It comes before everybody else, and passes all of it to the model, which knows
-// what must and may be told.
+// A client that listens to what the broker tells of itself, and asks it: events on amq.talaria.event, copies of all
+// that is published and delivered on amq.talaria.trace, and listings by messages to amq.talaria.management. It comes
+// before everybody else, and passes all of it to the model, which knows what must and may be told.
 #pragma once
 
 #include <deque>
@@ -19,10 +19,13 @@ struct WitnessPlan {
   bool events = false;
   // How many were lost for want of memory: that is nobody's fault.
   std::function<uint64_t()> events_lost = [] { return uint64_t{0}; };
+  bool traces = false;
+  std::function<uint64_t()> traces_lost = events_lost;
+  const char* traced = "#";  // the key with which it listens to the firehose
   bool asks = false;
   Duration ask_every_max = 100ms;
 
-  bool any() const { return events || asks; }
+  bool any() const { return events || asks || traces; }
 };
 
 class Witness final : public Application, public AmqpListener {
@@ -52,7 +55,9 @@ class Witness final : public Application, public AmqpListener {
   void prepare();
   void next_step();
   void ask(Time now);
+  void give_command(const std::string& verb);
   void on_event(const std::string& key, base::Bytes properties);
+  void on_trace(const std::string& key, base::Bytes properties, base::Bytes body);
   void on_answer(base::Bytes body);
   void on_queues(const nlohmann::json& rows) const;
   void on_bindings(const nlohmann::json& rows) const;
@@ -61,6 +66,7 @@ class Witness final : public Application, public AmqpListener {
   struct Step {
     Command command;
     uint32_t reply = 0;
+    std::string verb = {};  // in the place of a command
   };
 
   World& world_;

@@ -122,6 +122,7 @@ bool pass_unroutable(Channel& channel, Transaction::Kept& kept) {
 
 void pass_delayed(Channel& channel, const Transaction::Kept& kept) {
   Shared& shared = shared_of(channel);
+  trace(channel, *kept.message, {});
   shared.delayed->keep(shared, kept.message, channel.connection.vhost, kept.delay->milliseconds, kept.delay->keys);
 }
 
@@ -139,6 +140,7 @@ bool pass_on(Channel& channel, Transaction::Kept& kept) {
     targets.push_back({queue, transaction.shares.at(key_of(id)).granted});
   }
   if (targets.empty()) {
+    trace(channel, *kept.message, {});
     shared.pool.release(kept.message);
     return true;
   }

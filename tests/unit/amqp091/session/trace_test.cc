@@ -143,6 +143,33 @@ TEST_F(SessionTrace, TellsOfWhatGoesNowhereAndOfAllItsKeys) {
   EXPECT_EQ(unroutable.header("routed_queues"), "[]");
 }
 
+// A queue that it was routed to is deleted before the commit; and one message is to wait.
+TEST_F(SessionTrace, TellsOfAllThatATransactionCommits) {
+  auto settings = std::make_shared<broker::ExchangeSettings>();
+  settings->delays = true;
+  world.control.add_exchange("later", broker::ExchangeType::direct, false, settings);
+  client.open_channel(2);
+  client.declare(2, "short-lived");
+  client.send(2, wire::tx::Select{});
+  client.expect<wire::tx::SelectOk>(2);
+  client.publish(2, "", "short-lived", "one");
+  client.publish(2, "later", "q", "two", false, with_headers({{"x-delay", {int32_t{20}}}}));
+  client.publish(2, "", "q", "three");
+  EXPECT_EQ(told(), 0u);
+  client.send(1, wire::queue::Delete{.queue = "short-lived"});
+  client.expect<wire::queue::DeleteOk>(1);
+  client.send(2, wire::tx::Commit{});
+  client.expect<wire::tx::CommitOk>(2);
+  ASSERT_EQ(told(), 3u);
+  for (const char* body : {"one", "two"}) {
+    const Told published = next();
+    EXPECT_EQ(published.body, body);
+    EXPECT_EQ(published.header("routed_queues"), "[]");
+  }
+  EXPECT_EQ(next().body, "three");
+  world.wait(25ms);
+}
+
 TEST_F(SessionTrace, CopiesLongBodiesOverManyTurns) {
   std::string body(5 << 20, 'x');
   for (size_t i = 0; i < body.size(); i += 1000) body[i] = static_cast<char>('a' + i / 1000 % 26);
