@@ -131,6 +131,11 @@ Room Engine::room_for(WorkerIndex worker) const {
   return {Shortage::operations, worker};
 }
 
+bool Engine::is_behind(QueueId queue) const {
+  const QueueRecord* record = find_queue(queue);
+  return record && outbox_.operations[record->home].size() >= limits_.operations_backlog_max;
+}
+
 void Engine::hand_over(const ConsumerAddress& consumer, Message* message) {
   const WorkerIndex worker = consumer.channel.worker;
   const Deliver delivery{consumer, {}, {}, message, false, false, 0};

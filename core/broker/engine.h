@@ -164,6 +164,8 @@ class Engine {
   WorkerIndex workers() const { return workers_; }
   // Whether something for a session on that worker can be handed over now.
   Room room_for(WorkerIndex worker) const;
+  // The worker that is a queue's home has much to catch up with.
+  bool is_behind(QueueId queue) const;
   // To a consumer that need not acknowledge. Takes over one reference.
   void hand_over(const ConsumerAddress& consumer, Message* message);
   // To the asker's worker, once it is an answer, else to the consumer's.

@@ -83,7 +83,9 @@ void watch_consumer(Channel& channel, broker::QueueId queue, uint32_t consumer, 
 void look_for_late_acknowledgements(Connection& connection) {
   Shared& shared = *connection.shared;
   // They may be among what we have not read.
-  if (connection.stalled || shared.stack.unread(connection.tcp) != 0 || connection.bulk.incarnation != 0) return;
+  if (connection.stalled || shared.stack.unread(connection.tcp) != 0 || connection.bulk.incarnation != 0 ||
+      connection.credit_change.incarnation != 0)
+    return;
   for (size_t number = 0; number < connection.channels.size() && connection.stage == Stage::open; number++) {
     Channel* channel = connection.channels[number].channel.get();
     if (channel == nullptr || !channel->ack_timeouts) continue;

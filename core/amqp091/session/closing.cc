@@ -38,6 +38,7 @@ void end_channel(Channel& channel) {
   shared.parked.drop(channel, channel.parked_listed);
   if (channel.transaction) abandon_transaction(channel);
   if (connection.bulk.incarnation == channel.incarnation) connection.bulk = {};
+  if (connection.credit_change.incarnation == channel.incarnation) connection.credit_change = {};
   // A queue's answer finds nobody any more; the control plane's is still to come.
   if (connection.pending.incarnation == channel.incarnation && asks_a_queue(connection.pending.what)) {
     connection.pending = {};

@@ -38,7 +38,7 @@ struct Config {
   base::Duration close_timeout = 10s;  // we sent connection.close: the peer's close-ok is awaited that long
 
   // ---- back-pressure ------------------------------------------------------------------------------------------------
-  base::Duration blocked_after = 10ms;   // a publisher that is not read that long is told connection.blocked
+  base::Duration blocked_after = 10ms;     // a publisher that is not read that long is told connection.blocked
   base::Duration finished_patience = 30s;  // a peer that has closed its half, and whose rest cannot be read
 
   // ---- bounds -------------------------------------------------------------------------------------------------------
@@ -66,6 +66,7 @@ struct Config {
   uint32_t traces_per_turn = 4096;
   size_t trace_bytes_per_turn = 1 << 20;     // of their bodies
   size_t transaction_steps_per_turn = 1024;  // of one channel: copies, settlements
+  size_t credits_per_turn = 1024;            // of one connection: consumers whose prefetch changes
   size_t settle_per_turn = 4096;             // deliveries a closing channel gives back
   uint32_t timers_per_turn = 256;
 

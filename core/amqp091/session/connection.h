@@ -165,6 +165,13 @@ struct BulkSettlement {
   bool answer_recover = false;  // recover-ok is due at the end
 };
 
+// A channel's prefetch that changes for its many consumers, over several turns.
+struct CreditChange {
+  uint16_t channel = 0;
+  uint32_t incarnation = 0;  // 0: none
+  size_t next_consumer = 0;
+};
+
 struct Connection {
   // ---- hot ----------------------------------------------------------------------------------------------------------
   Shared* shared = nullptr;
@@ -219,13 +226,15 @@ struct Connection {
   bool impersonates = false;                        // may sign messages with another's name
   uint64_t permissions_epoch = 0;                   // of the three; when it is not the worker's they are void
   BulkSettlement bulk;
+  CreditChange credit_change;
   std::string user, vhost_name, peer, mechanism;
   base::FieldTable client_properties;
 
   // Its frames are looked at.
   bool reads() const {
     return stage == Stage::closing || stage == Stage::refused ||
-           (pending.what == Awaited::nothing && !stalled && !answer_waits && !notices_wait && bulk.incarnation == 0);
+           (pending.what == Awaited::nothing && !stalled && !answer_waits && !notices_wait && bulk.incarnation == 0 &&
+            credit_change.incarnation == 0);
   }
   bool before_open() const { return stage < Stage::open; }
   Channel* channel(uint16_t number) const {

@@ -87,17 +87,6 @@ void subscribe(Consumer& consumer) {
   update_pause(consumer);
 }
 
-// The channel-wide prefetch changed.
-void adjust_credits(Channel& channel) {
-  for (const auto& consumer : channel.consumers) {
-    if (!consumer || consumer->no_ack || consumer->state != Consumer::State::subscribed) continue;
-    const uint32_t credit = credit_of(channel, *consumer);
-    if (std::exchange(consumer->credit, credit) == credit) continue;
-    channel.connection.shared->engine.credit(
-        {.queue = consumer->queue, .consumer = consumer->address(), .credit = credit});
-  }
-}
-
 // What it is given until the queue has answered is still delivered.
 void unsubscribe(Consumer& consumer) {
   consumer.state = Consumer::State::cancelling;
@@ -181,14 +170,40 @@ Step on_qos(Channel& channel, const wire::basic::Qos& method) {
   }
   if (method.global) {
     channel.prefetch_limit = method.prefetch_count;
-    adjust_credits(channel);
     if (!channel.parked.empty()) connection.shared->parked.add(channel, channel.parked_listed);
   } else {
     channel.prefetch = method.prefetch_count;
   }
   notify_changed(channel);
-  connection.output.method(channel.number, wire::basic::QosOk{});
+  if (method.global) {
+    connection.credit_change = {channel.number, channel.incarnation, 0};
+    change_credits(connection);
+  } else {
+    connection.output.method(channel.number, wire::basic::QosOk{});
+  }
   return Step::taken;
+}
+
+// The channel-wide prefetch is another: its consumers hear of it, some each turn, and input waits until all have. A few
+// octets ask for it, and there may be many consumers.
+void change_credits(Connection& connection) {
+  Shared& shared = *connection.shared;
+  CreditChange& change = connection.credit_change;
+  Channel& channel = *connection.channel(change.channel);
+  for (size_t left = shared.config.credits_per_turn; change.next_consumer < channel.consumers.size();
+       change.next_consumer++) {
+    Consumer* consumer = channel.consumers[change.next_consumer].get();
+    if (consumer == nullptr || consumer->no_ack || consumer->state != Consumer::State::subscribed) continue;
+    const uint32_t credit = credit_of(channel, *consumer);
+    if (consumer->credit == credit) continue;
+    if (left-- == 0 || shared.engine.is_behind(consumer->queue))
+      return shared.settling.add(connection, connection.settling_listed);
+    consumer->credit = credit;
+    shared.engine.credit({.queue = consumer->queue, .consumer = consumer->address(), .credit = credit});
+  }
+  change = {};
+  connection.output.method(channel.number, wire::basic::QosOk{});
+  go_on(connection);
 }
 
 // ---- consume --------------------------------------------------------------------------------------------------------

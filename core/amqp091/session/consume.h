@@ -11,6 +11,8 @@
 namespace talaria::amqp091::session {
 
 Step on_qos(Channel& channel, const wire::basic::Qos& method);
+// Goes on with a change that takes more than a turn.
+void change_credits(Connection& connection);
 Step on_consume(Channel& channel, const wire::basic::Consume& method);
 Step on_cancel(Channel& channel, const wire::basic::Cancel& method);
 Step on_get(Channel& channel, const wire::basic::Get& method);

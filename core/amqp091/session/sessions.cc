@@ -359,7 +359,11 @@ bool Sessions::drained() const { return shared_->draining && session_count() == 
 void Sessions::on_turn(base::Time now) {
   Shared& shared = *shared_;
   shared.now = now;
-  shared.settling.walk([](Connection& c) -> bool& { return c.settling_listed; }, settle_more);
+  shared.settling.walk([](Connection& c) -> bool& { return c.settling_listed; },
+                       [](Connection& connection) {
+                         connection.credit_change.incarnation != 0 ? change_credits(connection)
+                                                                   : settle_more(connection);
+                       });
   shared.stalled.walk_in_turn(
       shared.config.resumed_per_turn, [](Connection& c) -> bool& { return c.stalled_listed; }, resume_publisher);
   shared.more_input.walk([](Connection& c) -> bool& { return c.more_input_listed; },

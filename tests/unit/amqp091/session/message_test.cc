@@ -470,6 +470,45 @@ TEST_F(SessionMessage, ChannelWidePrefetchMayChangeUnderWay) {
   for (unsigned i = 5; i <= 10; i++) EXPECT_EQ(client.expect_delivery(1, "c", i), std::to_string(i - 1));
 }
 
+// A few octets ask for it, and a channel may have 65535 consumers.
+TEST(SessionMessageBounded, ManyConsumersHearOfAPrefetchOverTurns) {
+  WorldOptions options;
+  options.session.credits_per_turn = 10;
+  World world(options);
+  Client client(world);
+  client.open();
+  client.open_channel(1);
+  client.open_channel(2);
+  client.declare(1, "q");
+  client.declare(1, "far");
+  for (unsigned i = 0; i < 105; i++) client.consume(1, i % 2 ? "q" : "far", "c" + std::to_string(i));
+  const auto turns_until_answered = [&] {
+    const size_t before = client.stream().received.size();
+    unsigned turns = 0;
+    for (; client.stream().received.size() == before && turns < 1000; turns++) world.turn();
+    client.expect<wire::basic::QosOk>(1);
+    return turns;
+  };
+  client.send(1, wire::basic::Qos{.prefetch_count = 3, .global = true});
+  EXPECT_GE(turns_until_answered(), 11u);
+  client.send(1, wire::basic::Qos{.prefetch_count = 3, .global = true});
+  EXPECT_LT(turns_until_answered(), 8u) << "nothing changes";
+  for (unsigned i = 0; i < 10; i++) client.publish(1, "", "q", "x");
+  unsigned delivered = 0;
+  while (const auto frame = client.next()) delivered += frame->method() == wire::basic::Deliver::id;
+  EXPECT_EQ(delivered, 3u);
+  // The connection ends under way.
+  client.send(1, wire::basic::Qos{.prefetch_count = 100, .global = true});
+  for (unsigned i = 0; i < 8; i++) world.turn();
+  world.sessions.close_session({0, 1}, broker::CloseCause::forced, "enough", world.now);
+  bool answered = false, closed = false;
+  while (const auto frame = client.next()) {
+    answered |= frame->method() == wire::basic::QosOk::id;
+    closed |= frame->method() == wire::connection::Close::id;
+  }
+  EXPECT_TRUE(closed && !answered);
+}
+
 TEST_F(SessionMessage, PrefetchSizeIsNotImplemented) {
   client.send(1, wire::basic::Qos{.prefetch_size = 5});
   client.expect_connection_close(ReplyCode::not_implemented, "prefetch_size!=0 (5)");
