@@ -39,9 +39,10 @@ uint64_t delay_of(const base::Field& header) {
   return milliseconds > 0 && milliseconds <= delay_ms_max ? static_cast<uint64_t>(milliseconds) : 0;
 }
 
-bool DelayedMessages::has_room_for(const Shared& shared, const broker::Message& message) const {
+bool DelayedMessages::has_room_for(const Shared& shared, const broker::Message& message,
+                                   const std::vector<std::string>& keys) const {
   return items_.size() - vacant_.size() < shared.config.delayed_messages &&
-         octets_ + octets_of(message) <= shared.pool.arena().capacity() / 4;
+         octets_ + octets_of(message, keys) <= shared.pool.arena().capacity() / 4;
 }
 
 void DelayedMessages::keep(Shared& shared, broker::Message* message, broker::VhostId vhost, uint64_t delay_ms,
@@ -57,7 +58,7 @@ void DelayedMessages::keep(Shared& shared, broker::Message* message, broker::Vho
   item.message = message;
   item.vhost = vhost;
   item.keys = keys;
-  octets_ += octets_of(*message);
+  octets_ += octets_of(*message, keys);
   timers_.arm(item.timer, shared.now + std::chrono::milliseconds(delay_ms), shared.now);
   shared.counters.delayed_waiting.add();
 }
@@ -71,7 +72,7 @@ void DelayedMessages::work(Shared& shared) {
   }
   for (size_t done = 0; done < most && !due_.empty(); done++) {
     Item& item = items_[due_.front()];
-    const uint64_t octets = octets_of(*item.message);
+    const uint64_t octets = octets_of(*item.message, item.keys);
     if (!publish(shared, item)) return;
     item.message = nullptr;
     item.keys = {};

@@ -34,7 +34,7 @@ class DelayedMessages {
   DelayedMessages(const DelayedMessages&) = delete;
   DelayedMessages& operator=(const DelayedMessages&) = delete;
 
-  bool has_room_for(const Shared& shared, const broker::Message& message) const;
+  bool has_room_for(const Shared& shared, const broker::Message& message, const std::vector<std::string>& keys) const;
   // Takes over the reference. `keys`: more routing keys, those of CC and BCC.
   void keep(Shared& shared, broker::Message* message, broker::VhostId vhost, uint64_t delay_ms,
             const std::vector<std::string>& keys);

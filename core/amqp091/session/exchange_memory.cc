@@ -83,15 +83,19 @@ void ExchangeMemories::remember(Shared& shared, const broker::Exchange& exchange
       memory.seen->insert(*value, shared.now, broker::cache_ttl_in(header_value(*message, "x-cache-ttl")));
   if (!exchange.settings()->history_length || wants_to_be_forgotten(*message)) return;
   message->add_references();
-  octets_ += octets_of(*message);
   memory.history.push_back({message, keys});
+  octets_ += octets_of(memory.history.back());
   while (memory.history.size() > *exchange.settings()->history_length ||
          (octets_ > octets_max_ && !memory.history.empty()))
     forget_oldest(shared, memory);
 }
 
+uint64_t ExchangeMemories::octets_of(const Remembered& one) {
+  return session::octets_of(*one.message, one.keys ? std::span(*one.keys) : std::span<const std::string>());
+}
+
 void ExchangeMemories::forget_oldest(Shared& shared, Memory& memory) {
-  octets_ -= octets_of(*memory.history.front().message);
+  octets_ -= octets_of(memory.history.front());
   shared.pool.release(memory.history.front().message);
   memory.history.pop_front();
 }
@@ -333,9 +337,11 @@ bool pass_through(Channel& channel, broker::Message* message, Stall& why) {
     shared.pool.release(message);
     return true;
   }
+  // Of messages with more keys, which may be long, one is under way.
   if (has_entrusted(connection.entrusted)) {
     const EntrustedMessages& before = *connection.entrusted;
-    if (before.exchange() != exchange->id() || before.size() >= shared.config.entrusted_under_way) {
+    if (before.exchange() != exchange->id() || before.size() >= shared.config.entrusted_under_way ||
+        !channel.publishing.copies.empty()) {
       why = wait_for_entrusted(before);
       return false;
     }

@@ -99,6 +99,7 @@ class ExchangeMemories {
   Memory& memory_of(const broker::Exchange& exchange);
   bool do_first(Shared& shared, broker::ExchangeId id, Memory& memory);
   bool publish(Shared& shared, const Job& job, broker::Exchange& exchange);
+  static uint64_t octets_of(const Remembered& one);
   void forget_oldest(Shared& shared, Memory& memory);
   void sweep(Shared& shared);
 

@@ -16,9 +16,15 @@ namespace talaria::amqp091::session {
 
 struct Shared;
 
-// What a message that is held counts for against its holder's share of memory.
-inline uint64_t octets_of(const broker::Message& message) {
-  return message.body_size() + message.properties_size() + sizeof(broker::Message);
+inline uint64_t octets_of(std::span<const std::string> keys) {
+  uint64_t octets = 0;
+  for (const std::string& key : keys) octets += sizeof key + key.size();
+  return octets;
+}
+// What a message that is held counts for against its holder's share of memory, with the routing keys that it has
+// besides its own: those of BCC are nowhere else.
+inline uint64_t octets_of(const broker::Message& message, std::span<const std::string> keys) {
+  return message.body_size() + message.properties_size() + sizeof(broker::Message) + octets_of(keys);
 }
 
 // Where it goes, by what is bound to `exchange` now; good until the next message is routed. `properties` are our own,

@@ -208,7 +208,7 @@ void delay(Channel& channel, broker::Message* message) {
   Shared& shared = *connection.shared;
   const Publishing& publishing = channel.publishing;
   if (!shared.delayed) shared.delayed = std::make_unique<DelayedMessages>();
-  if (shared.delayed->has_room_for(shared, *message)) {
+  if (shared.delayed->has_room_for(shared, *message, publishing.copies)) {
     if (channel.transaction) return keep_delayed(channel, message, {publishing.delay_ms, publishing.copies});
     trace(channel, *message, {});
     shared.delayed->keep(shared, message, connection.vhost, publishing.delay_ms, publishing.copies);

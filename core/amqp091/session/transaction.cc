@@ -8,6 +8,7 @@
 #include "core/amqp091/session/closing.h"
 #include "core/amqp091/session/connection.h"
 #include "core/amqp091/session/dispatch.h"
+#include "core/amqp091/session/own_messages.h"
 #include "core/amqp091/session/publish.h"
 #include "core/amqp091/session/stall.h"
 #include "core/amqp091/wire/methods.h"
@@ -22,8 +23,9 @@ using Phase = Transaction::Phase;
 constexpr uint64_t octets_per_message = 256;
 constexpr uint64_t octets_per_copy = 64;
 
-uint64_t octets_of(const broker::Message& message, size_t copies) {
-  return message.body_size() + message.properties_size() + octets_per_message + copies * octets_per_copy;
+uint64_t octets_of(const Transaction::Kept& kept) {
+  return kept.message->body_size() + kept.message->properties_size() + octets_per_message +
+         kept.copies * octets_per_copy + (kept.delay ? session::octets_of(kept.delay->keys) : 0);
 }
 
 uint64_t key_of(broker::QueueId queue) { return uint64_t{queue.slot} << 32 | queue.generation; }
@@ -156,7 +158,7 @@ bool commit_some(Channel& channel, size_t& budget) {
   Transaction& transaction = *channel.transaction;
   for (; transaction.next_message < transaction.messages.size() && budget != 0; transaction.next_message++) {
     Transaction::Kept& kept = transaction.messages[transaction.next_message];
-    const uint64_t octets = octets_of(*kept.message, kept.copies);
+    const uint64_t octets = octets_of(kept);
     if (kept.delay)
       pass_delayed(channel, kept);
     else if (!(kept.copies == 0 ? pass_unroutable(channel, kept) : pass_on(channel, kept)))
@@ -271,14 +273,16 @@ Step on_rollback(Channel& channel, const wire::tx::Rollback& method) {
 
 // ---- keeping --------------------------------------------------------------------------------------------------------
 
-void keep(Channel& channel, broker::Message* message, std::span<broker::QueueRecord* const> queues, bool mandatory) {
+// It goes to these queues.
+static void keep(Channel& channel, Transaction::Kept kept, std::span<broker::QueueRecord* const> queues) {
   Transaction& transaction = *channel.transaction;
-  const uint64_t octets = octets_of(*message, queues.size());
+  broker::Message* message = kept.message;
+  const uint64_t octets = octets_of(kept);
   if (const std::string what = excess(channel, queues.size(), octets); !what.empty()) {
     shared_of(channel).pool.release(message);
     return refuse_too_large(channel, wire::basic::Publish::id, what);
   }
-  transaction.messages.push_back({message, static_cast<uint32_t>(queues.size()), mandatory, nullptr});
+  transaction.messages.push_back(std::move(kept));
   for (const broker::QueueRecord* queue : queues) {
     transaction.copies.push_back(queue->id);
     Transaction::Share& share = transaction.shares[key_of(queue->id)];
@@ -290,12 +294,12 @@ void keep(Channel& channel, broker::Message* message, std::span<broker::QueueRec
   shared_of(channel).transaction_octets += octets;
 }
 
+void keep(Channel& channel, broker::Message* message, std::span<broker::QueueRecord* const> queues, bool mandatory) {
+  keep(channel, {message, static_cast<uint32_t>(queues.size()), mandatory, nullptr}, queues);
+}
+
 void keep_delayed(Channel& channel, broker::Message* message, const Transaction::Delay& delay) {
-  const size_t before = channel.transaction->messages.size();
-  const Transaction& transaction = *channel.transaction;
-  keep(channel, message, {}, false);
-  if (!channel.ending && transaction.messages.size() > before)
-    channel.transaction->messages.back().delay = std::make_unique<Transaction::Delay>(delay);
+  keep(channel, {message, 0, false, std::make_unique<Transaction::Delay>(delay)}, {});
 }
 
 void keep(Channel& channel, const Unacked& delivery, broker::Outcome outcome) {

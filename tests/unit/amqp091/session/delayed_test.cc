@@ -167,6 +167,44 @@ TEST_F(SessionManyDelayed, TooManyAreRefused) {
   EXPECT_EQ(ready("q"), 3u);
 }
 
+// 90 KiB of keys that are no part of the message any more.
+base::FieldTable with_many_keys() {
+  base::FieldArray keys;
+  for (int i = 0; i < 400; i++) keys.push_back({std::string(200, 'k')});
+  return {{"x-delay", {int32_t{50}}}, {"BCC", {std::move(keys)}}};
+}
+
+// Of 8 MiB of message memory the delayed may have a quarter, and transactions an eighth.
+TEST_F(SessionDelayed, FurtherKeysCount) {
+  client.open_channel(2);
+  client.send(2, wire::confirm::Select{});
+  client.expect<wire::confirm::SelectOk>(2);
+  for (int i = 0; i < 40; i++) client.publish(2, "later", "q", "x", false, with_headers(with_many_keys()));
+  world.run(5ms);
+  const uint64_t refused = counters().delayed_refused.value();
+  EXPECT_GT(refused, 15u);
+  EXPECT_LT(refused, 25u);
+  world.wait(60ms);
+  EXPECT_EQ(ready("q"), 40 - refused);
+  EXPECT_EQ(counters().delayed_waiting.value(), 0u);
+  // What they counted for is free again.
+  client.publish(2, "later", "q", "x", false, with_headers(with_many_keys()));
+  world.wait(60ms);
+  EXPECT_EQ(ready("q"), 41 - refused);
+}
+
+TEST_F(SessionDelayed, FurtherKeysCountInTransactions) {
+  client.send(1, wire::tx::Select{});
+  client.expect<wire::tx::SelectOk>(1);
+  for (int round = 0; round < 3; round++) {
+    for (int i = 0; i < 10; i++) client.publish(1, "later", "q", "x", false, with_headers(with_many_keys()));
+    client.send(1, wire::tx::Rollback{});
+    client.expect<wire::tx::RollbackOk>(1);
+  }
+  for (int i = 0; i < 13; i++) client.publish(1, "later", "q", "x", false, with_headers(with_many_keys()));
+  client.expect_channel_close(1, ReplyCode::precondition_failed, "transaction on channel 1 is too large");
+}
+
 TEST(Delay, IsAPositiveNumberOfMilliseconds) {
   EXPECT_EQ(delay_of({int8_t{5}}), 5u);
   EXPECT_EQ(delay_of({uint64_t{4294967295}}), 4294967295u);

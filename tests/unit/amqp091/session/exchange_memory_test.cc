@@ -201,6 +201,19 @@ TEST_F(SessionMemory, WhatHasNoRoomIsNotSeen) {
   EXPECT_EQ(counters().exchange_duplicates.value(), 0u);
 }
 
+// Keys of BCC are no part of the message; what both workers may keep of 8 MiB of message memory is 512 KiB.
+TEST_F(SessionMemory, HistoriesCountFurtherKeys) {
+  broker::ExchangeSettings history;
+  history.history_length = 20;
+  add("long chat", broker::ExchangeType::fanout, history);
+  base::FieldArray keys;
+  for (int i = 0; i < 400; i++) keys.push_back({std::string(200, 'k')});
+  const auto properties = with_headers({{"BCC", {std::move(keys)}}});
+  for (int i = 0; i < 20; i++) client.publish(1, "long chat", "", std::to_string(i), false, properties);
+  bind("long chat", "q");
+  EXPECT_EQ(all("q"), (Bodies{"15", "16", "17", "18", "19"}));
+}
+
 // ---- elsewhere ------------------------------------------------------------------------------------------------------
 
 struct SessionMemoryElsewhere : SessionMemory {
