@@ -101,8 +101,8 @@ struct SessionCounters {
 
   base::Counter heartbeats_missed;   // connections given up
   base::Counter finished_abandoned;  // likewise: see Config::finished_patience
-  base::Counter answers_stale;      // from the control plane, for somebody who is gone
-  base::Counter events_stale;       // from a queue, likewise
+  base::Counter answers_stale;       // from the control plane, for somebody who is gone
+  base::Counter events_stale;        // from a queue, likewise
 
   base::Counter connections_open, channels_open, consumers;  // go up and down
 

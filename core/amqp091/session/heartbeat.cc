@@ -51,7 +51,8 @@ void tick(Connection& connection) {
   connection.got_input = false;
   if (alive) connection.last_input = shared.now;
   const base::Duration silence = shared.now - connection.last_input;
-  // Its consumers take what nobody will acknowledge: what it waits for may be the room that they keep others from making.
+  // Its consumers take what nobody will acknowledge: what it waits for may be the room that they keep others from
+  // making.
   if (connection.peer_finished && silence >= shared.config.finished_patience)
     return give_up(connection, shared.counters.finished_abandoned);
   if (connection.heartbeat == 0) return;
