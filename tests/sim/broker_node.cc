@@ -46,7 +46,10 @@ struct BrokerNode::Mover final : Actor {
     for (const auto& [vhost_name, vhost] : plane.catalog().vhosts())
       for (const auto& [queue_name, queue] : vhost->queues)
         if (!stays(*queue) && (!waits || is_asked(queue->home))) queues.push_back(queue->id);
-    if (queues.empty()) return false;
+    if (queues.empty()) {
+      if (!waits) next = now + random.between(1ns, 2 * every);
+      return false;
+    }
     plane.move_queue(queues[random.below(queues.size())],
                      static_cast<broker::WorkerIndex>(random.below(plane.workers())));
     next = now + random.between(1ns, 2 * every);

@@ -264,6 +264,7 @@ Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Iden
   copy.seen = true;
   copy.perhaps_settled = copy.rejected = false;
   copy.state = no_ack ? State::settled : State::held;
+  copy.settled_at = world_.now();  // if it is
   copy.holder = holder;
   copy.lease = ++last_lease_;
   if (is_traced_) deliveries_by_queue_[{queue_name, number}].heard++;
