@@ -232,6 +232,9 @@ Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Iden
     if (!may_be_disputed(queue_name, copy, holder)) fail("queue %s delivered message %lu%s", from, number, wrong);
     copy.disputed = true;
   }
+  // It need not have come back: it may have been on its way to this holder since before somebody else settled it.
+  if (copy.state == State::settled && copy.perhaps_settled && may_be_disputed(queue_name, copy, holder))
+    copy.disputed = true;
   // A channel that ends by one queue's timeout gives back what was on its way to it of all.
   const auto has_timeout = [](const auto& traits) { return traits.second.consumer_timeout.has_value(); };
   if (!copy.seen && reply.redelivered && !may_have_come_back_unseen(queue_name) &&
