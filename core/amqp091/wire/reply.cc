@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/amqp091/wire/utf8.h"
+
 namespace talaria::amqp091::wire {
 
 std::string_view name(ReplyCode code) {
@@ -48,7 +50,12 @@ std::string_view compose_reply_text(std::span<char, shortstr_max> out, const Err
     append(" - ");
     append(error.text);
   }
-  return {out.data(), static_cast<size_t>(at - out.data())};
+  // What a client is told of its own values may be no text; then none of it is taken for one.
+  const std::string_view composed{out.data(), static_cast<size_t>(at - out.data())};
+  if (!is_utf8(composed))
+    std::replace_if(
+        out.data(), at, [](char c) { return (c & 0x80) != 0; }, '?');
+  return composed;
 }
 
 }  // namespace talaria::amqp091::wire

@@ -29,6 +29,13 @@ TEST(WireReply, TextIsNameAndReason) {
   EXPECT_EQ(compose_reply_text(space, {ReplyCode::frame_error, 0, 0, ""}), "FRAME_ERROR");
 }
 
+TEST(WireReply, IsATextWhateverItTellsOf) {
+  std::array<char, shortstr_max> space;
+  EXPECT_EQ(compose_reply_text(space, {ReplyCode::not_found, 0, 0, "no <\xff\xfe> in <\xe2\x82\xac>"}),
+            "NOT_FOUND - no <\?\?> in <\?\?\?>");
+  EXPECT_TRUE(is_utf8(compose_reply_text(space, {ReplyCode::not_found, 0, 0, std::string(400, '\x80')})));
+}
+
 TEST(WireReply, TextIsCutAtACharactersBorder) {
   std::array<char, shortstr_max> space;
   for (size_t pad = 0; pad < 4; pad++) {
