@@ -45,6 +45,7 @@ struct Config {
   base::Duration rto_max = 60s;
   base::Duration delayed_ack = 40ms;     // RFC 9293 3.8.6.3 allows 500 ms
   uint32_t quick_acks = 16;              // so many segments are acknowledged at once while the peer's window is small
+  uint32_t lossy_segments = 64;          // so many behind the last sign of loss are acknowledged with more care
   uint32_t retransmits_max = 15;         // consecutive timeouts before the peer is given up (R2, RFC 9293 3.8.3)
   uint32_t syn_retransmits_max = 5;      // active open
   uint32_t syn_ack_retransmits_max = 3;  // passive open

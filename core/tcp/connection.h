@@ -178,6 +178,7 @@ struct alignas(base::cache_line) Connection {
   uint64_t segments_sent = 0;
   uint64_t segments_received = 0;
   uint64_t quick_until = 0;  // segments_received: until then each is acknowledged at once
+  uint64_t lossy_until = 0;  // likewise, and what acknowledges many goes twice
   uint64_t retransmits = 0;
   uint64_t timeouts_total = 0;
   uint64_t out_of_order = 0;

@@ -248,7 +248,16 @@ bool Stack::send_pick(Connection& connection, const Pick& pick) {
   return true;
 }
 
-// What is due and did not ride on data. A peer without SACK counts duplicates, so each is sent (RFC 5681 4.2).
+// How often: a peer without SACK counts duplicates, so each is sent (RFC 5681 4.2). To one with SACK a copy says nothing new,
+// and is there in case the first is lost (see note_loss).
+static uint8_t acknowledgements_due(const Connection& connection) {
+  const auto& receive = connection.receive;
+  if (!receive.sack) return std::max<uint8_t>(connection.duplicate_acks_due, 1);
+  const bool covers_many = receive.next - receive.last_ack_sent >= 4u * receive.segment_max;
+  return covers_many && connection.segments_received <= connection.lossy_until ? 2 : 1;
+}
+
+// What is due and did not ride on data.
 bool Stack::send_acknowledgements(Connection& connection) {
   auto& receive = connection.receive;
   if (connection.probe_due) {
@@ -259,8 +268,7 @@ bool Stack::send_acknowledgements(Connection& connection) {
     connection.probe_due = false;
   }
   if (!receive.ack_now) return true;
-  uint8_t count = receive.sack ? uint8_t{1} : std::max<uint8_t>(connection.duplicate_acks_due, 1);
-  for (; count > 0; count--) {
+  for (uint8_t count = acknowledgements_due(connection); count > 0; count--) {
     if (host_of(connection).transmit_room() == 0 || !send_segment(connection, flag_ack, connection.send.max, 0)) {
       receive.ack_now = true;
       connection.duplicate_acks_due = count;

@@ -42,7 +42,7 @@ void Stack::on_payload(Connection& connection, const Segment& segment, net::Pack
   if (before(at, receive.next)) {
     size_t known = std::min<size_t>(receive.next - at, payload.size());
     if (known > 0) note_duplicate(connection, {at, at + static_cast<Sequence>(known)});
-    acknowledge_quickly(connection);
+    note_loss(connection);
     receive.ack_now = true;
     mark_output(connection);
     payload = payload.subspan(known);
@@ -77,10 +77,17 @@ void Stack::on_payload(Connection& connection, const Segment& segment, net::Pack
   if (connection.pending_finish && receive.next == connection.finish_sequence) on_finish(connection);
 }
 
-// The connection is young, or its peer had a timeout (it was silent for one, or sends what came already): its window is
-// small, and what is lost now costs a whole timeout. No delay is added to that.
+// The connection is young, or its peer was silent for a timeout: its window is small, and what is lost now costs a whole
+// timeout. No delay is added to that.
 void Stack::acknowledge_quickly(Connection& connection) {
   connection.quick_until = connection.segments_received - 1 + config_.quick_acks;
+}
+
+// Something was lost on the way here, or, when what came already comes again, an acknowledgement on the way back. A burst that arrives in one turn has one
+// acknowledgement, which nothing follows until the peer hears it: without it the peer waits for its probe, which must
+// not wait in turn, or for a timeout.
+void Stack::note_loss(Connection& connection) {
+  connection.lossy_until = connection.segments_received + config_.lossy_segments;
 }
 
 // The next ACK reports it (RFC 2883). A run of such segments in one turn is one block: whoever sent them again should
@@ -116,7 +123,7 @@ bool Stack::take_in_order(Connection& connection, base::Bytes payload, net::Pack
   // RFC 9293 3.8.6.3, RFC 5681 4.2: at least every second full segment, and at once when a gap was filled. While the
   // peer's window is small (see acknowledge_quickly) a single segment may be all that it sends.
   if (gaps || receive.next - receive.last_ack_sent >= 2u * receive.segment_max ||
-      connection.segments_received <= connection.quick_until) {
+      connection.segments_received <= std::max(connection.quick_until, connection.lossy_until)) {
     receive.ack_now = true;
     mark_output(connection);
   } else if (receive.ack_deadline == base::never) {
@@ -131,6 +138,7 @@ void Stack::take_out_of_order(Connection& connection, Sequence at, base::Bytes p
   auto& receive = connection.receive;
   connection.out_of_order++;
   counters_.out_of_order.add();
+  note_loss(connection);
   receive.ack_now = true;
   if (connection.duplicate_acks_due < duplicate_acks_due_max) connection.duplicate_acks_due++;
   mark_output(connection);

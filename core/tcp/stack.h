@@ -214,6 +214,7 @@ class Stack {
   // receive.cc: its payload, and the application's reading.
   void on_payload(Connection& connection, const Segment& segment, net::Packet& packet);
   void acknowledge_quickly(Connection& connection);
+  void note_loss(Connection& connection);
   void note_duplicate(Connection& connection, const Range& range);
   bool take_in_order(Connection& connection, base::Bytes payload, net::Packet& packet);
   void take_out_of_order(Connection& connection, Sequence at, base::Bytes payload);

@@ -197,6 +197,7 @@ void Interpreter::configure(const Words& words) {
                                                          {"challenge_acks_per_second", &tcp.challenge_acks_per_second},
                                                          {"resets_per_second", &tcp.resets_per_second},
                                                          {"quick_acks", &tcp.quick_acks},
+                                                         {"lossy_segments", &tcp.lossy_segments},
                                                          {"connections_per_source", &tcp.connections_per_source},
                                                          {"handshakes_per_source", &tcp.handshakes_per_source},
                                                          {"unreachables_per_second", &host.unreachables_per_second},
