@@ -248,8 +248,8 @@ bool Stack::send_pick(Connection& connection, const Pick& pick) {
   return true;
 }
 
-// How often: a peer without SACK counts duplicates, so each is sent (RFC 5681 4.2). To one with SACK a copy says nothing new,
-// and is there in case the first is lost (see note_loss).
+// How often: a peer without SACK counts duplicates, so each is sent (RFC 5681 4.2). To one with SACK a copy says
+// nothing new, and is there in case the first is lost (see note_loss).
 static uint8_t acknowledgements_due(const Connection& connection) {
   const auto& receive = connection.receive;
   if (!receive.sack) return std::max<uint8_t>(connection.duplicate_acks_due, 1);

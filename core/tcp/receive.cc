@@ -77,15 +77,15 @@ void Stack::on_payload(Connection& connection, const Segment& segment, net::Pack
   if (connection.pending_finish && receive.next == connection.finish_sequence) on_finish(connection);
 }
 
-// The connection is young, or its peer was silent for a timeout: its window is small, and what is lost now costs a whole
-// timeout. No delay is added to that.
+// The connection is young, or its peer was silent for a timeout: its window is small, and what is lost now costs a
+// whole timeout. No delay is added to that.
 void Stack::acknowledge_quickly(Connection& connection) {
   connection.quick_until = connection.segments_received - 1 + config_.quick_acks;
 }
 
-// Something was lost on the way here, or, when what came already comes again, an acknowledgement on the way back. A burst that arrives in one turn has one
-// acknowledgement, which nothing follows until the peer hears it: without it the peer waits for its probe, which must
-// not wait in turn, or for a timeout.
+// Something was lost on the way here, or, when what came already comes again, an acknowledgement on the way back. A
+// burst that arrives in one turn has one acknowledgement, which nothing follows until the peer hears it: without it the
+// peer waits for its probe, which must not wait in turn, or for a timeout.
 void Stack::note_loss(Connection& connection) {
   connection.lossy_until = connection.segments_received + config_.lossy_segments;
 }
