@@ -194,28 +194,24 @@ TEST(SessionLimits, MessageAboveTheMaximum) {
   EXPECT_EQ(world.control.counters("q").ready.value(), 1u);
 }
 
-TEST_F(SessionChannel, UserIdMustBeOnesOwn) {
+// Properties that are nothing but a user-id.
+std::vector<uint8_t> signed_by(std::string_view user) {
   wire::Properties properties;
-  properties.user_id = "guest";
+  properties.user_id = user;
   properties.set(wire::Property::user_id);
-  std::vector<uint8_t> raw(100);
-  base::Writer own(raw);
-  wire::emit_properties(own, properties);
-  client.publish(1, "", "q", "x", false, Bytes(raw).first(own.size()));
-  properties.user_id = "boss";
-  base::Writer other(raw);
-  wire::emit_properties(other, properties);
-  client.publish(1, "", "q", "x", false, Bytes(raw).first(other.size()));
+  return encoded(properties);
+}
+
+TEST_F(SessionChannel, UserIdMustBeOnesOwn) {
+  client.publish(1, "", "q", "x", false, signed_by("guest"));
+  client.publish(1, "", "q", "x", false, signed_by("boss"));
   client.expect_channel_close(1, ReplyCode::precondition_failed,
                               "user_id property set to 'boss' but authenticated user was 'guest'");
   EXPECT_EQ(world.control.counters("q").ready.value(), 1u);
 }
 
 TEST_F(SessionChannel, AnImpersonatorMaySignWithAnyName) {
-  wire::Properties properties;
-  properties.user_id = "boss";
-  properties.set(wire::Property::user_id);
-  const std::vector<uint8_t> raw = encoded(properties);
+  const std::vector<uint8_t> raw = signed_by("boss");
   world.control.impersonators = true;
   for (unsigned i = 0; i < 3; i++) client.publish(1, "", "q", "x", false, raw);
   world.settle();
@@ -237,10 +233,7 @@ TEST_F(SessionChannel, AnImpersonatorMaySignWithAnyName) {
 
 // What was said before permissions changed is not kept, nor what was said to the old secret.
 TEST_F(SessionChannel, AnImpersonatorIsAskedAboutAgain) {
-  wire::Properties properties;
-  properties.user_id = "boss";
-  properties.set(wire::Property::user_id);
-  const std::vector<uint8_t> raw = encoded(properties);
+  const std::vector<uint8_t> raw = signed_by("boss");
   world.control.impersonators = true;
   client.publish(1, "", "q", "x");
   client.expect_nothing();
