@@ -319,6 +319,8 @@ void AmqpClient::end_connection(bool in_good_order) {
     model_.remove_queue_sent(queue.name);
     // The broker's close does not wait for them.
     if (in_good_order && !offence_) model_.queue_removed(queue.name);
+    // Until they are gone nobody else may touch them, the next connection neither.
+    std::erase_if(my_bindings_, [&](size_t binding) { return binding_specs_.at(binding).destination == queue.name; });
   }
   std::erase_if(private_queues_, [](const PrivateQueue& queue) { return queue.exclusive; });
   offence_.reset();
