@@ -10,12 +10,11 @@ namespace {
 constexpr uint16_t setup_channel = 1;
 constexpr Duration ask_interval = 500ms;
 constexpr const char* reply_queue = "amq.rabbitmq.reply-to";
-constexpr Duration reconnect_pause = 500ms;
 
 }  // namespace
 
 Steward::Steward(World& world, Random random, Model& model, const Topology& topology, Connect connect)
-    : world_(world), random_(random), model_(model), topology_(topology), connect_(std::move(connect)) {
+    : LastingClient("steward", world, random, std::move(connect)), model_(model), topology_(topology) {
   prepare_setup();
 }
 
@@ -73,54 +72,21 @@ void Steward::prepare_policies() {
   }
 }
 
-bool Steward::poll(Time now) {
-  if (closed_) return false;
-  if (!connection_) {
-    if (now < connect_at_) return false;
-    connect_at_ = now + reconnect_pause;
-    ByteStream* stream = connect_();
-    if (!stream) return false;
-    connection_ =
-        std::make_unique<AmqpConnection>(world_, random_, *stream, wire_dialect(), *this, AmqpConnection::Options{});
-    return true;
-  }
-  bool progress = connection_->poll(now);
-  if (connection_ && ask_at_ <= now) {
-    ask_at_ = now + ask_interval;
-    for (auto& [number, drain] : drains_) {
-      if (drain.asking || drain.gone) continue;
-      drain.asking = true;
-      drain.asked = now;
-      connection_->send(number, DeclareQueue{.name = drain.queue, .passive = true});
-    }
-    progress = true;
-  }
-  // Answers to what came go out in the same turn.
-  if (progress && connection_) connection_->poll(now);
-  return progress;
-}
-
-Time Steward::next_deadline() const {
-  if (closed_) return base::never;
-  if (!connection_) return connect_at_;
-  return std::min(ask_at_, connection_->next_deadline());
-}
-
-void Steward::on_open() {
+void Steward::begin() {
   model_.connected();
   connection_->send(setup_channel, OpenChannel{});
 }
 
-void Steward::on_closed(const std::string& failure) {
-  if (failure.empty()) {
-    closed_ = true;
-    return;
+bool Steward::work(Time now) {
+  if (now < ask_at_) return false;
+  ask_at_ = now + ask_interval;
+  for (auto& [number, drain] : drains_) {
+    if (drain.asking || drain.gone) continue;
+    drain.asking = true;
+    drain.asked = now;
+    connection_->send(number, DeclareQueue{.name = drain.queue, .passive = true});
   }
-  if (channel_open_) fail("steward: the connection was lost: %s", failure.c_str());
-  connect_at_ = world_.now() + reconnect_pause;
-  world_.after(0ns, [this, dead = connection_.get()] {
-    if (connection_.get() == dead) connection_.reset();
-  });
+  return true;
 }
 
 void Steward::next_setup() {

@@ -2,25 +2,21 @@
 // what is left in every queue, until the model misses nothing and the broker says that the queues are empty.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "tests/sim/amqp_connection.h"
+#include "tests/sim/lasting_client.h"
 #include "tests/sim/model.h"
 #include "tests/sim/topology.h"
 
 namespace talaria::sim {
 
-class Steward final : public Application, public AmqpListener {
+class Steward final : public LastingClient {
  public:
-  using Connect = std::function<ByteStream*()>;
   Steward(World& world, Random random, Model& model, const Topology& topology, Connect connect);
-
-  bool poll(Time now) override;
-  Time next_deadline() const override;
 
   bool ready() const { return connection_ && connection_->is_open() && setup_.empty() && !awaiting_; }
   void drain();
@@ -31,7 +27,6 @@ class Steward final : public Application, public AmqpListener {
   // Every queue said that it is empty and has no consumer but this one.
   bool drained() const;
   void close();
-  bool closed() const { return closed_; }
   std::string describe() const;
 
  private:
@@ -55,9 +50,10 @@ class Steward final : public Application, public AmqpListener {
     uint32_t messages = 1, consumers = 0;
   };
 
-  void on_open() override;
+  void begin() override;
+  bool work(Time now) override;
+  Time next_work() const override { return ask_at_; }
   void on_reply(uint16_t channel, const Reply& reply, base::Bytes properties, base::Bytes body) override;
-  void on_closed(const std::string& failure) override;
   void on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply, base::Bytes properties, base::Bytes body);
   void begin_to_consume(uint16_t channel, Drain& drain);
   void prepare_setup();
@@ -66,17 +62,12 @@ class Steward final : public Application, public AmqpListener {
   void check_answer(base::Bytes body) const;
   void add_drain(const std::string& queue);
 
-  World& world_;
-  Random random_;
   Model& model_;
   const Topology& topology_;
-  Connect connect_;
-  std::unique_ptr<AmqpConnection> connection_;
   std::deque<Setup> setup_;
-  bool awaiting_ = false, channel_open_ = false, closed_ = false;
+  bool awaiting_ = false, channel_open_ = false;
   std::map<uint16_t, Drain> drains_;
   Time ask_at_ = base::never;
-  Time connect_at_{};
 };
 
 }  // namespace talaria::sim

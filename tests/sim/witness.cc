@@ -15,7 +15,6 @@ namespace {
 namespace wire = amqp091::wire;
 
 constexpr uint16_t only_channel = 1;
-constexpr Duration reconnect_pause = 500ms;
 constexpr const char* reply_queue = "amq.rabbitmq.reply-to";
 constexpr const char* event_queue = "w.events";
 constexpr const char* trace_queue = "w.traces";
@@ -81,53 +80,19 @@ std::string name_in(const std::string& kind, const base::FieldTable& headers) {
 }  // namespace
 
 Witness::Witness(World& world, Random random, Model& model, WitnessPlan plan, Connect connect)
-    : world_(world), random_(random), model_(model), plan_(plan), connect_(std::move(connect)) {}
+    : LastingClient("witness", world, random, std::move(connect)), model_(model), plan_(plan) {}
 
 // ---- its connection -------------------------------------------------------------------------------------------------
 
-bool Witness::poll(Time now) {
-  if (closed_) return false;
-  if (!connection_) {
-    if (now < connect_at_) return false;
-    connect_at_ = now + reconnect_pause;
-    ByteStream* stream = connect_();
-    if (!stream) return false;
-    connection_ =
-        std::make_unique<AmqpConnection>(world_, random_, *stream, wire_dialect(), *this, AmqpConnection::Options{});
-    return true;
-  }
-  bool progress = connection_->poll(now);
-  if (ready_ && plan_.asks && !asking_ && !closing_ && last_questions_ != 0 && ask_at_ <= now) {
-    ask(now);
-    progress = true;
-  }
-  if (progress && connection_) connection_->poll(now);
-  return progress;
+bool Witness::work(Time now) {
+  if (!asks() || now < ask_at_) return false;
+  ask(now);
+  return true;
 }
 
-Time Witness::next_deadline() const {
-  if (closed_) return base::never;
-  if (!connection_) return connect_at_;
-  const bool waits = ready_ && plan_.asks && !asking_ && !closing_ && last_questions_ != 0;
-  return std::min(waits ? ask_at_ : base::never, connection_->next_deadline());
-}
-
-void Witness::on_open() {
-  opened_ = true;
+void Witness::begin() {
   prepare();
   next_step();
-}
-
-void Witness::on_closed(const std::string& failure) {
-  if (failure.empty()) {
-    closed_ = true;
-    return;
-  }
-  if (opened_) fail("witness: the connection was lost: %s", failure.c_str());
-  connect_at_ = world_.now() + reconnect_pause;
-  world_.after(0ns, [this, dead = connection_.get()] {
-    if (connection_.get() == dead) connection_.reset();
-  });
 }
 
 void Witness::close() {

@@ -5,12 +5,11 @@
 
 #include <deque>
 #include <functional>
-#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "core/base/field.h"
-#include "tests/sim/amqp_connection.h"
+#include "tests/sim/lasting_client.h"
 #include "tests/sim/model.h"
 
 namespace talaria::sim {
@@ -28,13 +27,9 @@ struct WitnessPlan {
   bool any() const { return events || asks || traces; }
 };
 
-class Witness final : public Application, public AmqpListener {
+class Witness final : public LastingClient {
  public:
-  using Connect = std::function<ByteStream*()>;
   Witness(World& world, Random random, Model& model, WitnessPlan plan, Connect connect);
-
-  bool poll(Time now) override;
-  Time next_deadline() const override;
 
   // It hears what happens from now on, and has begun to ask.
   bool ready() const { return ready_; }
@@ -44,16 +39,18 @@ class Witness final : public Application, public AmqpListener {
   bool satisfied() const { return describe().empty(); }
   std::string describe() const;
   void close();
-  bool closed() const { return closed_; }
 
  private:
   static constexpr size_t questions_max = 3;  // different ones
 
-  void on_open() override;
+  void begin() override;
+  bool work(Time now) override;
+  Time next_work() const override { return asks() ? ask_at_ : base::never; }
   void on_reply(uint16_t channel, const Reply& reply, base::Bytes properties, base::Bytes body) override;
-  void on_closed(const std::string& failure) override;
   void prepare();
   void next_step();
+  // It has a question, and waits for its time.
+  bool asks() const { return ready_ && plan_.asks && !asking_ && !closing_ && last_questions_ != 0; }
   void ask(Time now);
   void give_command(const std::string& verb);
   void on_event(const std::string& key, base::Bytes properties);
@@ -69,20 +66,15 @@ class Witness final : public Application, public AmqpListener {
     std::string verb = {};  // in the place of a command
   };
 
-  World& world_;
-  Random random_;
   Model& model_;
   WitnessPlan plan_;
-  Connect connect_;
-  std::unique_ptr<AmqpConnection> connection_;
   std::deque<Step> steps_;
-  bool ready_ = false, opened_ = false, closing_ = false, closed_ = false;
+  bool ready_ = false, closing_ = false;
   size_t question_ = 0;  // the one under way
   bool asking_ = false;
   int last_questions_ = -1;  // how many are to come; -1: it goes on
   Time asked_{};
   Time ask_at_{};
-  Time connect_at_{};
 };
 
 }  // namespace talaria::sim
