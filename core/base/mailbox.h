@@ -19,11 +19,14 @@ template <class T>
 class alignas(cache_line) Mailbox {
  public:
   // `capacity`: how many values may lie in it. Allocated here, never again.
-  explicit Mailbox(size_t capacity) : ring_(capacity) {}
+  explicit Mailbox(size_t capacity) : ring_(capacity), capacity_(capacity) {}
 
   // Producer: how many of `values` went in, from the front; the rest stays with the caller.
   size_t push(std::span<const T> values) { return ring_.push(values.data(), values.size()); }
   bool push(const T& value) { return ring_.push(value); }
+  // Producer: how many at most of those that went in have not been popped. What has been popped is dealt with before
+  // the consumer pops anything of anybody that is pushed after this was asked.
+  size_t untaken() const { return capacity_ - ring_.write_available(); }
 
   // Consumer: fills the front of `out`, returns how many.
   size_t pop(std::span<T> out) { return ring_.pop(out.data(), out.size()); }
@@ -34,6 +37,7 @@ class alignas(cache_line) Mailbox {
 
  private:
   boost::lockfree::spsc_queue<T, boost::lockfree::allocator<LineAllocator<T>>> ring_;
+  const size_t capacity_;
 };
 
 static_assert(BOOST_LOCKFREE_CACHELINE_BYTES == cache_line, "the ring keeps its ends so far apart");

@@ -167,6 +167,25 @@ Room Engine::room_at(WorkerIndex home) const {
   return {};
 }
 
+std::vector<uint64_t> Engine::handed() const {
+  std::vector<uint64_t> handed;
+  bool all_taken = true;
+  for (WorkerIndex peer = 0; peer < workers_; peer++) {
+    handed.push_back(outbox_.handed[peer].sent + outbox_.operations[peer].size());
+    all_taken &= handed[peer] == outbox_.handed[peer].taken;
+  }
+  return all_taken ? std::vector<uint64_t>{} : handed;
+}
+
+Room Engine::room_behind(std::span<const uint64_t> handed, WorkerIndex home) {
+  for (WorkerIndex peer = 0; peer < handed.size(); peer++) {
+    if (peer == home || outbox_.handed[peer].taken >= handed[peer]) continue;
+    outbox_.asks_what_is_taken = true;
+    return {Shortage::operations, peer};
+  }
+  return {};
+}
+
 void Engine::entrust(WorkerIndex home, const Entrust& what) {
   CHECK(home != self_);
   what.message->mark_shared();

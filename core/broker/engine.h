@@ -30,6 +30,7 @@
 #include <deque>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "core/base/cache_line.h"
 #include "core/base/counters.h"
@@ -177,6 +178,11 @@ class Engine {
 
   // Whether their home, another worker, can be given a message now.
   Room room_at(WorkerIndex home) const;
+  // How many operations each peer has been handed until now, by worker. Empty: all are known to have taken them.
+  std::vector<uint64_t> handed() const;
+  // Whether all peers but the home have taken those, so that what the home makes of a message comes behind them
+  // everywhere. They do so in their next turns, whatever else they wait for.
+  Room room_behind(std::span<const uint64_t> handed, WorkerIndex home);
   void entrust(WorkerIndex home, const Entrust& what);  // -> Entrusted
   void tell(const Entrusted& answer);
 

@@ -68,6 +68,15 @@ struct Outbox {
   std::array<std::vector<Event>, workers_max> events_to;       // to sessions there (Deliver among them)
   std::array<std::vector<Message*>, workers_max> releases;     // last references given up here: MessagePool::take_back
 
+  // Of `operations`, since the start: how many have gone into the peer's mailbox, and how many of these it is known to
+  // have taken. The worker keeps both; the second it only looks up when somebody waits for it and has said so.
+  struct Handed {
+    uint64_t sent = 0;
+    uint64_t taken = 0;
+  };
+  std::array<Handed, workers_max> handed;
+  bool asks_what_is_taken = false;
+
   // To the front end of this worker. At most one for each thing done to a queue, and EngineLimits::drops_at_once more.
   std::vector<DeadMessage> dead;
 

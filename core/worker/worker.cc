@@ -14,20 +14,22 @@ constexpr uint32_t deliveries_per_round = 128;
 // Reports that wait for room in the mailbox: above that requests wait with their sessions, which bound them, and
 // commands, each of which may want a report of its own, in their mailbox.
 constexpr size_t reports_max = 256;
-// When a port that took not all is tried again: nothing tells when it has room.
+// When a port that took not all is tried again, and a peer's mailbox looked at that was not empty: nothing tells when
+// they are.
 constexpr base::Duration transmit_retry = std::chrono::microseconds(20);
+constexpr base::Duration taken_retry = std::chrono::microseconds(20);
 // Events may lead to more events (an answer lets a connection go on, whose next method asks a queue again).
 constexpr int event_rounds_max = 64;
 
-// Moves the front of `waiting` into the mailbox, as much as it takes, in one push. True if all of it went.
+// Moves the front of `waiting` into the mailbox, as much as it takes, in one push. Says how many went.
 template <class T>
-bool send(std::vector<T>& waiting, base::Mailbox<T>& mailbox, base::Counter& sent, base::Counter& pushes) {
-  if (waiting.empty()) return true;
+size_t send(std::vector<T>& waiting, base::Mailbox<T>& mailbox, base::Counter& sent, base::Counter& pushes) {
+  if (waiting.empty()) return 0;
   const size_t count = mailbox.push(waiting);
   sent.add(count);
   pushes.add(count != 0);
   waiting.erase(waiting.begin(), waiting.begin() + static_cast<std::ptrdiff_t>(count));
-  return waiting.empty();
+  return count;
 }
 
 // Takes at most so many values out of the mailbox, some at a time, so that its index, which the sender looks at, is
@@ -122,6 +124,7 @@ base::Time Worker::next_deadline() const {
       stack_.has_output() || connections_wait || !engine_.idle())
     return base::Time{};
   base::Time next = std::min({stack_.next_deadline(), sessions_.next_deadline(), engine_.next_deadline()});
+  if (outbox_.asks_what_is_taken) next = std::min(next, polled_ + taken_retry);
   for (const auto& host : hosts_) {
     next = std::min(next, host->next_deadline());
     if (host->transmit_waiting()) next = std::min(next, polled_ + transmit_retry);
@@ -145,8 +148,19 @@ bool Worker::take_commands(base::Time now) {
   return taken != 0;
 }
 
+// Somebody waits for it.
+void Worker::look_what_is_taken() {
+  outbox_.asks_what_is_taken = false;
+  for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++) {
+    broker::Outbox::Handed& handed = outbox_.handed[peer];
+    if (handed.taken != handed.sent) handed.taken = handed.sent - mesh_.lane(config_.index, peer).operations.untaken();
+  }
+}
+
 bool Worker::take_peer_messages(base::Time now) {
   bool any = false;
+  if (outbox_.asks_what_is_taken) [[unlikely]]
+    look_what_is_taken();
   for (WorkerIndex peer = 0; peer < mesh_.workers(); peer++) {
     if (peer == config_.index) continue;
     Lane& lane = mesh_.lane(peer, config_.index);
@@ -291,10 +305,11 @@ void Worker::send_peer_messages() {
     if (peer == config_.index) continue;
     Lane& lane = mesh_.lane(config_.index, peer);
     base::Counter& pushes = counters_.peer_pushes;
-    bool all = send(outbox_.operations[peer], lane.operations, counters_.operations_sent, pushes);
-    all &= send(outbox_.events_to[peer], lane.events, counters_.events_sent, pushes);
-    all &= send(outbox_.releases[peer], lane.releases, counters_.releases_sent, pushes);
-    if (!all) {
+    if (const size_t sent = send(outbox_.operations[peer], lane.operations, counters_.operations_sent, pushes))
+      outbox_.handed[peer].sent += sent;
+    send(outbox_.events_to[peer], lane.events, counters_.events_sent, pushes);
+    send(outbox_.releases[peer], lane.releases, counters_.releases_sent, pushes);
+    if (!outbox_.operations[peer].empty() || !outbox_.events_to[peer].empty() || !outbox_.releases[peer].empty()) {
       counters_.peers_congested.add();
       left_over_ = true;
     }

@@ -108,6 +108,7 @@ class alignas(base::cache_line) Worker {
   void send_peer_messages();
   void send_reports();
 
+  void look_what_is_taken();
   void take_events_of(Lane& lane, base::Time now);
   void pass_events(base::Time now);
   void pass_event(const broker::Event& event, base::Time now);

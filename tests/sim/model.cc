@@ -251,7 +251,7 @@ Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Iden
     fail("queue %s delivered message %lu, which an exchange that chooses gave to another", from, number);
   if (!reply.redelivered && !dead && !message.what.delay) {
     const QueueTraits& traits = traits_of(queue_name);
-    std::string lane = has_history(message) || goes_by_a_home(message) ? message.what.exchange : "";
+    std::string lane = has_history(message) ? message.what.exchange : "";
     lane += std::to_string(std::min(message.what.priority, traits.max_priority.value_or(0)));
     // A last value takes an older one's place.
     if (!traits.last_value_header.empty())

@@ -341,8 +341,6 @@ class Model {
   Chances chances_to_get(const ModelBinding& binding, Window window, const Message& message) const;
   // By its exchange.
   bool has_history(const Message& message) const;
-  // Between workers it may overtake what the same channel has published straight to queues.
-  bool goes_by_a_home(const Message& message) const;
   bool is_duplicate_for_sure(uint64_t number) const;
   bool is_duplicate_perhaps(uint64_t number) const;
   void check_taken_once(uint64_t number) const;

@@ -31,8 +31,7 @@ bool Model::surely_before(uint64_t first, uint64_t second) const {
   const Message& one = messages_[first - 1];
   const Message& other = messages_[second - 1];
   if (one.what.delay || has_history(one)) return false;
-  if (one.what.channel == other.what.channel && first < second && !other.what.delay && !goes_by_a_home(other))
-    return true;
+  if (one.what.channel == other.what.channel && first < second && !other.what.delay) return true;
   return one.stored && one.accepted <= other.begun() + other.what.delay.value_or(std::chrono::milliseconds(0));
 }
 
@@ -155,7 +154,7 @@ void Model::check_group(const std::string& name, uint64_t number, Identity holde
       fail("queue %s %s message %lu%s while another (%lu, and not %lu) holds message %lu of its group", name.c_str(),
            got ? "gave" : "delivered", number, reply.redelivered ? ", redelivered," : "", copy.holder, holder, other);
   }
-  if (reply.redelivered || message.what.delay || has_history(message) || goes_by_a_home(message)) return;
+  if (reply.redelivered || message.what.delay || has_history(message)) return;
   uint64_t& newest = newest_[{name, 0, message.what.channel, *group}];
   if (newest > number && !may_have_come_back_unseen(name))
     fail("queue %s delivered message %lu after %lu of the same channel and group", name.c_str(), number, newest);

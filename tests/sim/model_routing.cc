@@ -217,10 +217,6 @@ bool Model::has_history(const Message& message) const {
   return by_exchange_.contains(message.what.exchange) && exchanges_.at(message.what.exchange).history != 0;
 }
 
-bool Model::goes_by_a_home(const Message& message) const {
-  return !one_worker_ && by_exchange_.contains(message.what.exchange);
-}
-
 // The connection is not read until it is.
 bool Model::decided_before(uint64_t first, uint64_t second) const {
   const Message& one = messages_[first - 1];

@@ -212,6 +212,18 @@ void ExchangeMemories::abandon(broker::MessagePool& pool) {
 
 // ---- what is under way ----------------------------------------------------------------------------------------------
 
+broker::Room EntrustedMessages::room_behind_others(broker::Engine& engine, broker::WorkerIndex home,
+                                                   uint64_t published) {
+  const uint64_t entrusted = first_ + ones_.size() - 1;
+  if (const uint64_t others = published - entrusted; others != others_) {
+    others_ = others;
+    handed_ = engine.handed();
+  }
+  const broker::Room room = engine.room_behind(handed_, home);
+  if (room) handed_ = {};  // what the home was handed it takes before what follows
+  return room;
+}
+
 uint64_t EntrustedMessages::add(const broker::Exchange& exchange, One one) {
   CHECK(empty() || exchange_ == exchange.id());
   exchange_ = exchange.id();
@@ -297,6 +309,14 @@ bool pass_to_home(Channel& channel, const broker::Exchange& exchange, broker::Me
     why = to_wait(room);
     return false;
   }
+  if (!connection.entrusted) connection.entrusted = std::make_unique<EntrustedMessages>();
+  // Nothing may come in between: this is asked last.
+  if (const broker::Room room = connection.entrusted->room_behind_others(shared.engine, exchange.home(),
+                                                                         connection.info->messages_in.value());
+      !room) {
+    why = to_wait(room);
+    return false;
+  }
   trace(channel, *message, {});
   EntrustedMessages::One one;
   if (channel.confirms.selected()) {
@@ -307,7 +327,6 @@ bool pass_to_home(Channel& channel, const broker::Exchange& exchange, broker::Me
     message->add_references();
     one.message = message;
   }
-  if (!connection.entrusted) connection.entrusted = std::make_unique<EntrustedMessages>();
   const uint64_t sequence = connection.entrusted->add(exchange, one);
   const std::vector<std::string>& copies = channel.publishing.copies;
   shared.engine.entrust(exchange.home(), {.exchange = exchange.id(),

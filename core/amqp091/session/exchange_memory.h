@@ -9,6 +9,9 @@
 //     more for that exchange may          Entrusted, when every queue has answered <----------------------'
 //     follow, all else waits
 //
+// The first one leaves when what the connection published before, past that exchange, has been taken by the workers it
+// went to: so it stands before it in every queue, whatever mailboxes lead there.
+//
 // A queue that is bound to an exchange with a history gets that first, in the same step in which the home learns of it.
 // What comes from elsewhere than a client's publish (dead letters, an alternate exchange, ...) passes as if the
 // exchange remembered nothing.
@@ -35,8 +38,10 @@
 #include "core/broker/outbox.h"
 
 namespace talaria::broker {
+class Engine;
 class Exchange;
-}
+struct Room;
+}  // namespace talaria::broker
 
 namespace talaria::amqp091::session {
 
@@ -127,6 +132,9 @@ class EntrustedMessages {
   size_t size() const { return ones_.size(); }
   broker::ExchangeId exchange() const { return exchange_; }
   broker::WorkerIndex home() const { return home_; }
+  // Whether a message can go to that home and come behind all that the connection has published before; otherwise
+  // other workers have to take that first. `published`: how many messages the connection has published.
+  broker::Room room_behind_others(broker::Engine& engine, broker::WorkerIndex home, uint64_t published);
   // All that are under way are for one exchange.
   uint64_t add(const broker::Exchange& exchange, One one);
   // Nothing: there is none of that number, or it was answered.
@@ -138,6 +146,8 @@ class EntrustedMessages {
   uint64_t first_ = 1;
   broker::ExchangeId exchange_;
   broker::WorkerIndex home_ = 0;
+  uint64_t others_ = 0;           // messages of the connection that went elsewhere, when it was looked last
+  std::vector<uint64_t> handed_;  // what other workers had been handed then (Engine::handed)
 };
 // Whether there is something under way that all others wait for; `wait_for_entrusted` says so.
 inline bool has_entrusted(const std::unique_ptr<EntrustedMessages>& messages) { return messages && !messages->empty(); }

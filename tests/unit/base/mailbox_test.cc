@@ -22,6 +22,22 @@ TEST(Mailbox, KeepsOrder) {
   EXPECT_EQ(mailbox.waiting(), 0u);
 }
 
+TEST(Mailbox, TellsTheProducerWhatHasNotBeenTaken) {
+  Mailbox<int> mailbox(5);
+  int out = 0;
+  for (int i = 0; i < 12; i++) {
+    EXPECT_EQ(mailbox.untaken(), 0u);
+    mailbox.push(i);
+    mailbox.push(i);
+    EXPECT_EQ(mailbox.untaken(), 2u);
+    mailbox.pop(out);
+    EXPECT_EQ(mailbox.untaken(), 1u);
+    mailbox.pop(out);
+  }
+  for (int i = 0; i < 5; i++) mailbox.push(i);
+  EXPECT_EQ(mailbox.untaken(), 5u);
+}
+
 TEST(Mailbox, TakesExactlyItsCapacity) {
   Mailbox<int> mailbox(5);
   std::vector<int> values(9, 1);

@@ -167,6 +167,57 @@ TEST_F(WorkerMemory, AnExchangeThatGoesMeanwhileHasTakenWhatCame) {
   EXPECT_EQ(cluster.worker(0).pool().messages(), ready("q"));
 }
 
+// Worker 0 looks into worker 1's mailbox before it looks into worker 2's.
+TEST_F(WorkerMemory, NothingOvertakesWhatWasPublishedPastIt) {
+  bind("chat", "q");
+  AmqpClient& publisher = cluster.open(2);
+  publisher.send(1, confirm::Select{});
+  cluster.await<confirm::SelectOk>(publisher);
+  cluster.hold(0);
+  publisher.publish(1, "", "q", "1");
+  publisher.publish(1, "chat", "", "2");
+  publisher.publish(1, "chat", "", "3");
+  cluster.run(1ms);
+  cluster.hold(0, false);
+  EXPECT_TRUE(cluster.run_until([&] { return publisher.confirmed == 3; }));
+  EXPECT_EQ(all("q", 3), (Bodies{"1", "2", "3"}));
+}
+
+TEST_F(WorkerMemory, NobodyWaitsForWhatOthersPublishedOrWhatHasBeenTaken) {
+  bind("chat", "r");
+  AmqpClient& publisher = cluster.open(2);
+  publisher.send(1, confirm::Select{});
+  cluster.await<confirm::SelectOk>(publisher);
+  publisher.publish(1, "", "q", "x");
+  publisher.publish(1, "chat", "", "1");
+  EXPECT_TRUE(cluster.run_until([&] { return publisher.confirmed == 2; }));
+  AmqpClient& other = cluster.open(2);
+  cluster.hold(0);
+  other.publish(1, "", "q", "x");
+  for (const char* body : {"2", "3"}) {
+    publisher.publish(1, "chat", "", body);
+    cluster.run(1ms);
+  }
+  EXPECT_EQ(publisher.confirmed, 4u);
+  cluster.hold(0, false);
+  EXPECT_EQ(all("r", 3), (Bodies{"1", "2", "3"}));
+}
+
+TEST_F(WorkerMemory, AClientMayDieWhileItsMessageWaitsForOneBefore) {
+  bind("chat", "q");
+  AmqpClient& publisher = cluster.open(2, true);
+  cluster.hold(0);
+  publisher.publish(1, "", "q", "1");
+  publisher.publish(1, "chat", "", "2");
+  cluster.run(20ms);
+  EXPECT_TRUE(publisher.blocked);
+  cluster.abort(publisher);
+  cluster.run(1ms);
+  cluster.hold(0, false);
+  cluster.run(1ms);
+  EXPECT_EQ(all("q", 1), Bodies{"1"});
+}
+
 TEST_F(WorkerMemory, ItsPublishersWaitForRoomInItsQueues) {
   bind("chat", "q");
   cluster.hold(1);
