@@ -152,6 +152,7 @@ void AmqpClient::on_reply(uint16_t number, const Reply& reply, base::Bytes prope
          number);
   const Pending pending = std::move(*channel.pending);
   channel.pending.reset();
+  if (pending.reads) model_.was_let(channel.identity);
   if (pending.then) pending.then(reply, properties, body);
 }
 
@@ -222,6 +223,7 @@ void AmqpClient::on_confirm(Channel& channel, const Reply& reply) {
 void AmqpClient::on_channel_error(Channel& channel, const Reply& reply) {
   if (reply.code == 406 && reply.text.find("delivery acknowledgement on channel") != std::string::npos)
     return on_timeout(channel, reply);
+  if (reply.code == 403 && channel.pending && channel.pending->reads) return on_refused(channel, reply);
   const std::string& expected = channel.expected_text;
   if (channel.expected_error != reply.code || (!expected.empty() && expected != reply.text))
     fail("%s: channel %u was closed: %u '%s', and not %u '%s'", plan_.name.c_str(), channel.number, reply.code,
@@ -248,17 +250,34 @@ void AmqpClient::on_timeout(Channel& channel, const Reply& reply) {
   if (channel.phase != Channel::Phase::closing) channels_.erase(channel.number);
 }
 
+// Its user may not read the queue. Of what it has published since nothing is heard; what it has settled since is
+// open.
+void AmqpClient::on_refused(Channel& channel, const Reply& reply) {
+  world_.trace("%s: channel %u may not read: %s", plan_.name.c_str(), channel.number, reply.text.c_str());
+  model_.was_refused(channel.identity, reply.text);
+  connection_->send(channel.number, ChannelCloseOk{});
+  for (const uint64_t message : channel.unaccepted)
+    if (message <= channel.pending->behind)
+      model_.accepted(message, false);
+    else
+      model_.unheard(message);
+  end_channel(channel, false);
+  channel.ended = true;
+  if (channel.phase != Channel::Phase::closing) channels_.erase(channel.number);
+}
+
 void AmqpClient::on_cancelled(Channel& channel, const Reply& reply) {
   const auto found = channel.consumers.find(reply.name);
   if (found == channel.consumers.end()) fail("%s: cancel of an unknown consumer", plan_.name.c_str());
   const std::string queue = found->second.queue;
   const auto mine = std::ranges::find(private_queues_, queue, &PrivateQueue::name);
   if (mine == private_queues_.end() || !mine->deleting)
-    model_.cancelled_by_broker(queue, reply.name, world_.now() - found->second.asked);
+    model_.cancelled_by_broker(reply.name, world_.now() - found->second.asked);
   world_.trace("%s: consumer %s of %s is cancelled", plan_.name.c_str(), reply.name.c_str(), queue.c_str());
   // What waited for a channel-wide prefetch goes back to its queue.
   if (!found->second.no_ack) model_.may_return_unseen(queue);
   found->second.lazy = false;
+  found->second.cancelled = true;
   model_.cancelled(reply.name);
   // A cancel that is under way is answered all the same.
   if (!found->second.cancelling) channel.consumers.erase(found);
@@ -270,6 +289,7 @@ void AmqpClient::on_cancel_ok(Channel& channel, const Reply& reply) {
   const Consumer& consumer = found->second;
   if (consumer.lazy && consumer.kept_enough < consumer.kept_until)
     model_.held_in_peace(consumer.queue, consumer.kept_until - consumer.kept_enough);
+  if (!consumer.cancelled) model_.cancelled_unrevoked(reply.name);
   model_.cancelled(reply.name);
   channel.consumers.erase(found);
 }
@@ -383,7 +403,7 @@ void AmqpClient::let_go_of_all() {
 }
 
 void AmqpClient::offend() {
-  offence_ = draw_grave_offence(random_, offence_channel);
+  offence_ = draw_grave_offence(random_, offence_channel, plan_.new_secrets > 0);
   world_.trace("%s provokes %u %s", plan_.name.c_str(), offence_->code, offence_->text.c_str());
   let_go_of_all();
   connection_->offend(offence_->frames);

@@ -30,7 +30,7 @@ struct ClientPlan {
   // Shares of what it does; the rest follows from them.
   unsigned publish = 50, consume = 20;
   double no_ack = 0.1;
-  double death = 0.01, stop_reading = 0.01, offence = 0.01;
+  double death = 0.01, stop_reading = 0.01, offence = 0.01, new_secrets = 0;
   bool changes_topology = true;
 };
 
@@ -64,7 +64,7 @@ class AmqpClient final : public Application, public AmqpListener {
   struct Consumer {
     std::string queue;
     Identity identity = 0;
-    bool no_ack = false, confirmed = false, cancelling = false;
+    bool no_ack = false, confirmed = false, cancelling = false, cancelled = false;
     Time asked{};  // to be one
     // It settles nothing until it leaves, or something else puts an end to that.
     bool lazy = false;
@@ -76,6 +76,8 @@ class AmqpClient final : public Application, public AmqpListener {
   // A synchronous method under way.
   struct Pending {
     uint32_t reply = 0, other_reply = 0;
+    bool reads = false;   // one needs the right to read a queue
+    uint64_t behind = 0;  // messages up to this one were published before
     std::function<void(const Reply& reply, base::Bytes properties, base::Bytes body)> then;
   };
   struct Channel {
@@ -135,6 +137,7 @@ class AmqpClient final : public Application, public AmqpListener {
   void on_confirm(Channel& channel, const Reply& reply);
   void on_channel_error(Channel& channel, const Reply& reply);
   void on_timeout(Channel& channel, const Reply& reply);
+  void on_refused(Channel& channel, const Reply& reply);
   void on_cancelled(Channel& channel, const Reply& reply);
   void on_cancel_ok(Channel& channel, const Reply& reply);
   void let_go(Channel& channel);
@@ -179,6 +182,8 @@ class AmqpClient final : public Application, public AmqpListener {
   void close_channel(Channel& channel);
   void request(Channel& channel, const Command& command, uint32_t reply,
                std::function<void(const Reply&, base::Bytes, base::Bytes)> then = {});
+  void request_to_read(Channel& channel, const std::string& queue, const Command& command, uint32_t reply,
+                       std::function<void(const Reply&, base::Bytes, base::Bytes)> then);
   std::string draw_queue();
 
   World& world_;

@@ -28,6 +28,7 @@ void AmqpClient::act(Time now) {
   if (random_.chance(plan_.offence)) return offend();
   if (random_.chance(plan_.death)) return close_connection();
   if (random_.chance(plan_.stop_reading)) return connection_->stop_reading_until(now + random_.between(1ms, 2s));
+  if (random_.chance(plan_.new_secrets)) return connection_->update_secret();
   if (channels_.empty() || (channels_.size() < plan_.channels_max && random_.chance(0.1))) return open_channel();
   auto chosen = channels_.begin();
   std::advance(chosen, static_cast<ptrdiff_t>(random_.below(channels_.size())));
@@ -77,8 +78,15 @@ void AmqpClient::request(Channel& channel, const Command& command, uint32_t repl
   CHECK(!channel.pending);
   world_.trace("%s: channel %u: asks, and awaits %u.%u", plan_.name.c_str(), channel.number, reply >> 16,
                reply & 65535);
-  channel.pending = Pending{.reply = reply, .then = std::move(then)};
+  channel.pending = Pending{.reply = reply, .behind = model_.messages(), .then = std::move(then)};
   connection_->send(channel.number, command);
+}
+
+void AmqpClient::request_to_read(Channel& channel, const std::string& queue, const Command& command, uint32_t reply,
+                                 std::function<void(const Reply&, base::Bytes, base::Bytes)> then) {
+  request(channel, command, reply, std::move(then));
+  channel.pending->reads = true;
+  model_.asks_to_read(channel.identity, channel.holders, plan_.options.user, queue);
 }
 
 void AmqpClient::open_channel() {
@@ -342,15 +350,15 @@ void AmqpClient::consume(Channel& channel) {
   channel.consumers[tag] = consumer;
   channel.queues.insert(consumer.queue);
   begin_to_take(channel, consumer.queue, consumer.identity);
-  model_.consume_sent(tag, consumer.queue, consumer.identity);
-  request(channel, Consume{.queue = consumer.queue, .tag = tag, .no_ack = consumer.no_ack}, method::basic_consume_ok,
-          [this, number = channel.number](const Reply& reply, auto, auto) {
-            auto& consumers = channels_.at(number).consumers;
-            const auto found = consumers.find(reply.name);
-            if (found == consumers.end()) fail("%s: consume-ok for %s", plan_.name.c_str(), reply.name.c_str());
-            found->second.confirmed = true;
-            model_.consuming(reply.name);
-          });
+  model_.consume_sent(tag, consumer.queue, consumer.identity, plan_.options.user);
+  request_to_read(channel, consumer.queue, Consume{.queue = consumer.queue, .tag = tag, .no_ack = consumer.no_ack},
+                  method::basic_consume_ok, [this, number = channel.number](const Reply& reply, auto, auto) {
+                    auto& consumers = channels_.at(number).consumers;
+                    const auto found = consumers.find(reply.name);
+                    if (found == consumers.end()) fail("%s: consume-ok for %s", plan_.name.c_str(), reply.name.c_str());
+                    found->second.confirmed = true;
+                    model_.consuming(reply.name);
+                  });
 }
 
 void AmqpClient::cancel(Channel& channel, const std::string& tag) {
@@ -369,10 +377,10 @@ void AmqpClient::get(Channel& channel) {
   channel.queues.insert(channel.getting);
   channel.getting_no_ack = random_.chance(plan_.no_ack);
   begin_to_take(channel, channel.getting, channel.identity);
-  request(channel, Get{channel.getting, channel.getting_no_ack}, method::basic_get_ok,
-          [this, number = channel.number](const Reply& reply, base::Bytes properties, base::Bytes body) {
-            on_got(channels_.at(number), reply, properties, body);
-          });
+  request_to_read(channel, channel.getting, Get{channel.getting, channel.getting_no_ack}, method::basic_get_ok,
+                  [this, number = channel.number](const Reply& reply, base::Bytes properties, base::Bytes body) {
+                    on_got(channels_.at(number), reply, properties, body);
+                  });
   channel.pending->other_reply = method::basic_get_empty;
 }
 
@@ -444,8 +452,8 @@ void AmqpClient::delete_private_queue(Channel& channel) {
 void AmqpClient::purge(Channel& channel) {
   const std::string queue = draw_queue();
   model_.purge_sent(queue);
-  request(channel, PurgeQueue{queue}, method::queue_purge_ok,
-          [this, queue](const Reply&, auto, auto) { model_.purged(queue); });
+  request_to_read(channel, queue, PurgeQueue{queue}, method::queue_purge_ok,
+                  [this, queue](const Reply&, auto, auto) { model_.purged(queue); });
 }
 
 // A passive declare, or the same declare once more: both must find what is there.
@@ -467,7 +475,8 @@ void AmqpClient::provoke(Channel& channel) {
   let_go(channel);
   drop_transaction(channel);
   channel.phase = Channel::Phase::failing;
-  const OffendedChannel offended{channel.number, channel.delivered, channel.transactional, channel.confirms};
+  const OffendedChannel offended{channel.number, channel.delivered, channel.transactional, channel.confirms,
+                                 plan_.options.user};
   const Offence offence = draw_offence(random_, offended, topology_);
   world_.trace("%s: channel %u provokes %u %s", plan_.name.c_str(), channel.number, offence.code, offence.text.c_str());
   channel.expected_error = offence.code;

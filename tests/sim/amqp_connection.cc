@@ -94,6 +94,11 @@ void AmqpConnection::offend(Buffer octets) {
   queue(0, std::move(octets));
 }
 
+void AmqpConnection::update_secret() {
+  secrets_unanswered_++;
+  send(0, UpdateSecret{options_.password, "another day"});
+}
+
 ByteStream& AmqpConnection::leave() {
   phase_ = Phase::over;
   stream_.close();
@@ -233,6 +238,10 @@ void AmqpConnection::on_connection_method(const Reply& reply) {
       if (blocked_) fail("amqp: connection.blocked twice");
       blocked_ = true;
       return listener_.on_blocked(reply.text);
+    case method::connection_update_secret_ok:
+      if (secrets_unanswered_ == 0) break;
+      secrets_unanswered_--;
+      return;
     case method::connection_unblocked:
       if (!blocked_) fail("amqp: connection.unblocked, and it was not blocked");
       blocked_ = false;

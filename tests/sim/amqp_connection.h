@@ -51,6 +51,8 @@ class AmqpConnection {
   Buffer publish(uint16_t channel, const Publish& publish, const MessageProperties& properties, base::Bytes body);
   // Octets that end the connection, behind everything that was sent so far. Nothing may be sent after them.
   void offend(Buffer octets);
+  // The password once more.
+  void update_secret();
   // connection.close, behind everything that was sent so far.
   void close() { close_wanted_ = true; }
   // As a process that dies: what was not sent is not sent, the listener hears nothing more.
@@ -94,6 +96,7 @@ class AmqpConnection {
   uint32_t frame_max_ = 131072;
   bool close_wanted_ = false, close_sent_ = false, blocked_ = false;
   bool close_answered_ = false;
+  unsigned secrets_unanswered_ = 0;
 
   Buffer input_;
   std::map<uint16_t, Content> contents_;

@@ -14,6 +14,7 @@
 #include "tests/sim/run.h"
 #include "tests/sim/stack_node.h"
 #include "tests/sim/steward.h"
+#include "tests/sim/warden.h"
 #include "tests/sim/wire_observer.h"
 #include "tests/sim/witness.h"
 
@@ -22,7 +23,7 @@ namespace talaria::sim {
 namespace {
 
 constexpr uint16_t amqp_port = 5672;
-constexpr uint8_t steward_number = 9, witness_number = 8;
+constexpr uint8_t steward_number = 9, witness_number = 8, warden_number = 7;
 constexpr Duration setup_patience = 1800s;
 // A client whose last words were lost is noticed by keepalive, and what it held comes back only then.
 constexpr Duration patience = 1800s;
@@ -44,6 +45,7 @@ class AmqpRun {
         conversation_(deaths_ || options.scenario == "conversation"),
         world_(conversation_ ? conversation_seed : options.seed),
         random_(world_.random("amqp")),
+        people_(world_.random("people")),
         model_(world_) {
     world_.set_trace(options.trace);
     world_.check_every(8);
@@ -63,6 +65,7 @@ class AmqpRun {
     model_.set_whole_histories(body_max_ <= 20'000);
     build_broker();
     build_witness();
+    build_warden();
     build_steward();
     if (!world_.run_until([this] { return steward_->ready(); }, world_.now() + setup_patience))
       fail("no progress: the topology is not declared; %s", steward_->describe().c_str());
@@ -73,9 +76,11 @@ class AmqpRun {
     world_.run_for(conversation_ ? 500ms : random_.between(500ms, weather_.slow ? 8s : 4s));
     network_.stop_faults();
     for (const auto& client : clients_) client->finish();
+    if (warden_) warden_->finish();
     steward_->drain();
     const Time limit = world_.now() + patience;
-    while (!world_.run_until([this] { return clients_finished(); }, world_.now() + blocked_patience)) {
+    while (!world_.run_until([this] { return clients_finished() && (!warden_ || warden_->closed()); },
+                             world_.now() + blocked_patience)) {
       if (world_.now() >= limit) fail_stuck();
       give_up();
     }
@@ -214,6 +219,31 @@ class AmqpRun {
       fail("no progress: the witness is not ready");
   }
 
+  // Of its own randomness as well, and whoever is somebody because of it.
+  void build_warden() {
+    const bool needed = options_.plant == Plant::unrevoked;
+    if (!needed && (conversation_ || !people_.chance(0.25))) return;
+    WardenPlan plan;
+    people_names_ = needed ? std::vector<std::string>{"ann"} : std::vector<std::string>{"ann", "bob", "guest"};
+    plan.users = people_names_;
+    std::erase(plan.users, "guest");
+    plan.queues = topology_.queues;
+    plan.pause_max = needed ? 200ms : people_.between(5ms, 500ms);
+    StackNode& node = build_stack_node(people_, "warden", warden_number);
+    auto warden = std::make_unique<Warden>(world_, world_.random("what the warden does"), model_, plan,
+                                           [&node] { return node.connect(broker_endpoint()); });
+    warden_ = warden.get();
+    node.add(std::move(warden));
+    if (!world_.run_until([this] { return warden_->ready(); }, world_.now() + setup_patience))
+      fail("no progress: the warden is not ready");
+  }
+  void draw_person(ClientPlan& plan) {
+    if (!warden_) return;
+    plan.options.user = people_.pick(people_names_);
+    plan.options.password = plan.options.user;
+    plan.new_secrets = people_.chance(0.5) ? 0.02 : 0;
+  }
+
   void hear_witness() {
     if (!witness_) return;
     witness_->finish();
@@ -233,7 +263,8 @@ class AmqpRun {
     const std::string name = "client " + std::to_string(index);
     const auto number = static_cast<uint8_t>(client_number + index);
     const bool on_peer = random_.chance(0.3) && !deaths_;
-    const ClientPlan plan = draw_plan(name);
+    ClientPlan plan = draw_plan(name);
+    draw_person(plan);
     const Time start = world_.now() + random_.between(0ns, 200ms);
     const auto make = [&](AmqpClient::Connect connect) {
       auto client =
@@ -308,6 +339,7 @@ class AmqpRun {
                        "; messages in the broker: " + std::to_string(broker_->messages());
     for (const AmqpClient* client : clients_)
       if (!client->finished()) text += "; " + client->describe();
+    if (warden_) text += "; " + warden_->describe();
     throw Failure(text);
   }
 
@@ -332,7 +364,8 @@ class AmqpRun {
   World world_;
   Network network_{world_};
   WireObserver observer_;
-  Random random_;
+  Random random_, people_;
+  std::vector<std::string> people_names_;  // of clients
   Weather weather_;
   Topology topology_;
   Model model_;
@@ -342,6 +375,7 @@ class AmqpRun {
   std::vector<std::unique_ptr<PeerHost>> peers_;
   Steward* steward_ = nullptr;
   Witness* witness_ = nullptr;
+  Warden* warden_ = nullptr;
   std::vector<AmqpClient*> clients_;
 };
 

@@ -107,6 +107,8 @@ BrokerNode::BrokerNode(World& world, Network& network, const BrokerConfig& confi
     const bool sabotaged = plant == Plant::early_answer && index + 1 == config.workers;
     if (plant == Plant::lost_event && index == 0)
       links_.push_back(std::make_unique<ForgetfulLink>(mesh_.control(index), world.random("plant"), forgot_));
+    else if (plant == Plant::unrevoked)
+      links_.push_back(std::make_unique<LenientLink>(mesh_.control(index)));
     else if (sabotaged)
       links_.push_back(std::make_unique<HastyLink>(world, mesh_.control(index), hasty_));
     else

@@ -35,6 +35,9 @@ struct TuneOk {
 struct OpenVhost {
   std::string name;
 };
+struct UpdateSecret {
+  std::string secret, reason;
+};
 struct CloseConnection {};
 struct ConnectionCloseOk {};
 struct OpenChannel {};
@@ -110,10 +113,10 @@ struct SelectTransactions {};
 struct Commit {};
 struct Rollback {};
 
-using Command = std::variant<StartOk, TuneOk, OpenVhost, CloseConnection, ConnectionCloseOk, OpenChannel, CloseChannel,
-                             ChannelCloseOk, DeclareExchange, DeleteExchange, BindExchange, DeclareQueue, BindQueue,
-                             PurgeQueue, DeleteQueue, Qos, Consume, Cancel, Publish, Get, Ack, Reject, Nack, Recover,
-                             SelectConfirms, SelectTransactions, Commit, Rollback>;
+using Command = std::variant<StartOk, TuneOk, OpenVhost, UpdateSecret, CloseConnection, ConnectionCloseOk, OpenChannel,
+                             CloseChannel, ChannelCloseOk, DeclareExchange, DeleteExchange, BindExchange, DeclareQueue,
+                             BindQueue, PurgeQueue, DeleteQueue, Qos, Consume, Cancel, Publish, Get, Ack, Reject, Nack,
+                             Recover, SelectConfirms, SelectTransactions, Commit, Rollback>;
 
 // The properties the simulated messages have; what else could stand there the broker passes on unread.
 struct MessageProperties {
@@ -143,20 +146,21 @@ namespace method {
 inline constexpr uint32_t connection_start = method_of(10, 10), connection_tune = method_of(10, 30),
                           connection_open_ok = method_of(10, 41), connection_close = method_of(10, 50),
                           connection_close_ok = method_of(10, 51), connection_blocked = method_of(10, 60),
-                          connection_unblocked = method_of(10, 61), channel_open_ok = method_of(20, 11),
-                          channel_close = method_of(20, 40), channel_close_ok = method_of(20, 41),
-                          exchange_declare_ok = method_of(40, 11), exchange_delete_ok = method_of(40, 21),
-                          exchange_bind_ok = method_of(40, 31), exchange_unbind_ok = method_of(40, 51),
-                          queue_declare_ok = method_of(50, 11), queue_bind_ok = method_of(50, 21),
-                          queue_purge_ok = method_of(50, 31), queue_delete_ok = method_of(50, 41),
-                          queue_unbind_ok = method_of(50, 51), basic_qos_ok = method_of(60, 11),
-                          basic_consume_ok = method_of(60, 21), basic_cancel = method_of(60, 30),
-                          basic_cancel_ok = method_of(60, 31), basic_return = method_of(60, 50),
-                          basic_deliver = method_of(60, 60), basic_get_ok = method_of(60, 71),
-                          basic_get_empty = method_of(60, 72), basic_ack = method_of(60, 80),
-                          basic_recover_ok = method_of(60, 111), basic_nack = method_of(60, 120),
-                          confirm_select_ok = method_of(85, 11), tx_select_ok = method_of(90, 11),
-                          tx_commit_ok = method_of(90, 21), tx_rollback_ok = method_of(90, 31);
+                          connection_unblocked = method_of(10, 61), connection_update_secret_ok = method_of(10, 71),
+                          channel_open_ok = method_of(20, 11), channel_close = method_of(20, 40),
+                          channel_close_ok = method_of(20, 41), exchange_declare_ok = method_of(40, 11),
+                          exchange_delete_ok = method_of(40, 21), exchange_bind_ok = method_of(40, 31),
+                          exchange_unbind_ok = method_of(40, 51), queue_declare_ok = method_of(50, 11),
+                          queue_bind_ok = method_of(50, 21), queue_purge_ok = method_of(50, 31),
+                          queue_delete_ok = method_of(50, 41), queue_unbind_ok = method_of(50, 51),
+                          basic_qos_ok = method_of(60, 11), basic_consume_ok = method_of(60, 21),
+                          basic_cancel = method_of(60, 30), basic_cancel_ok = method_of(60, 31),
+                          basic_return = method_of(60, 50), basic_deliver = method_of(60, 60),
+                          basic_get_ok = method_of(60, 71), basic_get_empty = method_of(60, 72),
+                          basic_ack = method_of(60, 80), basic_recover_ok = method_of(60, 111),
+                          basic_nack = method_of(60, 120), confirm_select_ok = method_of(85, 11),
+                          tx_select_ok = method_of(90, 11), tx_commit_ok = method_of(90, 21),
+                          tx_rollback_ok = method_of(90, 31);
 }
 
 // One method from the broker; which fields mean something depends on it.

@@ -89,6 +89,11 @@ struct Writer {
     out.short_text("");
     out.u8(0);
   }
+  void operator()(const UpdateSecret& c) {
+    out.method(10, 70);
+    out.long_text(c.secret);
+    out.short_text(c.reason);
+  }
   void operator()(const CloseConnection&) { close(10, 50); }
   void operator()(const ConnectionCloseOk&) { out.method(10, 51); }
   void operator()(const OpenChannel&) {
@@ -264,6 +269,7 @@ Reply read(Cursor in) {
       break;
     case method::connection_close_ok:
     case method::connection_unblocked:
+    case method::connection_update_secret_ok:
     case method::channel_close_ok:
     case method::exchange_declare_ok:
     case method::exchange_delete_ok:

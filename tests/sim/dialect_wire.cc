@@ -61,6 +61,9 @@ struct Writer {
     emit(wire::connection::TuneOk{.channel_max = c.channel_max, .frame_max = c.frame_max, .heartbeat = c.heartbeat});
   }
   void operator()(const OpenVhost& c) { emit(wire::connection::Open{.virtual_host = c.name}); }
+  void operator()(const UpdateSecret& c) {
+    emit(wire::connection::UpdateSecret{.new_secret = base::as_bytes(c.secret), .reason = c.reason});
+  }
   void operator()(const CloseConnection&) { emit(wire::connection::Close{.reply_code = 200, .reply_text = "done"}); }
   void operator()(const ConnectionCloseOk&) { emit(wire::connection::CloseOk{}); }
   void operator()(const OpenChannel&) { emit(wire::channel::Open{}); }

@@ -34,6 +34,12 @@ Time LastingClient::next_deadline() const {
   return std::min(next_work(), connection_->next_deadline());
 }
 
+void LastingClient::give_command(uint16_t channel, const std::string& verb, const std::string& body) {
+  MessageProperties properties;
+  properties.reply_to = reply_queue;
+  connection_->publish(channel, Publish{"amq.talaria.management", verb}, properties, base::as_bytes(body));
+}
+
 void LastingClient::on_open() {
   opened_ = true;
   begin();

@@ -29,6 +29,10 @@ class LastingClient : public Application, public AmqpListener {
   // When it will want to.
   virtual Time next_work() const = 0;
 
+  // One of operators', as a message; the answer comes to reply_queue.
+  void give_command(uint16_t channel, const std::string& verb, const std::string& body);
+  static constexpr const char* reply_queue = "amq.rabbitmq.reply-to";
+
   World& world_;
   Random random_;
   std::unique_ptr<AmqpConnection> connection_;

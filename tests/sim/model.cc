@@ -156,15 +156,24 @@ void Model::commit_refused(const std::vector<uint64_t>& messages) {
   changes_++;
   bool may = false;
   for (const uint64_t number : messages) {
-    Message& message = messages_[number - 1];
     may |= may_be_refused(number);
-    message.what.kept = true;
-    if (message.was_returned) fail("message %lu was returned, and its transaction refused", number);
-    for (const auto& [name, queue] : queues_)
-      if (queue.copies.contains(number))
-        fail("queue %s delivered message %lu, whose transaction was refused", name.c_str(), number);
+    take_back(number, "whose transaction was refused");
   }
   if (!may) fail("a transaction was refused, and no queue may do so");
+}
+
+void Model::unheard(uint64_t number) {
+  changes_++;
+  take_back(number, "which came behind an error");
+}
+
+void Model::take_back(uint64_t number, const char* why) {
+  Message& message = messages_[number - 1];
+  message.what.kept = true;
+  if (message.was_returned) fail("message %lu was returned, %s", number, why);
+  if (message.certain()) fail("message %lu was accepted, %s", number, why);
+  for (const auto& [name, queue] : queues_)
+    if (queue.copies.contains(number)) fail("queue %s delivered message %lu, %s", name.c_str(), number, why);
 }
 
 uint64_t Model::find(base::Bytes properties) const {
@@ -203,7 +212,8 @@ Model::Delivery Model::delivered(const std::string& queue_name, Identity holder,
 // long, or was silent for too long; or he has settled it, and was not heard. Or it is that holder who gets it only now.
 bool Model::may_be_disputed(const std::string& name, const Copy& copy, Identity holder) const {
   if (copy.disputed) return true;
-  if (!traits_of(name).consumer_timeout && !cut_off_.contains(copy.holder) && !cut_off_.contains(holder)) return false;
+  const auto cut_off = [&](Identity one) { return cut_off_.contains(one) || in_question(one); };
+  if (!traits_of(name).consumer_timeout && !cut_off(copy.holder) && !cut_off(holder)) return false;
   return copy.state == State::held || (copy.state == State::settled && settlements_.contains(copy.settler)) ||
          copy.seen || copy.died;
 }
@@ -212,8 +222,9 @@ bool Model::may_be_disputed(const std::string& name, const Copy& copy, Identity 
 bool Model::may_have_come_back_unseen(const std::string& name) const {
   if (queue(name).may_return_unseen) return true;
   const auto takers = takers_.find(name);
-  return takers != takers_.end() &&
-         std::ranges::any_of(takers->second, [&](Identity taker) { return cut_off_.contains(taker); });
+  return takers != takers_.end() && std::ranges::any_of(takers->second, [&](Identity taker) {
+           return cut_off_.contains(taker) || in_question(taker);
+         });
 }
 
 Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Identity holder, bool no_ack,
@@ -221,6 +232,7 @@ Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Iden
   const char* from = queue_name.c_str();
   Message& message = messages_[number - 1];
   if (message.what.kept) fail("queue %s delivered message %lu, which was not committed", from, number);
+  check_may_read(message, queue_name, holder);
   Queue& source = queue(queue_name);
   Copy& copy = source.copies[number];
   const char* wrong = nullptr;
@@ -427,6 +439,7 @@ void Model::not_settled(const Delivery& delivery, Identity by) {
 
 void Model::channel_ended(Identity channel, bool in_good_order) {
   changes_++;
+  questions_.erase(channel);
   const auto mine = settlements_.extract(channel);
   if (!mine || in_good_order) return;
   for (const auto& [queue_name, number] : mine.mapped()) {

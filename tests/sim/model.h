@@ -163,6 +163,8 @@ class Model {
   void commit_sent(const std::vector<uint64_t>& messages);
   // It was refused: none is, nor ever will be.
   void commit_refused(const std::vector<uint64_t>& messages);
+  // It came behind what cost its channel, and so do all later ones of that.
+  void unheard(uint64_t number);
   bool may_be_refused(uint64_t number) const;
   void returned(Identity channel, const Reply& reply, base::Bytes properties, base::Bytes body);
   // The broker has taken it, because what followed it on the channel was answered; or, `stored`, by a confirm: then it
@@ -205,17 +207,34 @@ class Model {
   // A channel of these queues was closed because a delivery was not settled in time; it has been open for so long.
   void timed_out(const std::set<std::string>& queues, uint16_t channel, Duration open, const std::string& text) const;
   // A consumer that had asked to be one so long ago was cancelled.
-  void cancelled_by_broker(const std::string& queue, const std::string& tag, Duration since_asked);
+  void cancelled_by_broker(const std::string& tag, Duration since_asked);
   // A consumer held as many as a whole period wants for so long, settled none ever, and nobody cancelled it.
   void held_in_peace(const std::string& queue, Duration so_long) const;
+  // ---- what users may do: model_users.cc ----------------------------------------------------------------------------
+  // That the user may not read the queue; the decree's number.
+  size_t decree_sent(const std::string& user, const std::string& queue);
+  void decreed(size_t decree);
+  void repeal_sent(size_t decree);
+  void repealed(size_t decree);
+  // Asks for what needs the right to read the queue; else it costs the channel, on which these hold deliveries, before
+  // its client knows.
+  void asks_to_read(Identity channel, const std::set<Identity>& holders, const std::string& user,
+                    const std::string& queue);
+  void was_let(Identity channel);
+  void was_refused(Identity channel, const std::string& text);
+  // It asked for its own end, and the broker had told it of none.
+  void cancelled_unrevoked(const std::string& tag) const;
+
   // ---- what it tells of itself: model_accounts.cc -------------------------------------------------------------------
   // Consumers, by tags that nobody else has.
-  void consume_sent(const std::string& tag, const std::string& queue, Identity identity);
+  void consume_sent(const std::string& tag, const std::string& queue, Identity identity, const std::string& user);
   void consuming(const std::string& tag) { consumers_.at(tag).life.added = world_.now(); }
   void cancel_sent(const std::string& tag);
   void cancelled(const std::string& tag);
   void connected() { connections_opened_++; }
   void sets_policy(const std::string& name) { policies_.insert(name); }
+  // What is done to a user, by the name of its event.
+  void orders(const std::string& event, const std::string& user) { orders_.insert(event + " " + user); }
 
   // Answers to questions asked then: everything that is there for sure, and nothing that cannot be.
   void listed_queues(const std::map<std::string, uint32_t>& ready, Time asked) const;
@@ -228,6 +247,7 @@ class Model {
   void found_slow(const std::string& tag, const std::string& queue);
   void logged_in() { logins_told_++; }
   void policy_told(const std::string& name) { policies_.erase(name); }
+  void order_told(const std::string& event, const std::string& user);
   // The firehose. From the start, unless copies were lost.
   struct Traced {
     std::string id, exchange;
@@ -306,7 +326,18 @@ class Model {
   struct Consumption {
     std::string queue;
     Identity identity = 0;
+    std::string user;
     Life life;
+  };
+  struct Decree {
+    std::string user, queue;
+    Life life;
+  };
+  // Under way.
+  struct Question {
+    std::set<Identity> holders;
+    std::string user, queue;
+    Time asked{};
   };
   // Of one kind and name.
   struct Told {
@@ -369,6 +400,17 @@ class Model {
   void learn_choice(uint64_t number, std::map<std::string, Choices>& values) const;
   void check_shares(const TopologyExchange& exchange, const std::map<std::string, Choices>& values) const;
 
+  // Between these times, or from what was decreed before.
+  bool may_be_kept_from(const std::string& user, const std::string& queue, Time from, Time to) const;
+  // When it was cancelled because its user may not read, at the latest; never: perhaps it was not.
+  Time surely_revoked_by(const Consumption& consumer) const;
+  bool may_be_revoked(const Consumption& consumer) const;
+  // Its channel may have ended already.
+  bool in_question(Identity holder) const;
+  void check_may_read(const Message& message, const std::string& queue, Identity holder) const;
+  // It is nowhere.
+  void take_back(uint64_t number, const char* why);
+
   Chances chances_of(const Consumption& consumer, Window window) const;
   void check_listed(const char* what, const std::set<std::string>& listed,
                     const std::map<std::string, Chances>& known) const;
@@ -391,7 +433,7 @@ class Model {
   bool may_have_come_back_unseen(const std::string& queue) const;
   bool may_be_disputed(const std::string& queue, const Copy& copy, Identity holder) const;
   void check_group(const std::string& queue, uint64_t number, Identity holder, bool no_ack, const Reply& reply);
-  static bool was_surely_settled(const Copy& copy, Time by);
+  bool was_surely_settled(const Copy& copy, Time by) const;
   Copy& copy_of(const Delivery& delivery);
   // Nullptr if it is disputed.
   Copy* copy_in_force(const Delivery& delivery);
@@ -425,6 +467,10 @@ class Model {
   size_t deliveries_ = 0;
   size_t deaths_ = 0;
   std::map<std::string, Consumption> consumers_;  // by tag
+  std::map<Identity, std::string> tags_;          // of consumers
+  std::vector<Decree> decrees_;
+  std::map<Identity, Question> questions_;  // by channel
+  std::multiset<std::string> orders_;       // of which nobody has told
   std::map<std::string, std::map<std::string, Told>> told_;
   std::set<std::string> cancelled_as_slow_, told_as_slow_;  // consumers
   std::set<std::string> policies_;                          // of which nobody has told

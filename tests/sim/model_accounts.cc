@@ -6,8 +6,10 @@
 
 namespace talaria::sim {
 
-void Model::consume_sent(const std::string& tag, const std::string& queue, Identity identity) {
-  consumers_[tag] = {queue, identity, {.add_sent = world_.now()}};
+void Model::consume_sent(const std::string& tag, const std::string& queue, Identity identity, const std::string& user) {
+  consumers_[tag] = {queue, identity, user, {.add_sent = world_.now()}};
+  tags_[identity] = tag;
+  if (may_be_revoked(consumers_[tag])) may_return_unseen(queue);
 }
 void Model::cancel_sent(const std::string& tag) {
   Life& life = consumers_.at(tag).life;
@@ -56,10 +58,12 @@ void Model::listed_bindings(const std::set<std::string>& identities, Time asked)
 // Whom the broker may cancel by itself is never there for sure.
 Model::Chances Model::chances_of(const Consumption& consumer, Window window) const {
   const QueueTraits& traits = traits_of(consumer.queue);
-  const bool its_own = !(traits.pace && traits.pace->cancels) && !cut_off_.contains(consumer.identity);
+  const bool its_own = !(traits.pace && traits.pace->cancels) && !cut_off_.contains(consumer.identity) &&
+                       !may_be_revoked(consumer) && !in_question(consumer.identity);
   const Life& life = queue(consumer.queue).life;
   return {its_own && consumer.life.surely(window.from, window.to) && life.surely(window.from, window.to),
-          consumer.life.perhaps(window.from, window.to) && life.perhaps(window.from, window.to)};
+          consumer.life.perhaps(window.from, window.to) && life.perhaps(window.from, window.to) &&
+              window.from <= surely_revoked_by(consumer)};
 }
 
 void Model::listed_consumers(const std::map<std::string, std::string>& queues_by_tag, Time asked) const {
@@ -110,6 +114,12 @@ void Model::ended_to_be(const std::string& kind, const std::string& name) {
   if (!may_end(kind, name, told.ended)) fail("%s '%s' has ended, by the events", kind.c_str(), name.c_str());
 }
 
+void Model::order_told(const std::string& event, const std::string& user) {
+  const auto found = orders_.find(event + " " + user);
+  if (found == orders_.end()) fail("an event tells of %s for %s, which nobody ordered", event.c_str(), user.c_str());
+  orders_.erase(found);
+}
+
 void Model::found_slow(const std::string& tag, const std::string& queue) {
   told_as_slow_.insert(tag);
   if (!traits_of(queue).pace) fail("an event tells that '%s' of %s is slow", tag.c_str(), queue.c_str());
@@ -138,6 +148,7 @@ std::string Model::untold(size_t connections) const {
     }
   if (logins_told_ < connections_opened_) return "a login";
   if (!policies_.empty()) return "policy '" + *policies_.begin() + "'";
+  if (!orders_.empty()) return "'" + *orders_.begin() + "'";
   for (const auto& [name, exchange] : exchanges_)
     if (told("exchange", name).begun == 0) return "exchange '" + name + "'";
   for (const auto& [name, queue] : queues_) {

@@ -82,8 +82,9 @@ void Model::check_values(const std::string& name, uint64_t number, Identity hold
     fail("queue %s delivered message %lu, whose place a later value has taken", name.c_str(), number);
 }
 
-bool Model::was_surely_settled(const Copy& copy, Time by) {
-  return copy.state == State::settled && copy.settled_at < by && !copy.perhaps_settled && !copy.disputed;
+bool Model::was_surely_settled(const Copy& copy, Time by) const {
+  return copy.state == State::settled && copy.settled_at < by && !copy.perhaps_settled && !copy.disputed &&
+         !in_question(copy.holder);
 }
 
 // ---- exchanges that remember ----------------------------------------------------------------------------------------
@@ -208,7 +209,10 @@ void Model::timed_out(const std::set<std::string>& queues, uint16_t channel, Dur
 }
 
 // Two looks, a period apart.
-void Model::cancelled_by_broker(const std::string& name, const std::string& tag, Duration since_asked) {
+void Model::cancelled_by_broker(const std::string& tag, Duration since_asked) {
+  const Consumption& consumer = consumers_.at(tag);
+  if (may_be_revoked(consumer)) return;
+  const std::string& name = consumer.queue;
   cancelled_as_slow_.insert(tag);
   const auto& pace = traits_of(name).pace;
   if (!pace || !pace->cancels || since_asked < pace->period)

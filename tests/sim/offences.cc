@@ -191,12 +191,13 @@ void add_arguments(std::vector<Offence>& all, uint16_t c) {
 
 // Keys that are no list, an address outside of the message's, a signature of somebody else, an impossible time, a body
 // without end.
-void add_messages(std::vector<Offence>& all, uint16_t c) {
+void add_messages(std::vector<Offence>& all, const OffendedChannel& channel) {
+  const uint16_t c = channel.number;
   constexpr unsigned expiration = 1u << 8, user_id = 1u << 4, reply_to = 1u << 9;
   all.push_back(failed("invalid expiration 'soon': no_integer", publish(c, "") + header(c, 0, expiration, "soon")));
   all.push_back(
       failed("invalid expiration '-5': {value_negative,-5}", publish(c, "") + header(c, 0, expiration, "-5")));
-  all.push_back(failed("user_id property set to 'eve' but authenticated user was 'guest'",
+  all.push_back(failed("user_id property set to 'eve' but authenticated user was '" + channel.user + "'",
                        publish(c, "") + header(c, 0, user_id, "eve")));
   for (const std::string& name : {std::string("CC"), std::string("BCC")})
     all.push_back(failed("invalid message: {unacceptable_type_in_header,\"" + name + "\",longstr}",
@@ -234,7 +235,7 @@ Offence draw_offence(Random& random, const OffendedChannel& channel, const Topol
   add_settlements(all, channel);
   add_missing(all, c);
   add_arguments(all, c);
-  add_messages(all, c);
+  add_messages(all, channel);
   add_memory(all, channel, topology);
   const std::string queue = random.pick(topology.queues);
   all.push_back(
@@ -267,7 +268,7 @@ Offence draw_offence(Random& random, const OffendedChannel& channel, const Topol
   return random.pick(all);
 }
 
-Offence draw_grave_offence(Random& random, uint16_t fresh) {
+Offence draw_grave_offence(Random& random, uint16_t fresh, bool secrets) {
   const uint16_t c = fresh;
   const Buffer opened = open(c);
   const auto unexpected = [](const std::string& wanted, const std::string& got, Buffer frames) {
@@ -282,7 +283,7 @@ Offence draw_grave_offence(Random& random, uint16_t fresh) {
   oversize.u16(c);
   oversize.u32(0x7fffffff);
   const auto flag = [](unsigned value) { return [=](Octets& out) { out.u8(value); }; };
-  const std::vector<Offence> all{
+  std::vector<Offence> all{
       // Methods at the wrong time, of the wrong side, of nobody.
       {503, "COMMAND_INVALID - unexpected method connection.open in connection state running",
        call(0, 10, 40,
@@ -347,6 +348,11 @@ Offence draw_grave_offence(Random& random, uint16_t fresh) {
                                 out.u8(0);
                               })},
   };
+  if (secrets)
+    all.push_back({530, "NOT_ALLOWED - New secret was refused by one of the backends", call(0, 10, 70, [](Octets& out) {
+                     out.long_text("wrong");
+                     out.short_text("another day");
+                   })});
   return random.pick(all);
 }
 

@@ -22,11 +22,13 @@ struct OffendedChannel {
   uint16_t number = 0;
   uint64_t delivered = 0;  // the last delivery tag
   bool transactional = false, confirms = false;
+  std::string user = "guest";
 };
 
 // Costs the channel.
 Offence draw_offence(Random& random, const OffendedChannel& channel, const Topology& topology);
-// Costs the connection. `fresh` is a number on which no channel is open, of those that the client may open.
-Offence draw_grave_offence(Random& random, uint16_t fresh);
+// Costs the connection. `fresh` is a number on which no channel is open, of those that the client may open; with
+// `secrets` it may be a wrong one.
+Offence draw_grave_offence(Random& random, uint16_t fresh, bool secrets);
 
 }  // namespace talaria::sim

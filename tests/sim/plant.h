@@ -34,6 +34,7 @@ enum class Plant : uint8_t {
   lost_event,           // one thing that happens is not told of
   half_traced,          // what is delivered is not traced
   secret_queue,         // there is a queue that nobody declared
+  unrevoked,            // consumers whose user may not read any more go on
   repeats,              // exchanges that deduplicate do not, queues do
 };
 

@@ -9,7 +9,7 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr std::array<std::pair<Plant, std::string_view>, 26> plants{{
+constexpr std::array<std::pair<Plant, std::string_view>, 27> plants{{
     {Plant::none, "none"},
     {Plant::lost_segment, "lost-segment"},
     {Plant::drop_requeue, "drop-requeue"},
@@ -36,6 +36,7 @@ constexpr std::array<std::pair<Plant, std::string_view>, 26> plants{{
     {Plant::half_traced, "half-traced"},
     {Plant::secret_queue, "secret-queue"},
     {Plant::no_copies, "no-copies"},
+    {Plant::unrevoked, "unrevoked"},
 }};
 
 }  // namespace

@@ -102,6 +102,13 @@ bool HastyLink::receive(worker::ControlReport& report) {
   return true;
 }
 
+bool LenientLink::send(const worker::ControlCommand& command) {
+  const auto* revoke = std::get_if<worker::RevokeConsumer>(&command);
+  if (!revoke) return lane_.commands.push(command);
+  delete revoke->consumer;
+  return true;
+}
+
 bool ForgetfulLink::send(const worker::ControlCommand& command) {
   const auto* announce = std::get_if<worker::Announce>(&command);
   if (!announce || done_ || --left_ != 0) return lane_.commands.push(command);

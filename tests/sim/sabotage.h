@@ -73,4 +73,16 @@ class ForgetfulLink final : public control::WorkerLink {
   bool& done_;
 };
 
+// A control link on which no consumer is revoked.
+class LenientLink final : public control::WorkerLink {
+ public:
+  explicit LenientLink(worker::ControlLane& lane) : lane_(lane) {}
+
+  bool send(const worker::ControlCommand& command) override;
+  bool receive(worker::ControlReport& report) override { return lane_.reports.pop(report); }
+
+ private:
+  worker::ControlLane& lane_;
+};
+
 }  // namespace talaria::sim

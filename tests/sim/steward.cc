@@ -9,7 +9,6 @@ namespace {
 
 constexpr uint16_t setup_channel = 1;
 constexpr Duration ask_interval = 500ms;
-constexpr const char* reply_queue = "amq.rabbitmq.reply-to";
 
 }  // namespace
 
@@ -95,10 +94,7 @@ void Steward::next_setup() {
   if (setup_.front().sent) setup_.front().sent();
   const Setup& next = setup_.front();
   if (next.verb.empty()) return connection_->send(setup_channel, next.command);
-  MessageProperties properties;
-  properties.reply_to = reply_queue;
-  connection_->publish(setup_channel, Publish{"amq.talaria.management", next.verb}, properties,
-                       base::as_bytes(next.body));
+  give_command(setup_channel, next.verb, next.body);
 }
 
 void Steward::check_answer(base::Bytes body) const {
@@ -179,7 +175,7 @@ void Steward::begin_to_consume(uint16_t channel, Drain& drain) {
   drain.began = world_.now();
   drain.tag_in_use = "steward." + drain.queue + "." + std::to_string(++drain.times);
   model_.began(drain.consumer, drain.queue);
-  model_.consume_sent(drain.tag_in_use, drain.queue, drain.consumer);
+  model_.consume_sent(drain.tag_in_use, drain.queue, drain.consumer, "guest");
   connection_->send(channel, Consume{.queue = drain.queue, .tag = drain.tag_in_use});
 }
 
@@ -215,7 +211,7 @@ void Steward::on_drain_reply(uint16_t channel, Drain& drain, const Reply& reply,
     case method::basic_cancel:
       // The queue was deleted, then the next question will be answered with 404; or this consumer was slow.
       if (model_.may_be_gone(drain.queue)) return model_.cancelled(reply.name);
-      model_.cancelled_by_broker(drain.queue, drain.tag_in_use, world_.now() - drain.began);
+      model_.cancelled_by_broker(drain.tag_in_use, world_.now() - drain.began);
       model_.cancelled(drain.tag_in_use);
       return begin_to_consume(channel, drain);
     case method::channel_close:

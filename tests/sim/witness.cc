@@ -15,7 +15,6 @@ namespace {
 namespace wire = amqp091::wire;
 
 constexpr uint16_t only_channel = 1;
-constexpr const char* reply_queue = "amq.rabbitmq.reply-to";
 constexpr const char* event_queue = "w.events";
 constexpr const char* trace_queue = "w.traces";
 constexpr std::array verbs{"list_queues", "list_bindings", "list_consumers"};
@@ -123,7 +122,7 @@ void Witness::next_step() {
     return;
   }
   if (steps_.front().verb.empty()) return connection_->send(only_channel, steps_.front().command);
-  give_command(steps_.front().verb);
+  give_command(only_channel, steps_.front().verb, "{}");
 }
 
 void Witness::on_reply(uint16_t, const Reply& reply, base::Bytes properties, base::Bytes body) {
@@ -145,6 +144,8 @@ void Witness::on_event(const std::string& key, base::Bytes properties) {
   if (key == "user.authentication.success") return model_.logged_in();
   if (key == "policy.set") return model_.policy_told(text_in(headers, "name"));
   if (key == "consumer.slow") return model_.found_slow(text_in(headers, "consumer_tag"), text_in(headers, "queue"));
+  if (key == "user.created") return model_.order_told(key, text_in(headers, "name"));
+  if (key == "permission.created") return model_.order_told(key, text_in(headers, "user"));
   const size_t dot = key.find('.');
   const std::string kind = key.substr(0, dot), what = key.substr(dot + 1);
   if (what != "created" && what != "deleted" && what != "closed") fail("witness: an event of '%s'", key.c_str());
@@ -202,14 +203,7 @@ void Witness::ask(Time now) {
   asking_ = true;
   asked_ = now;
   question_ = last_questions_ > 0 ? static_cast<size_t>(--last_questions_) : random_.below(questions_max);
-  give_command(verbs[question_]);
-}
-
-void Witness::give_command(const std::string& verb) {
-  MessageProperties properties;
-  properties.reply_to = reply_queue;
-  connection_->publish(only_channel, Publish{"amq.talaria.management", verb}, properties,
-                       base::as_bytes(std::string_view("{}")));
+  give_command(only_channel, verbs[question_], "{}");
 }
 
 void Witness::on_answer(base::Bytes body) {

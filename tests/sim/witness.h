@@ -52,7 +52,6 @@ class Witness final : public LastingClient {
   // It has a question, and waits for its time.
   bool asks() const { return ready_ && plan_.asks && !asking_ && !closing_ && last_questions_ != 0; }
   void ask(Time now);
-  void give_command(const std::string& verb);
   void on_event(const std::string& key, base::Bytes properties);
   void on_trace(const std::string& key, base::Bytes properties, base::Bytes body);
   void on_answer(base::Bytes body);
