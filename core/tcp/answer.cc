@@ -58,6 +58,7 @@ void Stack::send_reset(const Connection& connection) {
 
 // RFC 9293 3.10.7.4 in TIME-WAIT, RFC 1337 (a reset does not end it), RFC 6191 (a newer SYN does).
 void Stack::on_time_wait(TimeWait& entry, uint64_t hash, const Segment& segment) {
+  if (entry.spent_cookie) return on_spent_cookie(entry, hash, segment);
   if (segment.has(flag_rst)) return counters_.resets_received.add();
   if (segment.has(flag_syn) && !segment.has(flag_ack)) {
     bool newer = entry.has_timestamp && segment.has_timestamp ? after(segment.timestamp, entry.recent_timestamp)
@@ -93,13 +94,45 @@ void Stack::acknowledge_time_wait(const TimeWait& entry) {
   if (send_bare(entry.key, segment)) counters_.pure_acks_sent.add();
 }
 
-void Stack::enter_time_wait(Connection& connection) {
-  take_in_hand(connection);
+// Nobody is here, as if the connection had not been; only what opened it does not open another, with the bytes that it
+// brings again. A SYN that is not its own begins anew.
+void Stack::on_spent_cookie(TimeWait& entry, uint64_t hash, const Segment& segment) {
+  if (segment.has(flag_rst)) return counters_.resets_received.add();
+  if (segment.has(flag_syn) && !segment.has(flag_ack)) {
+    if (segment.sequence + 1 == entry.receive_next || !is_listening(entry.key.local_port))
+      return counters_.drop_no_connection.add();
+    const Tuple tuple = entry.key;
+    time_wait_.remove(entry);
+    return on_syn(tuple, hash, segment);
+  }
+  counters_.drop_no_connection.add();
+  reset_stranger(entry.key, segment);
+}
+
+TimeWait* Stack::add_time_wait(const Connection& connection) {
   bool recycled = false;
   TimeWait* entry = time_wait_.add(connection.tuple(), hash(connection.tuple()), now_, recycled);
   if (recycled) counters_.time_wait_recycled.add();
-  if (entry) {
-    counters_.time_wait_entered.add();
+  if (entry) counters_.time_wait_entered.add();
+  return entry;
+}
+
+// May the cookie that opened it come again? It is in the numbers with which the connection began.
+bool Stack::opened_by_cookie(const Connection& connection) const {
+  return now_ < cookies_until_ && !connection.active &&
+         secrets_.check_cookie(connection.initial_send, connection.tuple(), connection.initial_receive, now_);
+}
+
+void Stack::remember_cookie(const Connection& connection) {
+  TimeWait* entry = add_time_wait(connection);
+  if (!entry) return;
+  entry->spent_cookie = true;
+  entry->receive_next = connection.initial_receive + 1;
+}
+
+void Stack::enter_time_wait(Connection& connection) {
+  take_in_hand(connection);
+  if (TimeWait* entry = add_time_wait(connection)) {
     entry->send_next = connection.send.max;
     entry->receive_next = connection.receive.next;
     entry->recent_timestamp = connection.receive.recent_timestamp;
@@ -107,7 +140,7 @@ void Stack::enter_time_wait(Connection& connection) {
     entry->window = advertise(connection);
     if (connection.receive.ack_now) acknowledge_time_wait(*entry);
   }
-  finish(connection, CloseReason::finished);
+  end(connection, CloseReason::finished);
 }
 
 }  // namespace talaria::tcp

@@ -203,9 +203,10 @@ void Stack::on_half_open(HalfOpen& entry, uint64_t hash, const Segment& segment,
   if (!segment.has(flag_ack)) return counters_.drop_no_ack_flag.add();
   if (segment.acknowledgement != entry.initial_send + 1) {
     // The peer's first SYN may have been answered with a cookie, and this entry been made for the second: an answer to
-    // either opens the connection.
+    // either opens the connection. (Not one to an earlier SYN: that is an echo of another connection.)
     const Tuple tuple = entry.key;
-    if (!accept_cookie(tuple, hash, segment, packet)) return reset_stranger(tuple, segment);
+    const bool to_this_syn = segment.sequence == next;
+    if (!to_this_syn || !accept_cookie(tuple, hash, segment, packet)) return reset_stranger(tuple, segment);
     return forget(entry, hash);
   }
   if (!in_window) {

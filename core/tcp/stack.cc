@@ -135,8 +135,14 @@ Connection* Stack::open(const Tuple& tuple, uint64_t hash) {
   return &connection;
 }
 
-// The connection ends here. Its block stays until the application has seen the event, and read what had arrived.
+// The connection ends here, and nothing but a cookie of its handshake is remembered.
 void Stack::finish(Connection& connection, CloseReason reason) {
+  if (opened_by_cookie(connection)) remember_cookie(connection);
+  end(connection, reason);
+}
+
+// Its block stays until the application has seen the event, and read what had arrived.
+void Stack::end(Connection& connection, CloseReason reason) {
   CHECK(connection.receive.state != State::closed);
   wheel_.disarm(connection.timer);
   index_.remove(connections_.index_of(connection), hash(connection.tuple()));

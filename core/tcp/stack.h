@@ -311,6 +311,7 @@ class Stack {
   void send_reset(const Connection& connection);
   void on_time_wait(TimeWait& entry, uint64_t hash, const Segment& segment);
   void acknowledge_time_wait(const TimeWait& entry);
+  void on_spent_cookie(TimeWait& entry, uint64_t hash, const Segment& segment);
 
   // timers.cc
   void on_timer(Connection& connection);
@@ -352,8 +353,12 @@ class Stack {
   Connection* open(const Tuple& tuple, uint64_t hash);
   void set_options(Connection& connection, uint16_t peer_mss, const Segment& syn);
   void finish(Connection& connection, CloseReason reason);
+  void end(Connection& connection, CloseReason reason);
   void give_up(Connection& connection, CloseReason reason);
   void enter_time_wait(Connection& connection);
+  bool opened_by_cookie(const Connection& connection) const;
+  void remember_cookie(const Connection& connection);
+  TimeWait* add_time_wait(const Connection& connection);
   void free(Connection& connection);
   Event& event_of(Connection& connection);
   void wrote(Connection& connection, size_t bytes);

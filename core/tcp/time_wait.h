@@ -1,7 +1,8 @@
 // Connections whose both directions are closed, remembered for twice the segment lifetime so that a lost last ACK can
-// be repeated and old segments find nothing to disturb (RFC 9293 3.6.1, RFC 1337). 48 bytes each; all wait equally
-// long, so one list in the order of expiry does for timers. When the table is full the oldest is forgotten. Owned by
-// the stack.
+// be repeated and old segments find nothing to disturb (RFC 9293 3.6.1, RFC 1337). And those that a SYN cookie opened,
+// however they ended: nothing else would tell a late copy of the handshake's last segment from a new connection. 48
+// bytes each; all wait equally long, so one list in the order of expiry does for timers. When the table is full the
+// oldest is forgotten. Owned by the stack.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,9 @@ struct TimeWait {
   uint32_t older = base::none;
   uint16_t window = 0;  // as on the wire
   bool has_timestamp = false;
+  // Not of a close in order: the connection had been opened by a SYN cookie, and copies of the segment that brought it
+  // may still be on their way. Nothing but tuple and receive_next, which is where the peer's stream began, counts.
+  bool spent_cookie = false;
 
   const Tuple& tuple() const { return key; }
 };
