@@ -218,9 +218,9 @@ bool Model::may_be_disputed(const std::string& name, const Copy& copy, Identity 
          copy.seen || copy.died;
 }
 
-// From a channel that has ended; its client may not know.
+// From a channel that has ended, or a consumer that was too slow; their clients may not know.
 bool Model::may_have_come_back_unseen(const std::string& name) const {
-  if (queue(name).may_return_unseen) return true;
+  if (queue(name).may_return_unseen || (traits_of(name).pace && traits_of(name).pace->cancels)) return true;
   const auto takers = takers_.find(name);
   return takers != takers_.end() && std::ranges::any_of(takers->second, [&](Identity taker) {
            return cut_off_.contains(taker) || in_question(taker);
