@@ -230,6 +230,11 @@ void AmqpClient::on_channel_error(Channel& channel, const Reply& reply) {
          reply.text.c_str(), channel.expected_error, expected.c_str());
   world_.trace("%s: channel %u was closed as expected: %s", plan_.name.c_str(), channel.number, reply.text.c_str());
   if (channel.committing) on_commit_refused(channel, reply);
+  if (channel.signed_otherwise != 0) {
+    model_.could_not_sign(plan_.options.user, channel.signed_at);
+    model_.unheard(channel.signed_otherwise);
+    std::erase(channel.unaccepted, channel.signed_otherwise);
+  }
   connection_->send(channel.number, ChannelCloseOk{});
   // Whatever went before the error was done.
   end_channel(channel, true);

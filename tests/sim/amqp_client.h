@@ -31,6 +31,7 @@ struct ClientPlan {
   unsigned publish = 50, consume = 20;
   double no_ack = 0.1;
   double death = 0.01, stop_reading = 0.01, offence = 0.01, new_secrets = 0;
+  double signed_own = 0, signed_otherwise = 0;  // messages, actions: by name, and by another's
   bool changes_topology = true;
 };
 
@@ -100,6 +101,8 @@ class AmqpClient final : public Application, public AmqpListener {
     std::set<std::string> queues;  // from which it has consumed or got: what it settled may not have been heard
     bool ended = false;            // the broker closed it while the client's close was on its way
     bool recovering = false;
+    uint64_t signed_otherwise = 0;   // its last message, if that has another's name; 0: not
+    Time signed_at{};                // then
     std::string getting;             // the queue of a get under way
     std::set<std::string> glimpsed;  // queues of what came when it was about to end: it holds them, too
     bool getting_no_ack = false;
@@ -157,7 +160,9 @@ class AmqpClient final : public Application, public AmqpListener {
   void act_on(Channel& channel);
   void open_channel();
   Buffer arriving(MessageProperties properties, bool delayed) const;
-  void publish(Channel& channel);
+  // As `signer`; "": nobody, or the user. The message; 0: there was none.
+  uint64_t publish(Channel& channel, const std::string& signer = "");
+  void sign_otherwise(Channel& channel);
   void settle(Channel& channel);
   void keep_no_longer(Channel& channel);
   void settle_one(Channel& channel, uint64_t tag, const Held& held, std::optional<bool> requeue);

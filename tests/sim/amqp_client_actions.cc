@@ -46,6 +46,7 @@ void AmqpClient::act_on(Channel& channel) {
   }
   if (!channel.held.empty() && !channel.recovering && random_.chance(0.7)) return settle(channel);
   if (channel.pending) return;  // one question at a time
+  if (random_.chance(plan_.signed_otherwise)) return sign_otherwise(channel);
   if (channel.transactional && random_.chance(0.4)) return random_.chance(0.75) ? commit(channel) : roll_back(channel);
   switch (random_.below(plan_.consume + 20)) {
     case 0: return get(channel);
@@ -128,8 +129,8 @@ Buffer AmqpClient::arriving(MessageProperties properties, bool delayed) const {
   return plan_.dialect->write_header(frame, 1, 0, properties);
 }
 
-void AmqpClient::publish(Channel& channel) {
-  if (connection_->backlog() > backlog_max) return;
+uint64_t AmqpClient::publish(Channel& channel, const std::string& signer) {
+  if (connection_->backlog() > backlog_max) return 0;
   Model::Published message;
   message.channel = channel.identity;
   std::optional<int32_t> delay;
@@ -141,7 +142,7 @@ void AmqpClient::publish(Channel& channel) {
                                                                   : random_.pick(topology_.queues);
   } else {
     const TopologyExchange& exchange = random_.pick(topology_.exchanges);
-    if (exchange.remembers() && channel.transactional) return;  // it takes no part
+    if (exchange.remembers() && channel.transactional) return 0;  // it takes no part
     deduplicates = exchange.deduplicates;
     message.exchange = exchange.name;
     message.key = exchange.hashes() ? "k" + std::to_string(random_.below(topology_.hashed_keys)) : draw_key(random_);
@@ -161,6 +162,10 @@ void AmqpClient::publish(Channel& channel) {
     properties.headers = message.headers;
   }
   properties.delay = delay;
+  if (!signer.empty())
+    properties.user_id = signer;
+  else if (random_.chance(plan_.signed_own))
+    properties.user_id = plan_.options.user;
   if (random_.chance(topology_.copies)) {
     message.copies = draw_more_keys(random_, topology_);
     if (random_.chance(0.5)) message.blind_copies = draw_more_keys(random_, topology_);
@@ -195,10 +200,36 @@ void AmqpClient::publish(Channel& channel) {
   const uint64_t number = model_.published(std::move(message));
   if (channel.transactional) {
     channel.kept.bytes += bytes;
-    return channel.kept.messages.push_back(number);
+    channel.kept.messages.push_back(number);
+    return number;
   }
   channel.unaccepted.push_back(number);
   if (channel.confirms) channel.unconfirmed[++channel.published] = number;
+  return number;
+}
+
+// It may end the channel. It is the channel's last work, then its end is nobody's surprise.
+void AmqpClient::sign_otherwise(Channel& channel) {
+  std::vector<std::string> others{"ann", "bob", "guest", "eve"};
+  std::erase(others, plan_.options.user);
+  const std::string& signer = random_.pick(others);
+  channel.signed_otherwise = publish(channel, signer);
+  if (channel.signed_otherwise == 0) return;
+  channel.signed_at = world_.now();
+  stop_consuming(channel);
+  let_go(channel);
+  drop_transaction(channel);
+  channel.phase = Channel::Phase::failing;
+  channel.expected_error = 406;
+  channel.expected_text = "PRECONDITION_FAILED - user_id property set to '" + signer +
+                          "' but authenticated user was '" + plan_.options.user + "'";
+  request(channel, Qos{}, method::basic_qos_ok, [this, number = channel.number](const Reply&, auto, auto) {
+    Channel& signing = channels_.at(number);
+    model_.could_sign(plan_.options.user, signing.signed_at);
+    signing.signed_otherwise = 0;
+    signing.expected_error = 0;
+    close_channel(signing);
+  });
 }
 
 // ---- settling -------------------------------------------------------------------------------------------------------

@@ -221,13 +221,14 @@ class AmqpRun {
 
   // Of its own randomness as well, and whoever is somebody because of it.
   void build_warden() {
-    const bool needed = options_.plant == Plant::unrevoked;
+    const bool needed = options_.plant == Plant::unrevoked || options_.plant == Plant::any_name;
     if (!needed && (conversation_ || !people_.chance(0.25))) return;
     WardenPlan plan;
     people_names_ = needed ? std::vector<std::string>{"ann"} : std::vector<std::string>{"ann", "bob", "guest"};
     plan.users = people_names_;
     std::erase(plan.users, "guest");
     plan.queues = topology_.queues;
+    plan.any_name = options_.plant == Plant::any_name;
     plan.pause_max = needed ? 200ms : people_.between(5ms, 500ms);
     StackNode& node = build_stack_node(people_, "warden", warden_number);
     auto warden = std::make_unique<Warden>(world_, world_.random("what the warden does"), model_, plan,
@@ -242,6 +243,8 @@ class AmqpRun {
     plan.options.user = people_.pick(people_names_);
     plan.options.password = plan.options.user;
     plan.new_secrets = people_.chance(0.5) ? 0.02 : 0;
+    plan.signed_own = people_.chance(0.5) ? 0.2 : 0;
+    plan.signed_otherwise = people_.chance(0.5) ? 0.05 : 0;
   }
 
   void hear_witness() {

@@ -121,7 +121,7 @@ using Command = std::variant<StartOk, TuneOk, OpenVhost, UpdateSecret, CloseConn
 // The properties the simulated messages have; what else could stand there the broker passes on unread.
 struct MessageProperties {
   std::optional<std::string> message_id, content_type, expiration;
-  std::optional<std::string> reply_to, correlation_id;
+  std::optional<std::string> reply_to, correlation_id, user_id;
   std::optional<uint8_t> delivery_mode, priority;
   std::optional<TextTable> headers;
   // The headers CC and BCC, behind the others.

@@ -334,6 +334,10 @@ class HandDialect final : public Dialect {
       flags |= 1u << 7;
       list.short_text(*properties.message_id);
     }
+    if (properties.user_id) {
+      flags |= 1u << 4;
+      list.short_text(*properties.user_id);
+    }
     Octets raw;
     raw.u16(flags);
     raw.bytes.insert(raw.bytes.end(), list.bytes.begin(), list.bytes.end());

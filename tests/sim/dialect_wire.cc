@@ -237,6 +237,10 @@ class WireDialect final : public Dialect {
       values.message_id = *properties.message_id;
       values.set(wire::Property::message_id);
     }
+    if (properties.user_id) {
+      values.user_id = *properties.user_id;
+      values.set(wire::Property::user_id);
+    }
     Buffer raw;
     append(raw, method_frame_max, [&](base::Writer& writer) { wire::emit_properties(writer, values); });
     append(out, raw.size() + 64,

@@ -211,7 +211,7 @@ class Model {
   // A consumer held as many as a whole period wants for so long, settled none ever, and nobody cancelled it.
   void held_in_peace(const std::string& queue, Duration so_long) const;
   // ---- what users may do: model_users.cc ----------------------------------------------------------------------------
-  // That the user may not read the queue; the decree's number.
+  // That the user may not read the queue; or, if it is "", that he may sign with any name. The decree's number.
   size_t decree_sent(const std::string& user, const std::string& queue);
   void decreed(size_t decree);
   void repeal_sent(size_t decree);
@@ -222,6 +222,9 @@ class Model {
                     const std::string& queue);
   void was_let(Identity channel);
   void was_refused(Identity channel, const std::string& text);
+  // A message that he signed then with another's name was taken, or not.
+  void could_sign(const std::string& user, Time signed_at) const;
+  void could_not_sign(const std::string& user, Time signed_at) const;
   // It asked for its own end, and the broker had told it of none.
   void cancelled_unrevoked(const std::string& tag) const;
 
@@ -400,8 +403,9 @@ class Model {
   void learn_choice(uint64_t number, std::map<std::string, Choices>& values) const;
   void check_shares(const TopologyExchange& exchange, const std::map<std::string, Choices>& values) const;
 
-  // Between these times, or from what was decreed before.
-  bool may_be_kept_from(const std::string& user, const std::string& queue, Time from, Time to) const;
+  // At some time between these; and all the time.
+  bool perhaps_decreed(const std::string& user, const std::string& queue, Time from, Time to) const;
+  bool surely_decreed(const std::string& user, const std::string& queue, Time from, Time to) const;
   // When it was cancelled because its user may not read, at the latest; never: perhaps it was not.
   Time surely_revoked_by(const Consumption& consumer) const;
   bool may_be_revoked(const Consumption& consumer) const;

@@ -28,9 +28,16 @@ void Model::decreed(size_t decree) { decrees_[decree].life.added = world_.now();
 void Model::repeal_sent(size_t decree) { decrees_[decree].life.remove_sent = world_.now(); }
 void Model::repealed(size_t decree) { decrees_[decree].life.removed = world_.now(); }
 
-bool Model::may_be_kept_from(const std::string& user, const std::string& queue, Time from, Time to) const {
+bool Model::perhaps_decreed(const std::string& user, const std::string& queue, Time from, Time to) const {
   return std::ranges::any_of(decrees_, [&](const Decree& decree) {
     return decree.user == user && decree.queue == queue && decree.life.perhaps(from - decree_late_max, to);
+  });
+}
+
+bool Model::surely_decreed(const std::string& user, const std::string& queue, Time from, Time to) const {
+  return std::ranges::any_of(decrees_, [&](const Decree& decree) {
+    return decree.user == user && decree.queue == queue && later(decree.life.added) <= from &&
+           to < decree.life.remove_sent;
   });
 }
 
@@ -41,10 +48,8 @@ void Model::asks_to_read(Identity channel, const std::set<Identity>& holders, co
 
 void Model::was_let(Identity channel) {
   const Question question = questions_.extract(channel).mapped();
-  for (const Decree& decree : decrees_)
-    if (decree.user == question.user && decree.queue == question.queue && later(decree.life.added) <= question.asked &&
-        world_.now() < decree.life.remove_sent)
-      fail("%s was let to queue %s, which he may not read", question.user.c_str(), question.queue.c_str());
+  if (surely_decreed(question.user, question.queue, question.asked, world_.now()))
+    fail("%s was let to queue %s, which he may not read", question.user.c_str(), question.queue.c_str());
 }
 
 void Model::was_refused(Identity channel, const std::string& text) {
@@ -54,7 +59,7 @@ void Model::was_refused(Identity channel, const std::string& text) {
   if (text != "ACCESS_REFUSED - read access to queue '" + question.queue + "' in vhost '/' refused for user '" +
                   question.user + "'")
     fail("%s was refused queue %s with '%s'", user, queue, text.c_str());
-  if (!may_be_kept_from(question.user, question.queue, question.asked, world_.now()))
+  if (!perhaps_decreed(question.user, question.queue, question.asked, world_.now()))
     fail("%s was refused queue %s, which he may read", user, queue);
 }
 
@@ -62,8 +67,18 @@ bool Model::in_question(Identity holder) const {
   return std::ranges::any_of(questions_, [&](const auto& one) {
     const Question& question = one.second;
     return question.holders.contains(holder) &&
-           may_be_kept_from(question.user, question.queue, question.asked, world_.now());
+           perhaps_decreed(question.user, question.queue, question.asked, world_.now());
   });
+}
+
+void Model::could_sign(const std::string& user, Time signed_at) const {
+  if (!perhaps_decreed(user, "", signed_at, world_.now()))
+    fail("%s has signed with another's name, and may not", user.c_str());
+}
+
+void Model::could_not_sign(const std::string& user, Time signed_at) const {
+  if (surely_decreed(user, "", signed_at, world_.now()))
+    fail("%s may sign with another's name, and could not", user.c_str());
 }
 
 // Whoever looks at the decrees knows of a consumer soon after that was confirmed.
@@ -77,7 +92,7 @@ Time Model::surely_revoked_by(const Consumption& consumer) const {
 }
 
 bool Model::may_be_revoked(const Consumption& consumer) const {
-  return may_be_kept_from(consumer.user, consumer.queue, consumer.life.add_sent, world_.now());
+  return perhaps_decreed(consumer.user, consumer.queue, consumer.life.add_sent, world_.now());
 }
 
 void Model::cancelled_unrevoked(const std::string& tag) const {

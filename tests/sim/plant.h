@@ -35,6 +35,7 @@ enum class Plant : uint8_t {
   half_traced,          // what is delivered is not traced
   secret_queue,         // there is a queue that nobody declared
   unrevoked,            // consumers whose user may not read any more go on
+  any_name,             // everybody may sign with any name
   repeats,              // exchanges that deduplicate do not, queues do
 };
 

@@ -9,7 +9,7 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr std::array<std::pair<Plant, std::string_view>, 27> plants{{
+constexpr std::array<std::pair<Plant, std::string_view>, 28> plants{{
     {Plant::none, "none"},
     {Plant::lost_segment, "lost-segment"},
     {Plant::drop_requeue, "drop-requeue"},
@@ -37,6 +37,7 @@ constexpr std::array<std::pair<Plant, std::string_view>, 27> plants{{
     {Plant::secret_queue, "secret-queue"},
     {Plant::no_copies, "no-copies"},
     {Plant::unrevoked, "unrevoked"},
+    {Plant::any_name, "any-name"},
 }};
 
 }  // namespace

@@ -17,6 +17,7 @@ Warden::Warden(World& world, Random random, Model& model, WardenPlan plan, Conne
   for (const std::string& user : plan_.users) {
     orders_.push_back({user, "user.created", "add_user", nlohmann::json{{"user", user}, {"password", user}}.dump()});
     orders_.push_back(permissions_of(user));
+    if (plan_.any_name) orders_.push_back(tags_of(user));
   }
 }
 
@@ -80,33 +81,42 @@ bool Warden::work(Time now) {
 }
 
 void Warden::decree() {
-  Decree next{random_.pick(plan_.users), random_.pick(plan_.queues)};
+  Decree next{random_.pick(plan_.users), random_.chance(0.3) ? "" : random_.pick(plan_.queues)};
   const auto same = [&](const Decree& other) { return other.user == next.user && other.queue == next.queue; };
   if (std::ranges::any_of(decrees_, same)) {
     next_decree_ = world_.now() + random_.between(1us, plan_.pause_max);
     return;
   }
-  world_.trace("warden: %s may not read %s", next.user.c_str(), next.queue.c_str());
+  world_.trace("warden: %s may %s %s", next.user.c_str(), next.queue.empty() ? "sign with any name" : "not read",
+               next.queue.c_str());
   next.number = model_.decree_sent(next.user, next.queue);
   decrees_.push_back(next);
-  give(permissions_of(next.user));
+  give(next.queue.empty() ? tags_of(next.user) : permissions_of(next.user));
 }
 
 void Warden::repeal(size_t index) {
   repealing_ = decrees_[index];
   decrees_.erase(decrees_.begin() + static_cast<ptrdiff_t>(index));
-  world_.trace("warden: %s may read %s again", repealing_->user.c_str(), repealing_->queue.c_str());
+  world_.trace("warden: %s may %s %s again", repealing_->user.c_str(),
+               repealing_->queue.empty() ? "sign with his own name alone" : "read", repealing_->queue.c_str());
   model_.repeal_sent(repealing_->number);
-  give(permissions_of(repealing_->user));
+  give(repealing_->queue.empty() ? tags_of(repealing_->user) : permissions_of(repealing_->user));
 }
 
 Warden::Order Warden::permissions_of(const std::string& user) const {
   std::string names;
   for (const Decree& decree : decrees_)
-    if (decree.user == user) names += (names.empty() ? "" : "|") + decree.queue;
+    if (decree.user == user && !decree.queue.empty()) names += (names.empty() ? "" : "|") + decree.queue;
   const std::string read = names.empty() ? ".*" : "^(?!(" + names + ")$)";
   return {user, "permission.created", "set_permissions",
           nlohmann::json{{"user", user}, {"configure", ".*"}, {"write", ".*"}, {"read", read}}.dump()};
+}
+
+Warden::Order Warden::tags_of(const std::string& user) const {
+  const auto tag = [&](const Decree& decree) { return decree.user == user && decree.queue.empty(); };
+  nlohmann::json tags = nlohmann::json::array();
+  if (plan_.any_name || std::ranges::any_of(decrees_, tag)) tags.push_back("impersonator");
+  return {user, "user.tags.set", "set_user_tags", nlohmann::json{{"user", user}, {"tags", tags}}.dump()};
 }
 
 std::string Warden::describe() const {

@@ -1,6 +1,6 @@
-// Somebody who says what users may do while they do it: takes the right to read queues from them and gives it back. It
-// comes before everybody else, and tells the model of each decree when it goes out and when it is answered. In the end
-// everybody may do everything again.
+// Somebody who says what users may do while they do it: takes the right to read queues from them and gives it back, and
+// lets them sign with any name for a while. It comes before everybody else, and tells the model of each decree when it
+// goes out and when it is answered. In the end everybody may do everything again.
 #pragma once
 
 #include <deque>
@@ -18,6 +18,7 @@ struct WardenPlan {
   std::vector<std::string> users;   // that it makes; their passwords are their names
   std::vector<std::string> queues;  // that they may be kept from
   Duration pause_max = 100ms;       // between decrees
+  bool any_name = false;            // whatever it says, they may sign with any name
 };
 
 class Warden final : public LastingClient {
@@ -36,8 +37,8 @@ class Warden final : public LastingClient {
     std::string verb, body;
   };
   struct Decree {
-    std::string user, queue;
-    size_t number = 0;  // the model's
+    std::string user, queue;  // as in the model
+    size_t number = 0;        // the model's
   };
 
   void begin() override;
@@ -49,6 +50,7 @@ class Warden final : public LastingClient {
   void decree();
   void repeal(size_t index);
   Order permissions_of(const std::string& user) const;
+  Order tags_of(const std::string& user) const;
 
   Model& model_;
   WardenPlan plan_;

@@ -144,7 +144,7 @@ void Witness::on_event(const std::string& key, base::Bytes properties) {
   if (key == "user.authentication.success") return model_.logged_in();
   if (key == "policy.set") return model_.policy_told(text_in(headers, "name"));
   if (key == "consumer.slow") return model_.found_slow(text_in(headers, "consumer_tag"), text_in(headers, "queue"));
-  if (key == "user.created") return model_.order_told(key, text_in(headers, "name"));
+  if (key == "user.created" || key == "user.tags.set") return model_.order_told(key, text_in(headers, "name"));
   if (key == "permission.created") return model_.order_told(key, text_in(headers, "user"));
   const size_t dot = key.find('.');
   const std::string kind = key.substr(0, dot), what = key.substr(dot + 1);
