@@ -30,6 +30,8 @@ const Placement placements[] = {
     {.name = "local, acks, confirms", .workers_min = 1, .queue = 0, .consumer = 0, .acknowledged = true},
     {.name = "queue elsewhere, acks, confirms", .workers_min = 2, .queue = 1, .consumer = 0, .acknowledged = true},
     {.name = "to 8 queues", .workers_min = 1, .queue = 0, .consumer = 0, .fan_out = true},
+    {.name = "remembered", .workers_min = 1, .queue = 0, .consumer = 0, .remembered = true},
+    {.name = "remembered elsewhere", .workers_min = 2, .queue = 1, .consumer = 1, .remembered = true},
 };
 constexpr worker::WorkerIndex worker_counts[] = {1, 2, 4, 8};
 
@@ -77,9 +79,10 @@ Cores::~Cores() {
   CoresSums ignored;
   for (int i = 0; i < 200'000 && delivered() != due; i++) turn(ignored, false);
   CHECK(delivered() == due);
+  for (size_t at = 0; placement_.remembered && at < flows_.size(); at++)
+    control_.remove_exchange("orders-" + std::to_string(at));
   // Messages are freed where they were made, and memory outlives all workers.
-  for (Node& node : nodes_)
-    for (int i = 0; i < 4; i++) node.worker.poll(now_);
+  for (int i = 0; i < 8; i++) turn(ignored, false);
 }
 
 void Cores::add_flow(worker::WorkerIndex at) {
@@ -95,10 +98,16 @@ void Cores::add_flow(worker::WorkerIndex at) {
     if (confirms) client.send(1, tests::wire::confirm::Select{});
   };
   if (placement_.fan_out) control_.add_exchange(name, broker::ExchangeType::fanout);
+  if (placement_.remembered) {
+    broker::ExchangeSettings settings;
+    settings.history_length = 20;
+    control_.add_exchange(name, broker::ExchangeType::fanout,
+                          std::make_shared<const broker::ExchangeSettings>(settings), next(placement_.queue));
+  }
   for (size_t i = 0; i < (placement_.fan_out ? fan : 1); i++) {
     const std::string queue = placement_.fan_out ? name + "-" + std::to_string(i) : name;
     control_.add_queue(queue, next(placement_.queue + i));
-    if (placement_.fan_out) control_.bind(name, queue, "");
+    if (placement_.fan_out || placement_.remembered) control_.bind(name, queue, "");
     tests::AmqpClient& consumer = nodes_[next(placement_.consumer + i)].clients.connect(broker, now_);
     consumer.counts_only = true;
     consumer.write_when_open = [queue, acknowledges = placement_.acknowledged](tests::AmqpClient& client) {
@@ -110,7 +119,8 @@ void Cores::add_flow(worker::WorkerIndex at) {
   }
   flow.acknowledged.resize(flow.consumers.size(), 0);
   const std::vector<uint8_t> body(body_bytes, 'x');
-  const auto one = tests::AmqpClient::publish_frames(1, placement_.fan_out ? name : "", name, body);
+  const auto one =
+      tests::AmqpClient::publish_frames(1, placement_.fan_out || placement_.remembered ? name : "", name, body);
   for (size_t i = 0; i < per_turn_; i++) flow.frames.insert(flow.frames.end(), one.begin(), one.end());
 }
 

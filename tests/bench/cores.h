@@ -27,6 +27,7 @@ struct Placement {
   worker::WorkerIndex consumer;
   bool acknowledged = false;  // a `multiple` a turn, and confirms
   bool fan_out = false;       // to 8 queues, the next on the next worker, each with its consumer there
+  bool remembered = false;    // by an exchange (x-recent-history) whose home is the queue's
 };
 
 struct CoresSums {
