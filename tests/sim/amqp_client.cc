@@ -332,7 +332,10 @@ void AmqpClient::end_channel(Channel& channel, bool in_good_order) {
   if (!channel.getting.empty() && channel.getting_no_ack) model_.may_lose(channel.getting);
   model_.channel_ended(channel.identity, in_good_order);
   if (!in_good_order) return;
-  for (uint64_t message : channel.unaccepted) model_.accepted(message, false);
+  for (uint64_t message : channel.unaccepted) {
+    if (offence_) model_.answers_end(message);
+    model_.accepted(message, false);
+  }
 }
 
 void AmqpClient::end_connection(bool in_good_order) {

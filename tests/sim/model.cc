@@ -125,9 +125,16 @@ void Model::accepted(uint64_t number, bool stored) {
   if (message.certain()) return;
   message.accepted = world_.now();
   message.stored = stored;
-  if (message.what.mandatory && !message.was_returned && !message.what.delay &&
+  if (message.what.mandatory && !message.was_returned && !message.may_go_unreturned && !message.what.delay &&
       std::ranges::all_of(routes(message), [](const Route& route) { return route.may.empty(); }))
     fail("message %lu is mandatory, has nowhere to go, and was accepted without having been returned", number);
+}
+
+void Model::answers_end(uint64_t number) {
+  Message& message = messages_[number - 1];
+  if (one_worker_ || !by_exchange_.contains(message.what.exchange)) return;
+  const TopologyExchange& exchange = exchanges_.at(message.what.exchange);
+  message.may_go_unreturned = exchange.deduplicates || exchange.history != 0;
 }
 
 void Model::refused(uint64_t number) {

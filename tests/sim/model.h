@@ -170,6 +170,8 @@ class Model {
   // The broker has taken it, because what followed it on the channel was answered; or, `stored`, by a confirm: then it
   // is in its queues.
   void accepted(uint64_t number, bool stored);
+  // Its connection was closed for an offence: what another worker says of it may come too late.
+  void answers_end(uint64_t number);
   // A queue has not taken it.
   void refused(uint64_t number);
 
@@ -301,7 +303,7 @@ class Model {
     Published what;
     Time sent{};
     Time accepted = base::never;
-    bool was_returned = false;
+    bool was_returned = false, may_go_unreturned = false;
     bool stored = false;                 // by the time it was accepted it was in its queues
     uint64_t transaction = 0;            // of which it is a part; 0: none
     Time committed{};                    // then: when that was asked for
