@@ -1,6 +1,6 @@
 // A message that the broker itself publishes: something happened, or was logged. Made by the control plane, published
 // by a worker to whatever is bound to the exchange, or to whoever awaits an answer to a command: no confirm, no return.
-// Where there is no room for it, it is lost and counted.
+// Where there is no room for it, it waits; where too many wait, it is lost and counted.
 #pragma once
 
 #include <cstdint>

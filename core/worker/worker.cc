@@ -443,7 +443,7 @@ void Worker::on_command(const RevokeConsumer& command, base::Time now) {
 }
 
 void Worker::on_command(const Announce& command, base::Time now) {
-  sessions_.announce(*std::unique_ptr<broker::Announcement>(command.announcement), now);
+  sessions_.announce(std::move(*std::unique_ptr<broker::Announcement>(command.announcement)), now);
 }
 
 void Worker::on_command(const LinkUp& command, base::Time now) { hosts_[command.port]->on_link_up(now); }

@@ -49,6 +49,8 @@ struct Config {
   uint32_t notices_waiting = 64;             // per connection, for the control plane; one with more is not read
   uint32_t delayed_messages = 1u << 20;      // of all exchanges that delay, on this worker
   uint32_t entrusted_under_way = 64;         // per connection, with the home of an exchange that remembers
+  uint32_t announcements_waiting = 16384;    // events, log lines and answers to commands: see announce.h
+  size_t announcement_octets_waiting = 8u << 20;
   uint32_t transaction_messages = 16384;     // per transaction
   uint32_t transaction_copies = 65536;       // of its messages, in queues
   uint32_t transaction_settlements = 65536;  // likewise
@@ -63,6 +65,7 @@ struct Config {
   uint32_t entrusted_per_turn = 256;  // to exchanges that remember, see exchange_memory.h
   uint32_t dead_letters_per_turn = 64;
   size_t dead_letter_bytes_per_turn = 256 * 1024;  // of their bodies
+  uint32_t announcements_per_turn = 256;           // that waited
   uint32_t traces_per_turn = 4096;
   size_t trace_bytes_per_turn = 1 << 20;     // of their bodies
   size_t transaction_steps_per_turn = 1024;  // of one channel: copies, settlements

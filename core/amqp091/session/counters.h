@@ -65,7 +65,7 @@ struct SessionCounters {
 
   // What the broker itself publishes: events, log lines.
   base::Counter announcements_published;
-  base::Counter announcements_lost;  // there was no memory, or no room at the queue's home
+  base::Counter announcements_lost;  // too many waited for memory, or for room at the queue's home
 
   // Copies of what clients publish and get, in vhosts that are traced.
   base::Counter traces_published;

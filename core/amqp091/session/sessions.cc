@@ -273,6 +273,11 @@ void Sessions::on_bound(std::vector<broker::Bound>& bound, base::Time now) {
 
 // ---- the control plane ----------------------------------------------------------------------------------------------
 
+void Sessions::announce(broker::Announcement announcement, base::Time now) {
+  shared_->now = now;
+  shared_->announcements.take(*shared_, std::move(announcement));
+}
+
 void Sessions::on_answer(broker::Answer&& answer, base::Time now) {
   Shared& shared = *shared_;
   shared.now = now;
@@ -378,6 +383,8 @@ void Sessions::on_time(base::Time now) {
   shared.now = now;
   if (shared.delayed) shared.delayed->work(shared);
   if (shared.memories) shared.memories->work(shared);
+  if (!shared.announcements.empty()) [[unlikely]]
+    shared.announcements.work(shared);
   for (uint32_t fired = 0; fired < shared.config.timers_per_turn; fired++) {
     base::TimerNode* node = shared.timers.pop_expired(now);
     if (node == nullptr) return;
@@ -406,7 +413,7 @@ base::Time Sessions::next_deadline() const {
   if (shared.delayed) next = std::min(next, shared.delayed->next_deadline(shared.now));
   // Room may come from another worker, of which nothing tells us.
   if ((shared.memories && shared.memories->has_work()) || !shared.stalled.empty() || !shared.full.empty() ||
-      !shared.confirming.empty() || !shared.transacting.empty())
+      !shared.confirming.empty() || !shared.transacting.empty() || !shared.announcements.empty())
     next = std::min(next, shared.now + base::Duration(std::chrono::milliseconds(1)));
   return next;
 }

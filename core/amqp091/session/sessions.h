@@ -102,8 +102,8 @@ class Sessions {
   void drain(base::Time now);
   bool drained() const;
 
-  // Publishes what the broker has to tell, if anybody is bound to it.
-  void announce(const broker::Announcement& announcement, base::Time now);
+  // Publishes what the broker has to tell, if anybody is bound to it, as soon as there is room.
+  void announce(broker::Announcement announcement, base::Time now);
 
   // ---- the turn -----------------------------------------------------------------------------------------------------
   void on_turn(base::Time now);

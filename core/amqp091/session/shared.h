@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/amqp091/session/announce.h"
 #include "core/amqp091/session/backlog.h"
 #include "core/amqp091/session/config.h"
 #include "core/amqp091/session/counters.h"
@@ -120,6 +121,7 @@ struct Shared {
   std::unique_ptr<DelayedMessages> delayed;    // once there is need for them
   std::unique_ptr<ExchangeMemories> memories;  // likewise
   Traces traces;
+  Announcements announcements;
 
   // Slots. A session's slot stays taken until everything it held has been given back.
   std::unique_ptr<Connection[]> connections;

@@ -275,5 +275,30 @@ INSTANTIATE_TEST_SUITE_P(First, WorkerMoveEnd,
                          ::testing::Combine(::testing::Values(WorkerIndex{0}, WorkerIndex{1}, WorkerIndex{2}),
                                             ::testing::Range(1, 12)));
 
+// ---- what the broker tells ------------------------------------------------------------------------------------------
+
+TEST_F(WorkerMove, EventsWaitForItAndAnswersElsewhereDoNot) {
+  cluster.add_queue("r", 0);
+  cluster.control.bind("amq.topic", "q", "#");
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.applied_by_all(); }));
+  const auto tell = [&](std::string exchange, std::string key, std::string body) {
+    cluster.control.send(0, Announce{new broker::Announcement{
+                                cluster.control.vhost, std::move(exchange), std::move(key), {0, 0}, std::move(body)}});
+  };
+  cluster.hold(1);
+  ASSERT_TRUE(cluster.control.move_queue("q", 1));
+  cluster.run(1ms);
+  for (const char* body : {"1", "2", "3"}) tell("amq.topic", "queue.created", body);
+  tell("", "r", "an answer");
+  cluster.run(1ms);
+  EXPECT_EQ(cluster.control.queue("r").counters->ready.value(), 1u) << "answers do not wait for events";
+  cluster.hold(1, false);
+  AmqpClient& reader = cluster.open(1);
+  reader.consume(1, "q", "c", true);
+  for (const char* body : {"1", "2", "3"}) EXPECT_EQ(cluster.await<basic::Deliver>(reader).body, body);
+  EXPECT_EQ(cluster.worker(0).sessions().counters().announcements_published.value(), 4u);
+  EXPECT_EQ(cluster.worker(0).sessions().counters().announcements_lost.value(), 0u);
+}
+
 }  // namespace
 }  // namespace talaria::worker

@@ -444,5 +444,59 @@ TEST(SessionAnnounce, ReachesWhatIsBoundAndNobodyElse) {
   EXPECT_EQ(client.expect_content(1).body, "body");
 }
 
+struct SessionAnnounceShort : testing::Test {
+  void SetUp() override {
+    client.open();
+    client.open_channel(1);
+    world.control.add_queue("far");
+    world.there_is_held = true;
+    for (int i = 0; i < 4096; i++) client.publish(1, "", "far", "x");
+    world.run(20ms);
+    told.routing_key = "far";
+  }
+  void TearDown() override {
+    world.there_is_held = false;
+    world.settle();
+  }
+  uint64_t published() const { return world.sessions.counters().announcements_published.value(); }
+  uint64_t lost() const { return world.sessions.counters().announcements_lost.value(); }
+
+  World world{[] {
+    WorldOptions options;
+    options.session.announcements_waiting = 3;
+    options.session.announcement_octets_waiting = 10'000;
+    return options;
+  }()};
+  Client client{world};
+  broker::Announcement told{broker::VhostId{0, 1}, "", "", {0, 0}, "body"};
+};
+
+TEST_F(SessionAnnounceShort, SomeWaitForAWorkerThatIsBehind) {
+  for (int i = 0; i < 5; i++) world.sessions.announce(told, world.now);
+  EXPECT_EQ(published(), 0u);
+  EXPECT_EQ(lost(), 2u);
+  world.there_is_held = false;
+  world.settle();
+  EXPECT_EQ(published(), 3u);
+  EXPECT_EQ(world.control.counters("far").ready.value(), 4099u);
+  world.sessions.announce(told, world.now);
+  EXPECT_EQ(published(), 4u);
+}
+
+TEST_F(SessionAnnounceShort, OfLongOnesFewerWait) {
+  told.body.assign(6000, 'x');
+  for (int i = 0; i < 2; i++) world.sessions.announce(told, world.now);
+  EXPECT_EQ(lost(), 1u);
+}
+
+TEST_F(SessionAnnounceShort, WhatWaitsForAQueueThatGoesIsForNobody) {
+  world.sessions.announce(told, world.now);
+  world.there_is_held = false;
+  world.control.remove_queue("far");
+  world.settle();
+  EXPECT_EQ(published() + lost(), 0u);
+  world.sessions.check_invariants();
+}
+
 }  // namespace
 }  // namespace talaria::amqp091::session
