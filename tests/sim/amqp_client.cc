@@ -174,6 +174,7 @@ void AmqpClient::on_delivery(Channel& channel, const Reply& reply, base::Bytes p
   const Held held = model_.delivered(consumer.queue, consumer.identity, consumer.no_ack, reply, properties, body);
   world_.trace("%s: message %lu from %s, tag %lu%s", plan_.name.c_str(), held.message, consumer.queue.c_str(),
                reply.tag, reply.redelivered ? ", redelivered" : "");
+  if (!held.address.empty()) topology_.learn_address(held.address);
   if (consumer.no_ack) return;
   channel.held[reply.tag] = held;
   if (!consumer.lazy) return;
@@ -192,6 +193,7 @@ void AmqpClient::on_got(Channel& channel, const Reply& reply, base::Bytes proper
     return glimpse(channel, queue, properties, body);
   const Held held = model_.delivered(queue, channel.identity, channel.getting_no_ack, reply, properties, body);
   world_.trace("%s: got message %lu from %s, tag %lu", plan_.name.c_str(), held.message, queue.c_str(), reply.tag);
+  if (!held.address.empty()) topology_.learn_address(held.address);
   if (!channel.getting_no_ack) channel.held[reply.tag] = held;
 }
 
@@ -230,11 +232,7 @@ void AmqpClient::on_channel_error(Channel& channel, const Reply& reply) {
          reply.text.c_str(), channel.expected_error, expected.c_str());
   world_.trace("%s: channel %u was closed as expected: %s", plan_.name.c_str(), channel.number, reply.text.c_str());
   if (channel.committing) on_commit_refused(channel, reply);
-  if (channel.signed_otherwise != 0) {
-    model_.could_not_sign(plan_.options.user, channel.signed_at);
-    model_.unheard(channel.signed_otherwise);
-    std::erase(channel.unaccepted, channel.signed_otherwise);
-  }
+  if (channel.when_lost) channel.when_lost();
   connection_->send(channel.number, ChannelCloseOk{});
   // Whatever went before the error was done.
   end_channel(channel, true);
@@ -274,6 +272,7 @@ void AmqpClient::on_refused(Channel& channel, const Reply& reply) {
 void AmqpClient::on_cancelled(Channel& channel, const Reply& reply) {
   const auto found = channel.consumers.find(reply.name);
   if (found == channel.consumers.end()) fail("%s: cancel of an unknown consumer", plan_.name.c_str());
+  if (found->second.replies) fail("%s: a consumer of replies is cancelled", plan_.name.c_str());
   const std::string queue = found->second.queue;
   const auto mine = std::ranges::find(private_queues_, queue, &PrivateQueue::name);
   if (mine == private_queues_.end() || !mine->deleting)
@@ -294,8 +293,12 @@ void AmqpClient::on_cancel_ok(Channel& channel, const Reply& reply) {
   const Consumer& consumer = found->second;
   if (consumer.lazy && consumer.kept_enough < consumer.kept_until)
     model_.held_in_peace(consumer.queue, consumer.kept_until - consumer.kept_enough);
-  if (!consumer.cancelled) model_.cancelled_unrevoked(reply.name);
-  model_.cancelled(reply.name);
+  if (consumer.replies) {
+    model_.queue_removed(consumer.queue);
+  } else {
+    if (!consumer.cancelled) model_.cancelled_unrevoked(reply.name);
+    model_.cancelled(reply.name);
+  }
   channel.consumers.erase(found);
 }
 
@@ -314,7 +317,14 @@ void AmqpClient::let_go(Channel& channel) {
 }
 
 void AmqpClient::stop_consuming(Channel& channel) {
-  for (const auto& [tag, consumer] : channel.consumers) model_.cancel_sent(tag);
+  for (const auto& [tag, consumer] : channel.consumers) leave(tag, consumer);
+}
+
+void AmqpClient::leave(const std::string& tag, const Consumer& consumer) {
+  if (consumer.replies)
+    model_.remove_queue_sent(consumer.queue);
+  else
+    model_.cancel_sent(tag);
 }
 
 // What it has not committed is as if it had not been.
@@ -327,8 +337,10 @@ void AmqpClient::end_channel(Channel& channel, bool in_good_order) {
   stop_consuming(channel);
   let_go(channel);
   drop_transaction(channel);
-  for (const auto& [tag, consumer] : channel.consumers)
+  for (const auto& [tag, consumer] : channel.consumers) {
     if (consumer.no_ack) model_.may_lose(consumer.queue);
+    if (consumer.replies && in_good_order && !offence_) model_.queue_removed(consumer.queue);
+  }
   if (!channel.getting.empty() && channel.getting_no_ack) model_.may_lose(channel.getting);
   model_.channel_ended(channel.identity, in_good_order);
   if (!in_good_order) return;

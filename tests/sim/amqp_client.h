@@ -31,6 +31,7 @@ struct ClientPlan {
   unsigned publish = 50, consume = 20;
   double no_ack = 0.1;
   double death = 0.01, stop_reading = 0.01, offence = 0.01, new_secrets = 0;
+  double requests = 0, replies = 0;             // messages
   double signed_own = 0, signed_otherwise = 0;  // messages, actions: by name, and by another's
   bool changes_topology = true;
 };
@@ -66,7 +67,8 @@ class AmqpClient final : public Application, public AmqpListener {
     std::string queue;
     Identity identity = 0;
     bool no_ack = false, confirmed = false, cancelling = false, cancelled = false;
-    Time asked{};  // to be one
+    bool replies = false;  // direct ones; the queue is the model's
+    Time asked{};          // to be one
     // It settles nothing until it leaves, or something else puts an end to that.
     bool lazy = false;
     uint64_t kept = 0;               // then: what it holds
@@ -101,10 +103,9 @@ class AmqpClient final : public Application, public AmqpListener {
     std::set<std::string> queues;  // from which it has consumed or got: what it settled may not have been heard
     bool ended = false;            // the broker closed it while the client's close was on its way
     bool recovering = false;
-    uint64_t signed_otherwise = 0;   // its last message, if that has another's name; 0: not
-    Time signed_at{};                // then
-    std::string getting;             // the queue of a get under way
-    std::set<std::string> glimpsed;  // queues of what came when it was about to end: it holds them, too
+    std::function<void()> when_lost;  // what it gambles on
+    std::string getting;              // the queue of a get under way
+    std::set<std::string> glimpsed;   // queues of what came when it was about to end: it holds them, too
     bool getting_no_ack = false;
     std::set<Identity> holders;  // that take deliveries, or did
     bool has_timeout = false;    // of a queue from which it takes
@@ -146,6 +147,7 @@ class AmqpClient final : public Application, public AmqpListener {
   void let_go(Channel& channel);
   // Its consumers are on their way out.
   void stop_consuming(Channel& channel);
+  void leave(const std::string& tag, const Consumer& consumer);
   void drop_transaction(Channel& channel);
   void end_channel(Channel& channel, bool in_good_order);
   void end_connection(bool in_good_order);
@@ -162,7 +164,12 @@ class AmqpClient final : public Application, public AmqpListener {
   Buffer arriving(MessageProperties properties, bool delayed) const;
   // As `signer`; "": nobody, or the user. The message; 0: there was none.
   uint64_t publish(Channel& channel, const std::string& signer = "");
+  void gamble(Channel& channel, uint16_t code, const std::string& text, std::function<void()> when_lost);
+  void win(Channel& channel);
   void sign_otherwise(Channel& channel);
+  bool awaits_replies(const Channel& channel) const;
+  void await_replies(Channel& channel);
+  void look_for_replier(Channel& channel);
   void settle(Channel& channel);
   void keep_no_longer(Channel& channel);
   void settle_one(Channel& channel, uint64_t tag, const Held& held, std::optional<bool> requeue);

@@ -1,4 +1,4 @@
-// What a client does, one action at a time.
+// What a client does, one action at a time; see also amqp_client_risks.cc.
 
 #include <algorithm>
 
@@ -47,6 +47,8 @@ void AmqpClient::act_on(Channel& channel) {
   if (!channel.held.empty() && !channel.recovering && random_.chance(0.7)) return settle(channel);
   if (channel.pending) return;  // one question at a time
   if (random_.chance(plan_.signed_otherwise)) return sign_otherwise(channel);
+  if (random_.chance(plan_.requests) && !awaits_replies(channel)) return await_replies(channel);
+  if (random_.chance(plan_.replies / 8)) return look_for_replier(channel);
   if (channel.transactional && random_.chance(0.4)) return random_.chance(0.75) ? commit(channel) : roll_back(channel);
   switch (random_.below(plan_.consume + 20)) {
     case 0: return get(channel);
@@ -135,7 +137,12 @@ uint64_t AmqpClient::publish(Channel& channel, const std::string& signer) {
   message.channel = channel.identity;
   std::optional<int32_t> delay;
   bool deduplicates = false;
-  if (random_.chance(0.25)) {
+  const bool replies = !topology_.addresses.empty() && random_.chance(plan_.replies);
+  if (replies) {
+    message.key = random_.pick(topology_.addresses);
+    // One that nobody was given.
+    if (random_.chance(0.1)) message.key.back() = message.key.back() == '0' ? '1' : '0';
+  } else if (random_.chance(0.25)) {
     const uint64_t kind = random_.below(10);
     message.key = kind == 0                                       ? "nowhere"
                   : kind < 3 && !topology_.private_queues.empty() ? random_.pick(topology_.private_queues)
@@ -166,7 +173,12 @@ uint64_t AmqpClient::publish(Channel& channel, const std::string& signer) {
     properties.user_id = signer;
   else if (random_.chance(plan_.signed_own))
     properties.user_id = plan_.options.user;
-  if (random_.chance(topology_.copies)) {
+  if (awaits_replies(channel) && random_.chance(plan_.requests)) {
+    for (const auto& [tag, consumer] : channel.consumers)
+      if (consumer.replies) message.replies_to = consumer.queue;
+    properties.reply_to = reply_queue;
+  }
+  if (!replies && random_.chance(topology_.copies)) {
     message.copies = draw_more_keys(random_, topology_);
     if (random_.chance(0.5)) message.blind_copies = draw_more_keys(random_, topology_);
     if (topology_.plant != Plant::no_copies) {
@@ -206,30 +218,6 @@ uint64_t AmqpClient::publish(Channel& channel, const std::string& signer) {
   channel.unaccepted.push_back(number);
   if (channel.confirms) channel.unconfirmed[++channel.published] = number;
   return number;
-}
-
-// It may end the channel. It is the channel's last work, then its end is nobody's surprise.
-void AmqpClient::sign_otherwise(Channel& channel) {
-  std::vector<std::string> others{"ann", "bob", "guest", "eve"};
-  std::erase(others, plan_.options.user);
-  const std::string& signer = random_.pick(others);
-  channel.signed_otherwise = publish(channel, signer);
-  if (channel.signed_otherwise == 0) return;
-  channel.signed_at = world_.now();
-  stop_consuming(channel);
-  let_go(channel);
-  drop_transaction(channel);
-  channel.phase = Channel::Phase::failing;
-  channel.expected_error = 406;
-  channel.expected_text = "PRECONDITION_FAILED - user_id property set to '" + signer +
-                          "' but authenticated user was '" + plan_.options.user + "'";
-  request(channel, Qos{}, method::basic_qos_ok, [this, number = channel.number](const Reply&, auto, auto) {
-    Channel& signing = channels_.at(number);
-    model_.could_sign(plan_.options.user, signing.signed_at);
-    signing.signed_otherwise = 0;
-    signing.expected_error = 0;
-    close_channel(signing);
-  });
 }
 
 // ---- settling -------------------------------------------------------------------------------------------------------
@@ -394,7 +382,7 @@ void AmqpClient::consume(Channel& channel) {
 
 void AmqpClient::cancel(Channel& channel, const std::string& tag) {
   channel.consumers.at(tag).cancelling = true;
-  model_.cancel_sent(tag);
+  leave(tag, channel.consumers.at(tag));
   channel.consumers.at(tag).kept_until = std::min(channel.consumers.at(tag).kept_until, world_.now());
   // What waited for a channel-wide prefetch goes back to its queue.
   if (!channel.consumers.at(tag).no_ack) model_.may_return_unseen(channel.consumers.at(tag).queue);
@@ -506,8 +494,8 @@ void AmqpClient::provoke(Channel& channel) {
   let_go(channel);
   drop_transaction(channel);
   channel.phase = Channel::Phase::failing;
-  const OffendedChannel offended{channel.number, channel.delivered, channel.transactional, channel.confirms,
-                                 plan_.options.user};
+  const OffendedChannel offended{channel.number,   channel.delivered,  channel.transactional,
+                                 channel.confirms, plan_.options.user, awaits_replies(channel)};
   const Offence offence = draw_offence(random_, offended, topology_);
   world_.trace("%s: channel %u provokes %u %s", plan_.name.c_str(), channel.number, offence.code, offence.text.c_str());
   channel.expected_error = offence.code;

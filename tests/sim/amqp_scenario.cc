@@ -61,6 +61,11 @@ class AmqpRun {
     draw_extensions(world_.random("extensions"), topology_);
     topology_.plant = options_.plant;
     make_occasions();
+    Random replies = world_.random("replies");
+    if (options_.plant == Plant::dropped_reply)
+      requests_ = 0.6;
+    else if (replies.chance(0.3) && !conversation_)
+      requests_ = replies.chance(0.5) ? 0.2 : 0.6;
     body_max_ = draw_body_max();
     model_.set_whole_histories(body_max_ <= 20'000);
     build_broker();
@@ -86,6 +91,7 @@ class AmqpRun {
     }
     // What was lost of the last words of a client that is gone comes once more, and is published all the same.
     if (!world_.run_until([this] { return broker_->sessions() <= (witness_ ? 2 : 1); }, limit)) fail_stuck();
+    if (broker_->replies_dropped() != 0) model_.replies_dropped();
     steward_->drain_private_queues();
     if (!world_.run_until([this] { return steward_->drained() && model_.outstanding() == 0; }, limit)) fail_stuck();
     steward_->forget_histories();
@@ -239,6 +245,8 @@ class AmqpRun {
       fail("no progress: the warden is not ready");
   }
   void draw_person(ClientPlan& plan) {
+    plan.requests = requests_;
+    plan.replies = requests_ / 2;
     if (!warden_) return;
     plan.options.user = people_.pick(people_names_);
     plan.options.password = plan.options.user;
@@ -368,6 +376,7 @@ class AmqpRun {
   Network network_{world_};
   WireObserver observer_;
   Random random_, people_;
+  double requests_ = 0;                    // how often clients ask for direct replies
   std::vector<std::string> people_names_;  // of clients
   Weather weather_;
   Topology topology_;

@@ -173,6 +173,12 @@ uint64_t BrokerNode::traces_lost() const {
   return sum;
 }
 
+uint64_t BrokerNode::replies_dropped() const {
+  uint64_t sum = 0;
+  for (const auto& actor : workers_) sum += actor->worker->sessions().counters().replies_dropped.value();
+  return sum;
+}
+
 uint64_t BrokerNode::sessions() const {
   uint64_t sum = 0;
   for (const auto& actor : workers_) sum += actor->worker->sessions().session_count();

@@ -56,6 +56,7 @@ class BrokerNode {
   // Events and traces that there was no memory or no room for.
   uint64_t announcements_lost() const;
   uint64_t traces_lost() const;
+  uint64_t replies_dropped() const;
   // Of a queue of the first vhost, as the operator would see it.
   uint64_t ready(const std::string& queue) const;
   // Connections that it believes in.

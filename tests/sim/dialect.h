@@ -22,6 +22,9 @@ using NumberTable = std::vector<std::pair<std::string, int64_t>>;
 using ListTable = std::vector<std::pair<std::string, std::vector<std::string>>>;
 using FlagTable = std::vector<std::pair<std::string, bool>>;
 
+// Consumed from and named as reply-to for direct replies.
+inline constexpr const char* reply_queue = "amq.rabbitmq.reply-to";
+
 // ---- what a client sends --------------------------------------------------------------------------------------------
 
 struct StartOk {

@@ -31,7 +31,6 @@ class LastingClient : public Application, public AmqpListener {
 
   // One of operators', as a message; the answer comes to reply_queue.
   void give_command(uint16_t channel, const std::string& verb, const std::string& body);
-  static constexpr const char* reply_queue = "amq.rabbitmq.reply-to";
 
   World& world_;
   Random random_;

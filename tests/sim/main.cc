@@ -230,6 +230,7 @@ int self_test(const CommandLine& line) {
       {Plant::endless_pace, "amqp"},      {Plant::no_history, "amqp"},          {Plant::lost_event, "amqp"},
       {Plant::half_traced, "amqp"},       {Plant::secret_queue, "amqp"},        {Plant::repeats, "amqp"},
       {Plant::no_copies, "amqp"},         {Plant::unrevoked, "amqp"},           {Plant::any_name, "amqp"},
+      {Plant::dropped_reply, "amqp"},
   };
   for (const auto& [plant, scenario] : plants) {
     uint64_t found = 0, survived = 0;

@@ -183,15 +183,10 @@ void Model::take_back(uint64_t number, const char* why) {
     if (queue.copies.contains(number)) fail("queue %s delivered message %lu, %s", name.c_str(), number, why);
 }
 
-uint64_t Model::find(base::Bytes properties) const {
-  const auto found = by_properties_.find(Buffer(properties.begin(), properties.end()));
-  return found == by_properties_.end() ? 0 : found->second;
-}
-
 // ---- delivering -----------------------------------------------------------------------------------------------------
 
-Model::Delivery Model::delivered(const std::string& queue_name, Identity holder, bool no_ack, const Reply& reply,
-                                 base::Bytes properties, base::Bytes body) {
+Model::Delivery Model::take(const std::string& queue_name, Identity holder, bool no_ack, const Reply& reply,
+                            base::Bytes properties, base::Bytes body) {
   changes_++;
   deliveries_++;
   const char* from = queue_name.c_str();
@@ -289,8 +284,8 @@ Model::Delivery Model::hold(const std::string& queue_name, uint64_t number, Iden
   copy.settled_at = world_.now();  // if it is
   copy.holder = holder;
   copy.lease = ++last_lease_;
-  if (is_traced_) deliveries_by_queue_[{queue_name, number}].heard++;
-  return {queue_name, number, copy.lease};
+  if (is_traced_ && source.replies_to == 0) deliveries_by_queue_[{queue_name, number}].heard++;
+  return {queue_name, number, copy.lease, ""};
 }
 
 // ---- the dead -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 //   not, and of duplicates one is taken
 // - nothing unsaid: what was delivered before is marked redelivered; unroutable mandatory messages are returned before
 //   they are confirmed, routable ones are not
+// - nobody reads what he may not, or signs with a name that he may not; who may is let
 // - what dies does so with a reason, and not before its time; where a queue's dead have somewhere to go, all of them
 //   come there, once, and tell how they died
 //
@@ -155,7 +156,8 @@ class Model {
     Buffer properties;  // as on the wire; no two messages have the same
     Buffer arriving;    // as consumers get them; "": the same
     Buffer body;
-    bool kept = false;  // in a transaction: nobody may see it before its commit is asked for
+    std::string replies_to;  // where: add_replies_sent; "": it is no request
+    bool kept = false;       // in a transaction: nobody may see it before its commit is asked for
   };
   // Gives the message's number.
   uint64_t published(Published message);
@@ -185,7 +187,8 @@ class Model {
   struct Delivery {
     std::string queue;
     uint64_t message = 0;
-    uint64_t lease = 0;  // of its deliveries in this run, which one
+    uint64_t lease = 0;   // of its deliveries in this run, which one
+    std::string address;  // for replies; "": none are wanted
   };
   // `holder` is the consumer, or the channel of a get.
   Delivery delivered(const std::string& queue, Identity holder, bool no_ack, const Reply& reply, base::Bytes properties,
@@ -212,6 +215,15 @@ class Model {
   void cancelled_by_broker(const std::string& tag, Duration since_asked);
   // A consumer held as many as a whole period wants for so long, settled none ever, and nobody cancelled it.
   void held_in_peace(const std::string& queue, Duration so_long) const;
+  // ---- direct replies: model_replies.cc -----------------------------------------------------------------------------
+  // He wants to consume them. That he does, and the end of it, is told as of any queue.
+  void add_replies_sent(const std::string& name, Identity holder);
+  // Some were, for want of memory: that is nobody's fault.
+  void replies_dropped();
+  // It was asked then whether somebody is there.
+  void address_found(const std::string& address, Time asked) const;
+  void address_not_found(const std::string& address, Time asked) const;
+
   // ---- what users may do: model_users.cc ----------------------------------------------------------------------------
   // That the user may not read the queue; or, if it is "", that he may sign with any name. The decree's number.
   size_t decree_sent(const std::string& user, const std::string& queue);
@@ -354,6 +366,8 @@ class Model {
     bool may_lose = false, may_return_unseen = false;
     Time purged_until = Time::min();  // messages sent up to then may have been purged
     bool purging = false;
+    Identity replies_to = 0;  // who takes them; 0: it is a queue like any other
+    std::string address;      // then, if it is known
   };
   enum class Certainty : uint8_t { must, may };
 
@@ -433,6 +447,12 @@ class Model {
   const QueueTraits& traits_of(const std::string& queue) const;
   Delivery delivered_dead(const std::string& queue, const std::string& source, Identity holder, const Reply& reply,
                           base::Bytes properties, base::Bytes body);
+  Delivery take(const std::string& queue, Identity holder, bool no_ack, const Reply& reply, base::Bytes properties,
+                base::Bytes body);
+  void learn_address(uint64_t number, const std::string& address);
+  std::string replies_of(const std::string& exchange, const std::string& key) const;
+  bool is_there(const std::string& name, Certainty certainty, Window window) const;
+  Time taken_by(const Message& message) const;
   void check_dead(const std::string& source, uint64_t number, const Reply& reply, base::Bytes properties);
   Delivery hold(const std::string& queue, uint64_t number, Identity holder, bool no_ack, const Reply& reply);
   // Messages that were on the way to somebody.
@@ -472,6 +492,7 @@ class Model {
   std::map<Identity, std::vector<std::pair<std::string, uint64_t>>> settlements_;  // not yet sure, by settler
   size_t deliveries_ = 0;
   size_t deaths_ = 0;
+  std::map<std::string, std::string> addresses_;  // of consumers of direct replies: their names
   std::map<std::string, Consumption> consumers_;  // by tag
   std::map<Identity, std::string> tags_;          // of consumers
   std::vector<Decree> decrees_;

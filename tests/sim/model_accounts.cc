@@ -36,7 +36,8 @@ void Model::listed_queues(const std::map<std::string, uint32_t>& ready, Time ask
   for (const auto& [name, count] : ready) names.insert(name);
   std::map<std::string, Chances> known;
   for (const auto& [name, queue] : queues_)
-    known[name] = {queue.life.surely(asked, world_.now()), queue.life.perhaps(asked, world_.now())};
+    if (queue.replies_to == 0)
+      known[name] = {queue.life.surely(asked, world_.now()), queue.life.perhaps(asked, world_.now())};
   check_listed("queues", names, known);
   for (const auto& [name, count] : ready) counted(name, count, asked);
 }
@@ -152,6 +153,7 @@ std::string Model::untold(size_t connections) const {
   for (const auto& [name, exchange] : exchanges_)
     if (told("exchange", name).begun == 0) return "exchange '" + name + "'";
   for (const auto& [name, queue] : queues_) {
+    if (queue.replies_to != 0) continue;
     if (queue.life.added != base::never && told("queue", name).begun == 0) return "queue '" + name + "'";
     if (queue.life.removed != base::never && told("queue", name).ended == 0) return "the end of queue '" + name + "'";
   }
@@ -192,6 +194,11 @@ uint64_t Model::number_by_trace(const Traced& traced) const {
 // Where it was routed as its route was found; what its exchange decides elsewhere, or later, is not told.
 void Model::check_traced_route(const Message& message, const std::set<std::string>& routed) const {
   if (routed.empty() && (message.what.delay || by_exchange_.contains(message.what.exchange))) return;
+  // Whoever takes direct replies is no queue.
+  if (!replies_of(message.what.exchange, message.what.key).empty()) {
+    if (!routed.empty()) fail("a trace of reply %lu with a queue", number_of(message));
+    return;
+  }
   for (const Route& route : routes(message)) {
     // A queue that is deleted between publish and commit is left out.
     const bool reaches_all = has_history(message) || std::ranges::all_of(route.must, [&](const std::string& name) {

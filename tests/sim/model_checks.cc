@@ -341,6 +341,7 @@ void Model::check_shares(const TopologyExchange& exchange, const std::map<std::s
 bool Model::gone_otherwise(const std::string& name, const Message& message) const {
   const Queue& queue = this->queue(name);
   const QueueTraits& traits = traits_of(name);
+  if (queue.replies_to != 0) return queue.may_lose;
   if (traits.rejects_publishes) return true;
   // What dies there is gone.
   if (traits.dead_queue.empty() && (traits.message_ttl || traits.max_length || message.what.expiration)) return true;

@@ -84,7 +84,7 @@ struct Model::Walk {
 };
 
 Model::Window Model::window_of(const Message& message) const {
-  Window window{message.sent, message.certain() ? message.accepted : world_.now()};
+  Window window{message.sent, message.certain() ? taken_by(message) : world_.now()};
   if (!message.what.delay) return window;
   window.from = message.begun() + *message.what.delay;
   if (message.certain()) window.to = message.accepted + *message.what.delay + lateness_max;
@@ -167,6 +167,9 @@ void Model::follow_names(Walk& walk) const {
                                           : life.perhaps(walk.window.from, walk.window.to))
       walk.queues.insert(key);
   }
+  // Addresses among CC and BCC lead nowhere.
+  const std::string replies = replies_of(walk.message.what.exchange, walk.message.what.key);
+  if (!replies.empty() && is_there(replies, walk.certainty, walk.window)) walk.queues.insert(replies);
 }
 
 // With several keys it may choose several bindings: of that nothing is known but what there is to choose from.

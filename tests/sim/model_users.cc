@@ -59,6 +59,10 @@ void Model::was_refused(Identity channel, const std::string& text) {
   if (text != "ACCESS_REFUSED - read access to queue '" + question.queue + "' in vhost '/' refused for user '" +
                   question.user + "'")
     fail("%s was refused queue %s with '%s'", user, queue, text.c_str());
+  // So long ago they may have been gone.
+  for (auto& [name, replies] : queues_)
+    if (question.holders.contains(replies.replies_to))
+      replies.life.remove_sent = std::min(replies.life.remove_sent, question.asked);
   if (!perhaps_decreed(question.user, question.queue, question.asked, world_.now()))
     fail("%s was refused queue %s, which he may read", user, queue);
 }

@@ -204,8 +204,11 @@ void add_messages(std::vector<Offence>& all, const OffendedChannel& channel) {
   for (const std::string& name : {std::string("CC"), std::string("BCC")})
     all.push_back(failed("invalid message: {unacceptable_type_in_header,\"" + name + "\",longstr}",
                          publish(c, "") + header_with_table(c, {{name, "nowhere"}})));
-  all.push_back(
-      failed("fast reply consumer does not exist", publish(c, "") + header(c, 0, reply_to, "amq.rabbitmq.reply-to")));
+  const std::string replies = "amq.rabbitmq.reply-to";
+  if (channel.replies)
+    all.push_back(failed("reply consumer already set", consume(c, replies, "twice", true)));
+  else
+    all.push_back(failed("fast reply consumer does not exist", publish(c, "") + header(c, 0, reply_to, replies)));
 }
 
 // What remembers is asked for no more than it can keep.

@@ -23,6 +23,7 @@ struct OffendedChannel {
   uint64_t delivered = 0;  // the last delivery tag
   bool transactional = false, confirms = false;
   std::string user = "guest";
+  bool replies = false;  // it consumes direct ones
 };
 
 // Costs the channel.

@@ -16,6 +16,7 @@ enum class Plant : uint8_t {
   swapped_publishes,    // two messages of one publisher overtake one another on their way to a queue
   unmarked_redelivery,  // one message comes a second time as if it were the first
   lost_in_a_move,       // one message that goes with its queue to another worker does not arrive
+  dropped_reply,        // mandatory replies to another worker do not come back when their consumer is gone
   hasty_last_word,      // what says that a worker sends a moving queue no more overtakes what it has sent
   early_answer,         // the control plane answers before every worker has applied the change
   hasty_delay,          // delayed messages come when half their time is over

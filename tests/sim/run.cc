@@ -9,7 +9,7 @@ namespace talaria::sim {
 
 namespace {
 
-constexpr std::array<std::pair<Plant, std::string_view>, 28> plants{{
+constexpr std::array<std::pair<Plant, std::string_view>, 29> plants{{
     {Plant::none, "none"},
     {Plant::lost_segment, "lost-segment"},
     {Plant::drop_requeue, "drop-requeue"},
@@ -38,6 +38,7 @@ constexpr std::array<std::pair<Plant, std::string_view>, 28> plants{{
     {Plant::no_copies, "no-copies"},
     {Plant::unrevoked, "unrevoked"},
     {Plant::any_name, "any-name"},
+    {Plant::dropped_reply, "dropped-reply"},
 }};
 
 }  // namespace

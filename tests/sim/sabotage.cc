@@ -71,7 +71,7 @@ void Saboteur::hasten_last_word(std::vector<broker::Operation>& operations) {
   });
   if (last == operations.begin() || last == operations.end()) return;
   std::rotate(operations.begin(), last, last + 1);
-  hastened_ = true;
+  at_it_ = true;
 }
 
 void Saboteur::spoil_events(broker::WorkerIndex from, broker::WorkerIndex to) {
@@ -80,6 +80,13 @@ void Saboteur::spoil_events(broker::WorkerIndex from, broker::WorkerIndex to) {
     auto* deliver = std::get_if<broker::Deliver>(&event);
     if (plant_ == Plant::unmarked_redelivery && deliver && deliver->redelivered && is_occasion())
       deliver->redelivered = false;
+    const auto* reply = std::get_if<broker::MandatoryReply>(&event);
+    if (plant_ == Plant::dropped_reply && reply) {
+      at_it_ = true;
+      mesh_.lane(to, from).events.push(broker::ReplyTaken{reply->publisher, nullptr, reply->sequence});
+      mailbox.push(broker::Deliver{reply->consumer, {}, {}, reply->message, false, false, 0});
+      continue;
+    }
     mailbox.push(event);
   }
 }

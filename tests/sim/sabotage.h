@@ -22,7 +22,7 @@ class Saboteur final : public Actor {
   std::string_view name() const override { return "saboteur"; }
   bool poll(Time now) override;
   Time next_deadline() const override { return base::never; }
-  bool done() const { return done_ || hastened_; }
+  bool done() const { return done_ || at_it_; }
 
  private:
   // Takes all operations out of the lane and puts back what is left of them.
@@ -36,7 +36,7 @@ class Saboteur final : public Actor {
   Plant plant_;
   uint64_t occasions_left_;
   bool done_ = false;
-  bool hastened_ = false;
+  bool at_it_ = false;  // time and again
 };
 
 // A control link that reports a change as applied as soon as it is sent, and delivers it late.

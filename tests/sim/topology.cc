@@ -1,8 +1,12 @@
 #include "tests/sim/topology.h"
 
+#include <algorithm>
+
 namespace talaria::sim {
 
 namespace {
+
+constexpr size_t addresses_max = 30;
 
 // Few words, so that keys and patterns meet often.
 const std::vector<std::string>& words() {
@@ -107,6 +111,12 @@ std::string Topology::policy(const std::string& queue) const {
   if (has.dead_key) add("dead-letter-routing-key", quoted(*has.dead_key));
   return R"({"name":")" + queue + R"(","pattern":"^)" + queue + R"($","apply-to":"queues","definition":{)" +
          definition + "}}";
+}
+
+void Topology::learn_address(const std::string& address) {
+  if (std::ranges::find(addresses, address) != addresses.end()) return;
+  if (addresses.size() >= addresses_max) addresses.erase(addresses.begin());
+  addresses.push_back(address);
 }
 
 bool Topology::claim(const ModelBinding& binding) { return used.insert(identity_of(binding)).second; }

@@ -30,6 +30,8 @@ struct Topology {
   Plant plant = Plant::none;    // what is declared otherwise than the model is told
   // Queues of clients, present and past: keys for the default exchange.
   std::vector<std::string> private_queues;
+  // For direct replies, of consumers present and past.
+  std::vector<std::string> addresses;
   // Bindings that are there, or may be: nobody makes one twice.
   std::set<std::string> used;
 
@@ -39,6 +41,7 @@ struct Topology {
   DeclareQueue declaration(const std::string& queue) const;
   // What the policy of a queue that has one says, as JSON.
   std::string policy(const std::string& queue) const;
+  void learn_address(const std::string& address);
   // True if nobody has it yet; then it is taken.
   bool claim(const ModelBinding& binding);
   // Somebody may make it again; but not one that would bring a history twice.
