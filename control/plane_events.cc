@@ -7,6 +7,7 @@
 #include "control/listings.h"
 #include "control/plane.h"
 #include "core/amqp091/wire/properties.h"
+#include "core/amqp091/wire/reply.h"
 #include "core/amqp091/wire/table.h"
 
 namespace talaria::control {
@@ -33,8 +34,16 @@ std::vector<uint8_t> encoded(const FieldTable& headers, wire::Properties propert
   return out;
 }
 
-bool is_long(const base::FieldEntry& entry) {
-  return entry.name == "arguments" || entry.name == "client_properties" || entry.name == "definition";
+// What clients and operators may make as long as they like: texts are cut, tables and lists left out.
+void clip(FieldTable& headers, size_t octets_max) {
+  std::erase_if(headers, [&](base::FieldEntry& entry) {
+    if (auto* text = std::get_if<std::string>(&entry.value.value))
+      text->resize(wire::clipped(*text, octets_max).size());
+    const auto* table = std::get_if<FieldTable>(&entry.value.value);
+    const auto* array = std::get_if<base::FieldArray>(&entry.value.value);
+    return (table && wire::table_size(*table) > octets_max) ||
+           (array && wire::table_size({{"", entry.value}}) > octets_max);
+  });
 }
 
 FieldTable with(FieldTable first, std::initializer_list<base::FieldEntry> more) {
@@ -83,13 +92,14 @@ void Plane::announce(const Exchange& exchange, std::string_view key, FieldTable 
   made->exchange = exchange.name;
   made->routing_key = key;
   made->properties = encoded(headers, properties);
-  if (made->properties.empty()) {
-    // What clients may make as long as they like is left out, and that is said.
-    std::erase_if(headers, is_long);
-    headers.emplace_back("truncated", Field{true});
+  // Of some events only the shortest form fits.
+  for (const size_t octets_max : {255, 32}) {
+    if (!made->properties.empty()) break;
+    if (octets_max == 255) headers.emplace_back("truncated", Field{true});
+    clip(headers, octets_max);
     made->properties = encoded(headers, properties);
-    CHECK(!made->properties.empty());
   }
+  CHECK(!made->properties.empty());  // no event has more than two dozen headers
   made->body = std::move(body);
   command(0, worker::Announce{made.release()});
 }

@@ -83,6 +83,8 @@ class SeenValues {
       total_.values--;
     }
   }
+  // As if it had not come; its place in the order means nothing then.
+  void forget(const std::string& value) { seen_.erase(value); }
   size_t size() const { return seen_.size(); }
 
  private:

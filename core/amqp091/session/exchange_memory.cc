@@ -98,6 +98,7 @@ void ExchangeMemories::forget_oldest(Shared& shared, Memory& memory) {
   octets_ -= octets_of(memory.history.front());
   shared.pool.release(memory.history.front().message);
   memory.history.pop_front();
+  memory.first++;
 }
 
 // Of exchanges that have gone.
@@ -117,7 +118,7 @@ void ExchangeMemories::sweep(Shared& shared) {
 void ExchangeMemories::take(std::vector<broker::Entrust>& entrusted) {
   for (const broker::Entrust& one : entrusted) {
     Keys keys(one.keys);
-    memories_[one.exchange].jobs.push_back({{one.message, std::move(keys)}, one.publisher, one.sequence});
+    memories_[one.exchange].jobs.push_back(Publish{{one.message, std::move(keys)}, one.publisher, one.sequence});
     waiting_++;
   }
   entrusted.clear();
@@ -126,12 +127,10 @@ void ExchangeMemories::take(std::vector<broker::Entrust>& entrusted) {
 void ExchangeMemories::take(Shared& shared, std::vector<broker::Bound>& bound) {
   for (const broker::Bound& one : bound) {
     const auto found = memories_.find(one.source);
-    if (found == memories_.end()) continue;
-    for (const Remembered& remembered : found->second.history) {
-      remembered.message->add_references();
-      found->second.jobs.push_back({remembered, std::nullopt, 0, one.queue, one.exchange});
-      waiting_++;
-    }
+    if (found == memories_.end() || found->second.history.empty()) continue;
+    Memory& memory = found->second;
+    memory.jobs.push_back(Bring{one.queue, one.exchange, memory.first, memory.first + memory.history.size()});
+    waiting_++;
   }
   bound.clear();
   work(shared);
@@ -140,55 +139,82 @@ void ExchangeMemories::take(Shared& shared, std::vector<broker::Bound>& bound) {
 void ExchangeMemories::work(Shared& shared) {
   sweep(shared);
   size_t left = shared.config.entrusted_per_turn;
-  for (auto& [id, memory] : memories_)
-    while (!memory.jobs.empty() && left != 0) {
-      if (!do_first(shared, id, memory)) break;
+  auto at = memories_.upper_bound(worked_on_);
+  for (size_t looked_at = 0; looked_at < memories_.size() && left != 0; looked_at++, at++) {
+    if (at == memories_.end()) at = memories_.begin();
+    auto& [id, memory] = *at;
+    for (; !memory.jobs.empty() && left != 0; left--) {
+      const Progress progress = do_first(shared, id, memory);
+      if (progress == Progress::no_room) break;
+      worked_on_ = id;
+      if (progress == Progress::message_done) continue;
       memory.jobs.pop_front();
       waiting_--;
-      left--;
     }
+  }
 }
 
-// False: there is no room now.
-bool ExchangeMemories::do_first(Shared& shared, broker::ExchangeId id, Memory& memory) {
-  const Job& job = memory.jobs.front();
-  broker::Message* message = job.what.message;
+ExchangeMemories::Progress ExchangeMemories::do_first(Shared& shared, broker::ExchangeId id, Memory& memory) {
   broker::Exchange* exchange = shared.engine.find_exchange(id);
+  Job& job = memory.jobs.front();
+  if (auto* bringing = std::get_if<Bring>(&job)) return bring(shared, memory, *bringing, exchange);
+  return publish(shared, std::get<Publish>(job), exchange);
+}
+
+ExchangeMemories::Progress ExchangeMemories::publish(Shared& shared, const Publish& job, broker::Exchange* exchange) {
+  broker::Message* message = job.what.message;
   const auto answer = [&](broker::Entrusted::Outcome outcome) {
-    if (job.publisher) shared.engine.tell({*job.publisher, job.sequence, outcome});
+    shared.engine.tell({job.publisher, job.sequence, outcome});
     shared.pool.release(message);
-    return true;
+    return Progress::job_done;
   };
   // As what is on its way to a queue that is deleted.
   if (!exchange) return answer(broker::Entrusted::Outcome::stored);
-  if (!job.publisher) return publish(shared, job, *exchange);
   if (is_duplicate(shared, *exchange, *message)) {
     shared.counters.exchange_duplicates.add();
     return answer(broker::Entrusted::Outcome::unroutable);
   }
   const auto queues = route(shared, *exchange, *message, job.what.keys);
-  if (!queues.empty() && !shared.engine.room_for(queues)) return false;
+  if (!queues.empty() && !shared.engine.room_for(queues)) return Progress::no_room;
   remember(shared, *exchange, message, job.what.keys);
   if (queues.empty()) return answer(broker::Entrusted::Outcome::unroutable);
-  under_way_[++last_number_] = {*job.publisher, job.sequence, queues.size()};
-  shared.engine.publish(queues, message, ourselves(shared), last_number_);
-  return true;
+  store(shared, *exchange, queues, message, job.publisher, job.sequence);
+  return Progress::job_done;
 }
 
-// A remembered message to who was bound.
-bool ExchangeMemories::publish(Shared& shared, const Job& job, broker::Exchange& exchange) {
+void ExchangeMemories::store(Shared& shared, const broker::Exchange& exchange,
+                             std::span<broker::QueueRecord* const> queues, broker::Message* message,
+                             const broker::ChannelAddress& publisher, uint64_t sequence) {
+  UnderWay& under_way = under_way_[++last_number_];
+  under_way.publisher = publisher;
+  under_way.sequence = sequence;
+  under_way.queues = queues.size();
+  under_way.exchange = exchange.id();
+  if (exchange.settings()->deduplication) under_way.value = value_of(shared, exchange, *message);
+  shared.engine.publish(queues, message, ourselves(shared), last_number_);
+}
+
+// The next remembered message to who was bound.
+ExchangeMemories::Progress ExchangeMemories::bring(Shared& shared, Memory& memory, Bring& job,
+                                                   const broker::Exchange* exchange) {
+  job.next = std::max(job.next, memory.first);
+  if (exchange == nullptr || job.next >= std::min(job.end, memory.first + memory.history.size()))
+    return Progress::job_done;
+  const Remembered& one = memory.history[job.next - memory.first];
   std::span<broker::QueueRecord* const> queues;
   broker::QueueRecord* queue = nullptr;
   if (job.queue) {
     queue = shared.engine.find_queue(job.queue);
     if (queue) queues = {&queue, 1};
-  } else if (broker::Exchange* next = shared.engine.find_exchange(job.exchange); next && next != &exchange) {
-    queues = route(shared, *next, *job.what.message, job.what.keys);
+  } else if (broker::Exchange* next = shared.engine.find_exchange(job.exchange); next && next != exchange) {
+    queues = route(shared, *next, *one.message, one.keys);
   }
-  if (!queues.empty() && !shared.engine.room_for_accepted(queues)) return false;
+  if (!queues.empty() && !shared.engine.room_for_accepted(queues)) return Progress::no_room;
   shared.counters.history_published.add(!queues.empty());
-  publish_own(shared, queues, job.what.message);
-  return true;
+  one.message->add_references();
+  publish_own(shared, queues, one.message);
+  job.next++;
+  return Progress::message_done;
 }
 
 void ExchangeMemories::on_stored(Shared& shared, uint64_t number, bool refused) {
@@ -198,6 +224,10 @@ void ExchangeMemories::on_stored(Shared& shared, uint64_t number, bool refused) 
   message.refused |= refused;
   if (--message.queues != 0) return;
   using Outcome = broker::Entrusted::Outcome;
+  if (message.refused && message.value)
+    // Its publisher will send it again.
+    if (const auto memory = memories_.find(message.exchange); memory != memories_.end() && memory->second.seen)
+      memory->second.seen->forget(*message.value);
   shared.engine.tell({message.publisher, message.sequence, message.refused ? Outcome::refused : Outcome::stored});
   under_way_.erase(found);
 }
@@ -205,7 +235,8 @@ void ExchangeMemories::on_stored(Shared& shared, uint64_t number, bool refused) 
 void ExchangeMemories::abandon(broker::MessagePool& pool) {
   for (auto& [id, memory] : memories_) {
     for (const Remembered& one : memory.history) pool.release(one.message);
-    for (const Job& job : memory.jobs) pool.release(job.what.message);
+    for (const Job& job : memory.jobs)
+      if (const auto* publishing = std::get_if<Publish>(&job)) pool.release(publishing->what.message);
   }
   memories_.clear();
 }
@@ -269,6 +300,17 @@ bool may_return(const Channel& channel, Stall& why) {
   return false;
 }
 
+EntrustedMessages& entrusted_of(Connection& connection) {
+  if (!connection.entrusted) connection.entrusted = std::make_unique<EntrustedMessages>();
+  return *connection.entrusted;
+}
+
+EntrustedMessages::One begin_confirm(Channel& channel) {
+  if (!channel.confirms.selected()) return {};
+  channel.counters->unconfirmed.add();
+  return {.confirm = channel.confirms.begin(1)};
+}
+
 bool pass_here(Channel& channel, broker::Exchange& exchange, broker::Message* message, Stall& why) {
   Shared& shared = *channel.connection.shared;
   if (!shared.memories) shared.memories = std::make_unique<ExchangeMemories>(shared);
@@ -294,10 +336,15 @@ bool pass_here(Channel& channel, broker::Exchange& exchange, broker::Message* me
   memories.remember(shared, exchange, message, keys);
   if (queues.empty()) {
     drop_unroutable(channel, message, mandatory);
-  } else {
-    trace(channel, *message, queues);
-    store(channel, message, queues);
+    return true;
   }
+  trace(channel, *message, queues);
+  if (!exchange.settings()->deduplication || !channel.confirms.selected()) {
+    store(channel, message, queues);
+    return true;
+  }
+  const uint64_t sequence = entrusted_of(channel.connection).add(exchange, begin_confirm(channel));
+  memories.store(shared, exchange, queues, message, channel.address(), sequence);
   return true;
 }
 
@@ -309,20 +356,16 @@ bool pass_to_home(Channel& channel, const broker::Exchange& exchange, broker::Me
     why = to_wait(room);
     return false;
   }
-  if (!connection.entrusted) connection.entrusted = std::make_unique<EntrustedMessages>();
   // Nothing may come in between: this is asked last.
-  if (const broker::Room room = connection.entrusted->room_behind_others(shared.engine, exchange.home(),
-                                                                         connection.info->messages_in.value());
+  if (const broker::Room room =
+          entrusted_of(connection)
+              .room_behind_others(shared.engine, exchange.home(), connection.info->messages_in.value());
       !room) {
     why = to_wait(room);
     return false;
   }
   trace(channel, *message, {});
-  EntrustedMessages::One one;
-  if (channel.confirms.selected()) {
-    one.confirm = channel.confirms.begin(1);
-    channel.counters->unconfirmed.add();
-  }
+  EntrustedMessages::One one = begin_confirm(channel);
   if (channel.publishing.front.mandatory()) {
     message->add_references();
     one.message = message;

@@ -26,8 +26,10 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "core/broker/address.h"
@@ -40,6 +42,7 @@
 namespace talaria::broker {
 class Engine;
 class Exchange;
+struct QueueRecord;
 struct Room;
 }  // namespace talaria::broker
 
@@ -75,22 +78,32 @@ class ExchangeMemories {
   bool is_duplicate(const Shared& shared, const broker::Exchange& exchange, const broker::Message& message) const;
   // It is on its way.
   void remember(Shared& shared, const broker::Exchange& exchange, broker::Message* message, const Keys& keys);
+  // To its queues, which have room. The publisher gets one answer for all of them; if one of them refuses it, its value
+  // is one that has not been seen.
+  void store(Shared& shared, const broker::Exchange& exchange, std::span<broker::QueueRecord* const> queues,
+             broker::Message* message, const broker::ChannelAddress& publisher, uint64_t sequence);
 
  private:
   struct Remembered {
     broker::Message* message = nullptr;
     Keys keys;
   };
-  // Something to be published: a message that was entrusted, or a remembered one for who was bound.
-  struct Job {
+  // A message that was entrusted and is to be published.
+  struct Publish {
     Remembered what;
-    std::optional<broker::ChannelAddress> publisher = {};
+    broker::ChannelAddress publisher;
     uint64_t sequence = 0;
+  };
+  // What was remembered when somebody was bound, to be brought there.
+  struct Bring {
     broker::QueueId queue = {};  // only there
     broker::ExchangeId exchange = {};
+    uint64_t next = 0, end = 0;  // numbers; what is forgotten by its turn is passed over
   };
+  using Job = std::variant<Publish, Bring>;
   struct Memory {
     std::deque<Remembered> history;  // the oldest first
+    uint64_t first = 0;              // its number
     std::optional<broker::SeenValues> seen;
     std::deque<Job> jobs;
   };
@@ -99,11 +112,15 @@ class ExchangeMemories {
     uint64_t sequence = 0;
     size_t queues = 0;  // that have not answered
     bool refused = false;
+    broker::ExchangeId exchange = {};
+    std::optional<std::string> value = {};  // that the exchange has seen by it
   };
+  enum class Progress : uint8_t { job_done, message_done, no_room };
 
   Memory& memory_of(const broker::Exchange& exchange);
-  bool do_first(Shared& shared, broker::ExchangeId id, Memory& memory);
-  bool publish(Shared& shared, const Job& job, broker::Exchange& exchange);
+  Progress do_first(Shared& shared, broker::ExchangeId id, Memory& memory);
+  Progress publish(Shared& shared, const Publish& job, broker::Exchange* exchange);
+  Progress bring(Shared& shared, Memory& memory, Bring& job, const broker::Exchange* exchange);
   static uint64_t octets_of(const Remembered& one);
   void forget_oldest(Shared& shared, Memory& memory);
   void sweep(Shared& shared);
@@ -114,6 +131,7 @@ class ExchangeMemories {
   uint64_t swept_epoch_ = 0;
   size_t waiting_ = 0;  // jobs
   uint64_t last_number_ = 0;
+  broker::ExchangeId worked_on_{};  // the last one: the next turn begins behind it
   std::map<broker::ExchangeId, Memory> memories_;
   std::unordered_map<uint64_t, UnderWay> under_way_;  // by number
 };

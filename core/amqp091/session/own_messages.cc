@@ -12,7 +12,7 @@ namespace talaria::amqp091::session {
 std::span<broker::QueueRecord* const> route_own(Shared& shared, broker::Exchange& exchange,
                                                 std::string_view routing_key, base::Bytes properties) {
   broker::RouteFacts facts;
-  if (exchange.vhost().needs_facts()) facts = own_facts(properties, shared.headers);
+  if (exchange.vhost().needs_facts()) facts = facts_in(properties, shared.headers);
   broker::route(exchange.vhost(), exchange, routing_key, facts, shared.targets);
   return shared.targets.queues();
 }
@@ -23,7 +23,7 @@ std::span<broker::QueueRecord* const> route_held(Shared& shared, broker::Exchang
   std::vector<uint8_t> properties;
   if (exchange.vhost().needs_facts()) {
     properties = whole_properties(message);
-    facts = own_facts(properties, shared.headers);
+    facts = facts_in(properties, shared.headers);
   }
   std::vector<std::string_view> keys{message.routing_key()};
   keys.insert(keys.end(), copies.begin(), copies.end());

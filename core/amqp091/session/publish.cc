@@ -183,6 +183,13 @@ bool route(Channel& channel, const broker::Message& message, std::span<broker::Q
   return true;
 }
 
+// What others will route finds its publisher no more: it is looked into now. False: the connection has failed.
+bool may_be_asked(Connection& connection, const broker::Message& message) {
+  const broker::Vhost* vhost = connection.vhost_record();
+  broker::RouteFacts facts;
+  return vhost == nullptr || !vhost->needs_facts() || find_facts(connection, message, facts);
+}
+
 }  // namespace
 
 void store(Channel& channel, broker::Message* message, std::span<broker::QueueRecord* const> queues) {
@@ -239,6 +246,10 @@ bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
     return true;
   }
   if (channel.publishing.through_memory) [[unlikely]] {
+    if (!may_be_asked(connection, *message)) {
+      shared.pool.release(message);
+      return true;
+    }
     if (!pass_through(channel, message, why)) return false;
     count_published(connection);
     return true;

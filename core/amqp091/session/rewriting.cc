@@ -20,12 +20,11 @@ std::vector<uint8_t> whole_properties(const broker::Message& message) {
   return whole;
 }
 
-broker::RouteFacts own_facts(Bytes properties, std::vector<base::HeaderView>& room) {
+broker::RouteFacts facts_in(Bytes properties, std::vector<base::HeaderView>& room) {
+  broker::RouteFacts facts;
   const auto parsed = wire::parse_properties(properties);
-  CHECK(parsed);
-  const auto headers = wire::parse_all_headers(parsed->headers, room);
-  CHECK(headers);
-  broker::RouteFacts facts(*headers);
+  if (!parsed) return facts;
+  if (const auto headers = wire::parse_all_headers(parsed->headers, room)) facts.headers = *headers;
   facts.correlation_id = parsed->correlation_id;
   facts.message_id = parsed->message_id;
   facts.timestamp = parsed->timestamp;
@@ -36,7 +35,7 @@ std::vector<uint8_t> encoded_headers(const base::FieldTable& headers) {
   std::vector<uint8_t> table(wire::table_size(headers));
   base::Writer out(table);
   wire::emit_table(out, headers);
-  CHECK(out.ok());
+  if (!out.ok()) return {};
   table.erase(table.begin(), table.begin() + sizeof(uint32_t));
   return table;
 }
@@ -77,6 +76,7 @@ void Rewriting::set_header(std::string name, base::Field value) {
 
 std::vector<uint8_t> Rewriting::encoded(size_t most) {
   const std::vector<uint8_t> table = encoded_headers(headers);
+  if (table.empty() && !headers.empty()) return {};
   properties.headers.bytes = table;
   if (headers.empty())
     properties.clear(wire::Property::headers);

@@ -16,11 +16,13 @@ namespace talaria::amqp091::session {
 // The properties in one piece, also of a message in several.
 std::vector<uint8_t> whole_properties(const broker::Message& message);
 
-// What exchanges may ask, where it lies in properties that the broker has encoded: they are well formed. `room` as in
+// What exchanges may ask, where it lies in these properties: the broker's own, or of a message that it holds. What does
+// not parse came so from its publisher when nothing asked for it yet: it is taken for nothing. `room` as in
 // wire::parse_all_headers.
-broker::RouteFacts own_facts(base::Bytes properties, std::vector<base::HeaderView>& room);
+broker::RouteFacts facts_in(base::Bytes properties, std::vector<base::HeaderView>& room);
 
-// A table of headers without its length, for wire::Properties::headers.
+// A table of headers without its length, for wire::Properties::headers. Empty, if there are some: they are nested
+// deeper than wire::table_depth_max.
 std::vector<uint8_t> encoded_headers(const base::FieldTable& headers);
 // Flags and list. Empty: they are longer than `most`.
 std::vector<uint8_t> encoded(const wire::Properties& properties, size_t most);
@@ -38,7 +40,7 @@ class Rewriting {
   base::FieldTable headers;
 
   void set_header(std::string name, base::Field value);
-  // Flags and list; headers are absent when there are none. Empty: they are longer than `most`.
+  // Flags and list; headers are absent when there are none. Empty: they are longer than `most`, or nested too deeply.
   std::vector<uint8_t> encoded(size_t most);
 
  private:

@@ -6,6 +6,7 @@
 #include "core/amqp091/session/own_messages.h"
 #include "core/amqp091/session/rewriting.h"
 #include "core/amqp091/wire/properties.h"
+#include "core/amqp091/wire/reply.h"
 #include "core/broker/exchange.h"
 #include "core/broker/vhost.h"
 
@@ -46,9 +47,11 @@ FieldTable table_of(Rewriting& message) {
   return out;
 }
 
-// Empty: they are longer than any frame.
+// Empty: they are longer than any frame, or a message's own headers are nested as deep as they may be: here they lie
+// two deeper.
 std::vector<uint8_t> properties_of(const FieldTable& headers, const Config& config) {
   const std::vector<uint8_t> table = encoded_headers(headers);
+  if (table.empty()) return {};
   wire::Properties properties;
   properties.headers.bytes = table;
   properties.set(wire::Property::headers);
@@ -59,11 +62,7 @@ std::vector<uint8_t> properties_of(const FieldTable& headers, const Config& conf
 std::string key_of(std::string_view what, std::string_view name) {
   std::string key(what);
   key.append(".").append(name);
-  if (key.size() <= wire::shortstr_max) return key;
-  size_t end = wire::shortstr_max;
-  while (end != 0 && (static_cast<uint8_t>(key[end]) & 0xC0) == 0x80) end--;
-  key.resize(end);
-  return key;
+  return std::string(wire::clipped(key));
 }
 
 }  // namespace
@@ -119,6 +118,7 @@ void Traces::add(const Channel& channel, std::string_view what, std::string_view
     headers[1].value = Field{FieldArray{text(message.routing_key())}};
     headers.emplace_back("truncated", Field{true});
     waiting.properties = properties_of(headers, shared.config);
+    if (waiting.properties.empty()) return shared.counters.traces_lost.add();
   }
   message.add_references();
   waiting_bytes_ += waiting.properties.size();

@@ -72,6 +72,37 @@ TEST_F(SessionMemory, WhoeverIsBoundGetsTheLastMessages) {
   EXPECT_EQ(all("far"), Bodies{"6"});
 }
 
+TEST_F(SessionMemory, ManyBindingsAreServedInTurnsOfTheirOwn) {
+  broker::ExchangeSettings long_history;
+  long_history.history_length = 1000;
+  add("long", broker::ExchangeType::fanout, long_history);
+  for (int i = 0; i < 1000; i++) client.publish(1, "long", "", "x");
+  world.settle();
+  for (int i = 0; i < 20; i++)
+    client.send(1, wire::queue::Bind{.queue = "q", .exchange = "long", .routing_key = "key" + std::to_string(i)});
+  for (int i = 0; i < 20; i++) client.expect<wire::queue::BindOk>(1);
+  EXPECT_EQ(ready("q"), 20'000u);
+  // And what follows comes behind.
+  client.publish(1, "long", "", "behind");
+  EXPECT_EQ(ready("q"), 20'001u);
+}
+
+TEST_F(SessionMemory, MalformedHeadersAreRefusedWhereTheyMayBeAskedFor) {
+  std::vector<uint8_t> malformed = with_headers({{"k", base::Field{int32_t{1}}}});
+  malformed[malformed.size() - 5] = '?';  // no kind of value
+  client.publish(1, "chat", "", "nobody asked", false, malformed);
+  bind("chat", "q");
+  EXPECT_EQ(ready("q"), 1u);
+  client.send(1, wire::queue::Bind{.queue = "r", .exchange = "amq.headers"});
+  client.expect<wire::queue::BindOk>(1);
+  // What is remembered is routed as if it had none.
+  client.send(1, wire::exchange::Bind{.destination = "amq.headers", .source = "chat"});
+  client.expect<wire::exchange::BindOk>(1);
+  world.settle();
+  client.publish(1, "chat", "", "who asks", false, malformed);
+  EXPECT_EQ(client.expect<wire::connection::Close>(0).reply_code, static_cast<uint16_t>(ReplyCode::syntax_error));
+}
+
 TEST_F(SessionMemory, WhatAsksNotToBeIsNotRemembered) {
   bind("chat", "q");
   client.publish(1, "chat", "", "secret", false, with_headers({{"x-recent-history-no-store", {true}}}));
@@ -202,6 +233,29 @@ TEST_F(SessionMemory, WhatHasNoRoomIsNotSeen) {
 }
 
 // Keys of BCC are no part of the message; what both workers may keep of 8 MiB of message memory is 512 KiB.
+TEST_F(SessionMemory, WhatAQueueRefusedIsNotSeen) {
+  broker::QueueSettings settings;
+  settings.queue = "small";
+  settings.max_length = 1;
+  settings.overflow = broker::Overflow::reject_publish;
+  world.control.settings["small"] = settings;
+  client.declare(1, "small");
+  bind("once", "small");
+  client.send(1, wire::confirm::Select{});
+  client.expect<wire::confirm::SelectOk>(1);
+  client.publish(1, "once", "", "first", false, known_as({int32_t{1}}));
+  client.expect<wire::basic::Ack>(1);
+  client.publish(1, "once", "", "second", false, known_as({int32_t{2}}));
+  client.expect<wire::basic::Nack>(1);
+  EXPECT_EQ(all("small"), (Bodies{"first"}));
+  client.publish(1, "once", "", "second", false, known_as({int32_t{2}}));
+  client.expect<wire::basic::Ack>(1);
+  client.publish(1, "once", "", "second", false, known_as({int32_t{2}}));
+  client.expect<wire::basic::Ack>(1);
+  EXPECT_EQ(all("small"), (Bodies{"second"}));
+  EXPECT_EQ(counters().exchange_duplicates.value(), 1u);
+}
+
 TEST_F(SessionMemory, HistoriesCountFurtherKeys) {
   broker::ExchangeSettings history;
   history.history_length = 20;
