@@ -438,7 +438,7 @@ void describe(CLI::App& app, Options& options, Action& action) {
   CLI::App* capture_verb = verb("capture", "frames of the port into a pcapng file, until Ctrl-C or a bound",
                                 [&options](Broker& broker) { capture(broker, options); });
   capture_verb->add_option("--file", options.file, "where to; - is standard output, for wireshark -k -i -")->required();
-  capture_verb->add_option("--port", options.name, "the port's name (see ports); default: the one there is");
+  capture_verb->add_option("--port", options.name, "the port's name (see ports); default: all of them");
   capture_verb->add_option("--filter", options.filter, "which frames, in tcpdump's language, as 'tcp port 5672'");
   capture_verb->add_option("--snap-length", options.snap_length, "bytes kept of a frame; default: all");
   capture_verb->add_option("--count", options.count, "end after about so many frames");

@@ -57,7 +57,7 @@ const std::vector<Layer>& layers() {
                 "messages_requeued",  "deliveries_unsent",  "transactions_committed",   "delayed_waiting",
                 "delayed_published",  "history_published",  "transactions_rolled_back", "connections_accepted",
                 "connections_opened", "connections_closed", "channels_opened",          "connections_open",
-                "channels_open",      "consumers"}},
+                "channels_open",      "consumers",          "announcements_published",  "traces_published"}},
       {"broker", {"published", "stored", "delivered", "got", "settled", "queues_left", "queues_arrived"}},
       {"pool", {"messages"}},
       {"worker",

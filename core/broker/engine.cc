@@ -158,8 +158,7 @@ void Engine::hand_over(const MandatoryReply& reply) {
 
 void Engine::tell(const ReplyTaken& answer) { home_.tell(answer.publisher.worker, answer); }
 
-// ---- to exchanges that remember
-// --------------------------------------------------------------------------------------
+// ---- to exchanges that remember ----------------------------------------------------------------------------------
 
 Room Engine::room_at(WorkerIndex home) const {
   if (board_.workers[home].pressed.value() != 0) return {Shortage::memory, home};
@@ -178,7 +177,8 @@ std::vector<uint64_t> Engine::handed() const {
 }
 
 Room Engine::room_behind(std::span<const uint64_t> handed, WorkerIndex home) {
-  for (WorkerIndex peer = 0; peer < handed.size(); peer++) {
+  if (handed.empty()) return {};
+  for (WorkerIndex peer = 0; peer < workers_; peer++) {
     if (peer == home || outbox_.handed[peer].taken >= handed[peer]) continue;
     outbox_.asks_what_is_taken = true;
     return {Shortage::operations, peer};

@@ -27,6 +27,7 @@ void MessageGroups::shelve(Group& group) {
   unshelve(group);
   group.shelved = true;
   group.position = position;
+  all_.emplace(position, &group);
   if (group.owner == nobody) {
     free_.emplace(position, &group);
     return;
@@ -39,6 +40,7 @@ void MessageGroups::unshelve(Group& group) {
   if (!std::exchange(group.shelved, false)) return;
   Shelf& shelf = group.owner == nobody ? free_ : owned_.at(group.owner).shelf;
   shelf.erase({group.position, &group});
+  all_.erase({group.position, &group});
 }
 
 void MessageGroups::forget_if_done(Group& group) {
@@ -86,11 +88,8 @@ QueueEntry* MessageGroups::take_free() { return take_first(*free_.begin()->secon
 
 // Whoever has it: it is to go.
 QueueEntry* MessageGroups::take_oldest() {
-  const Shelf* oldest = free_.empty() ? nullptr : &free_;
-  for (const auto& [owner, owned] : owned_)
-    if (!owned.shelf.empty() && (!oldest || *owned.shelf.begin() < *oldest->begin())) oldest = &owned.shelf;
-  CHECK(oldest);
-  return take_first(*oldest->begin()->second);
+  CHECK(!all_.empty());
+  return take_first(*all_.begin()->second);
 }
 
 // ---- owners ---------------------------------------------------------------------------------------------------------
@@ -154,8 +153,10 @@ void MessageGroups::check_invariants() const {
     CHECK(group.position == first_position(group));
     const Shelf& shelf = group.owner == nobody ? free_ : owned_.at(group.owner).shelf;
     CHECK(shelf.contains({group.position, const_cast<Group*>(&group)}));
+    CHECK(all_.contains({group.position, const_cast<Group*>(&group)}));
     shelved++;
   });
+  CHECK(shelved == all_.size());
   for (const auto& [owner, owned] : owned_) {
     CHECK(owned.groups == groups_of[owner]);
     shelved -= owned.shelf.size();

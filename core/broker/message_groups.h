@@ -102,6 +102,7 @@ class MessageGroups {
   Group none_;
   std::unordered_map<std::string, Group> groups_;
   Shelf free_;
+  Shelf all_;  // the free and the owned: for what must go, whoever has it
   std::unordered_map<Owner, Owned> owned_;
   std::deque<Owner> awake_;
   Group* taken_ = nullptr;

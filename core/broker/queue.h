@@ -103,7 +103,10 @@ struct QueueExtras {
   base::TimerNode lease;  // of a queue that expires, while nobody consumes from it
   base::TimerNode trim;   // while there is more than a new limit allows
   base::TimerNode paces;  // of consumers, to be looked at, while there are any
-  bool ran_dry = false;   // since they were looked at last there was a moment without a ready message
+  bool ran_dry = false;   // since the round of looks before this one ended there was a moment without a ready message
+  bool ran_dry_since = false;  // since this one began
+  uint8_t look_round = 0;
+  size_t looks_left = 0;  // places of `Queue::subscriptions_` that this round has not come to
   base::Time last_used{};
   // Places kept for transactions that are being decided, or whose messages are on their way (Reservation).
   uint64_t reserved_messages = 0;

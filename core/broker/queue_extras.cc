@@ -95,8 +95,7 @@ void Queue::on_lease_end() {
   renew_lease();
 }
 
-// ---- other settings
-// --------------------------------------------------------------------------------------------------
+// ---- other settings ---------------------------------------------------------------------------------------
 
 void Queue::on_settings_changed() {
   CHECK(passage_ == Passage::none);
@@ -171,7 +170,7 @@ Enqueued Queue::enqueue_apart(Message* message, bool accepted) {
     entry = new (memory) QueueEntry;
   if (!entry) [[unlikely]]
     return Enqueued::no_memory;
-  if (ready_ == 0) extras_->ran_dry = true;
+  if (ready_ == 0) extras_->ran_dry = extras_->ran_dry_since = true;
   accept(entry, message);
   if (extras_->bands)
     extras_->bands->push_fresh(home_.arena, entry);
@@ -217,7 +216,7 @@ void Queue::return_apart(QueueEntry* entry) {
     }
     arm(entry, deadline);
   }
-  if (ready_ == 0) extras_->ran_dry = true;
+  if (ready_ == 0) extras_->ran_dry = extras_->ran_dry_since = true;
   return_entry(entry);
   if (extras_->last_values) remember_value(entry);
   drop_surplus();

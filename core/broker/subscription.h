@@ -46,6 +46,7 @@ struct alignas(base::cache_line) Subscription {
     bool looked_at = false;
     bool stuck = false;
     bool told = false;
+    uint8_t round = 0;     // of looks, the last
     uint32_t settled = 0;  // ever; wraps
     uint32_t held = 0;
   } pace;

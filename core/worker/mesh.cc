@@ -7,6 +7,7 @@ ControlLane::~ControlLane() {
     if (auto* passed = std::get_if<PassAnswer>(&command)) delete passed->answer;
     if (auto* close = std::get_if<CloseSession>(&command)) delete close->text;
     if (auto* revoke = std::get_if<RevokeConsumer>(&command)) delete revoke->consumer;
+    if (auto* announce = std::get_if<Announce>(&command)) delete announce->announcement;
   }
   for (ControlReport report; reports.pop(report);)
     if (auto* asked = std::get_if<Asked>(&report))

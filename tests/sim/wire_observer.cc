@@ -13,7 +13,41 @@ uint64_t WireObserver::unwrap(uint32_t at, uint32_t initial, uint64_t reference)
   return static_cast<uint64_t>(static_cast<int64_t>(reference) + distance);
 }
 
+// "Who has this address? Tell me": of what waits for the answer the newest go on.
+void WireObserver::on_address_request(base::Bytes frame) {
+  constexpr size_t type_at = 12, operation_at = 20, sender_at = 28, target_at = 38, size = 42;
+  if (frame.size() < size || base::load_be16(&frame[type_at]) != 0x0806) return;
+  if (base::load_be16(&frame[operation_at]) != 1) return;
+  for (auto& [key, flow] : flows_)
+    if (std::get<0>(key) == base::load_be32(&frame[sender_at]) &&
+        std::get<2>(key) == base::load_be32(&frame[target_at]))
+      flow.may_skip = true;
+}
+
+std::optional<size_t> WireObserver::put(Flow& flow, size_t from, base::Bytes bytes) {
+  const size_t old = flow.bytes.size(), to = from + bytes.size();
+  if (to > old)
+    flow.bytes.insert(flow.bytes.end(), bytes.end() - static_cast<ptrdiff_t>(std::min(to - old, bytes.size())),
+                      bytes.end());
+  for (auto hole = flow.missing.begin(); hole != flow.missing.end() && hole->first < to;) {
+    const auto [begin, end] = *hole;
+    hole++;
+    const size_t first = std::max(begin, from), last = std::min(end, to);
+    if (first >= last) continue;
+    std::copy(bytes.begin() + static_cast<ptrdiff_t>(first - from), bytes.begin() + static_cast<ptrdiff_t>(last - from),
+              flow.bytes.begin() + static_cast<ptrdiff_t>(first));
+    flow.missing.erase(begin);
+    if (begin < first) flow.missing[begin] = first;
+    if (last < end) flow.missing[last] = end;
+  }
+  const auto there = flow.bytes.begin() + static_cast<ptrdiff_t>(from);
+  const auto [differs, its] = std::mismatch(bytes.begin(), bytes.end(), there);
+  if (differs == bytes.end()) return std::nullopt;
+  return from + static_cast<size_t>(differs - bytes.begin());
+}
+
 void WireObserver::on_frame(base::Bytes frame) {
+  on_address_request(frame);
   const auto segment = read_segment(frame);
   if (!segment || segment->rst) return;
   segments_++;
@@ -51,13 +85,14 @@ void WireObserver::on_frame(base::Bytes frame) {
     // Position 0 is the SYN; byte i of the stream stands at position i + 1.
     if (!segment->syn && !segment->payload.empty()) {
       const size_t from = position - 1;
-      if (from > flow.bytes.size()) complain("sent with a gap before it", from, flow.bytes.size());
-      const size_t again = std::min(flow.bytes.size() - from, segment->payload.size());
-      if (!std::equal(segment->payload.begin(), segment->payload.begin() + static_cast<ptrdiff_t>(again),
-                      flow.bytes.begin() + static_cast<ptrdiff_t>(from)))
-        complain("other bytes under the same sequence numbers", from, again);
-      flow.bytes.insert(flow.bytes.end(), segment->payload.begin() + static_cast<ptrdiff_t>(again),
-                        segment->payload.end());
+      if (from > flow.bytes.size()) {
+        if (!flow.may_skip) complain("sent with a gap before it", from, flow.bytes.size());
+        flow.missing[flow.bytes.size()] = from;
+        flow.bytes.resize(from);
+      }
+      flow.may_skip = false;
+      if (const auto differs = put(flow, from, segment->payload))
+        complain("other bytes under the same sequence numbers", from, *differs);
     }
     flow.sent_end = std::max(flow.sent_end, end);
   }

@@ -18,7 +18,7 @@ struct Shared;
 
 inline uint64_t octets_of(std::span<const std::string> keys) {
   uint64_t octets = 0;
-  for (const std::string& key : keys) octets += sizeof key + key.size();
+  for (const std::string& key : keys) octets += sizeof(std::string) + key.size();
   return octets;
 }
 // What a message that is held counts for against its holder's share of memory, with the routing keys that it has

@@ -106,6 +106,31 @@ TEST_F(SlowConsumer, IsWhoHoldsAWholePeriodsWork) {
   EXPECT_EQ(found_slow(), Slow{1});
 }
 
+// Looked at in parts, and those who leave in between move others to places that were looked at, or were not.
+TEST_F(SlowConsumer, AreFoundOnceEachAmongVeryMany) {
+  constexpr uint32_t many = 5000;
+  declare_demanding();
+  for (uint32_t number = 1; number <= many; number++) subscribe(number, 1);
+  fill(2 * many);
+  while (held.size() < many) take();
+  now += 1s;
+  for (int step = 0; step < 10; step++, now += 10ms) worker.engine->on_time(now);
+  EXPECT_EQ(found_slow(), Slow{}) << "that was the first look";
+  now += 1s;
+  std::vector<uint32_t> slow;
+  for (uint32_t step = 0; step < 10; step++, now += 10ms) {
+    worker.engine->on_time(now);
+    const Slow some = found_slow();
+    EXPECT_LE(some.size(), 1024u) << "in one turn";
+    slow.insert(slow.end(), some.begin(), some.end());
+    unsubscribe(1 + step);
+    take();
+  }
+  std::sort(slow.begin(), slow.end());
+  EXPECT_EQ(std::adjacent_find(slow.begin(), slow.end()), slow.end());
+  EXPECT_GE(slow.size(), many - 10);
+}
+
 TEST_F(SlowConsumer, WithoutAcknowledgementsIsWhoDoesNotRead) {
   declare_demanding();
   subscribe(1, 0, 0, true);
