@@ -282,6 +282,8 @@ bool hand_over(Channel& channel, broker::Message* message, Stall& why) {
       why = {Stall::For::broker, 0, room};
       return false;
     }
+    if (!channel.publishing.copies.empty() && !hand_over_reply_besides(channel, *message, why)) [[unlikely]]
+      return false;
     trace(channel, *message, queues);
     store(channel, message, queues);
   }
@@ -463,10 +465,27 @@ static void hand_over_mandatory(Channel& channel, const broker::ConsumerAddress&
   channel.connection.shared->engine.hand_over({consumer, channel.address(), message, sequence});
 }
 
+static std::optional<broker::ConsumerAddress> find_awaiting(Shared& shared, const broker::Message& message) {
+  if (!message.exchange().empty() || !is_reply_address(message.routing_key())) return std::nullopt;
+  return find_reply_consumer(shared, message.routing_key());
+}
+
+bool hand_over_reply_besides(Channel& channel, broker::Message& message, Stall& why) {
+  Shared& shared = *channel.connection.shared;
+  const auto consumer = find_awaiting(shared, message);
+  if (!consumer) return true;
+  if (const broker::Room room = shared.engine.room_for(consumer->channel.worker); !room) {
+    why = {Stall::For::broker, 0, room};
+    return false;
+  }
+  message.add_references();
+  shared.engine.hand_over(*consumer, &message);
+  return true;
+}
+
 Reply hand_over_reply(Channel& channel, broker::Message* message, bool mandatory, Stall& why) {
   Shared& shared = *channel.connection.shared;
-  if (!message->exchange().empty() || !is_reply_address(message->routing_key())) return Reply::none;
-  const auto consumer = find_reply_consumer(shared, message->routing_key());
+  const auto consumer = find_awaiting(shared, *message);
   if (!consumer) return Reply::none;
   if (const broker::Room room = shared.engine.room_for(consumer->channel.worker); !room) {
     why = {Stall::For::broker, 0, room};

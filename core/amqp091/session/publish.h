@@ -38,6 +38,9 @@ enum class Reply : uint8_t {
   handed_over,
 };
 Reply hand_over_reply(Channel& channel, broker::Message* message, bool mandatory, Stall& why);
+// One that queues want by its CC or BCC is a direct reply besides, if its routing key is an address. There is room for
+// the queues. False: there is none at the one who awaits the reply, and nothing was done.
+bool hand_over_reply_besides(Channel& channel, broker::Message& message, Stall& why);
 // Otherwise it is dropped, and returned if it is mandatory.
 void drop_unroutable(Channel& channel, broker::Message* message, bool mandatory);
 // For whoever has the vhost traced. The message is being taken.

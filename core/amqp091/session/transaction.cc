@@ -141,12 +141,13 @@ bool pass_on(Channel& channel, Transaction::Kept& kept) {
     queues.push_back(queue);
     targets.push_back({queue, transaction.shares.at(key_of(id)).granted});
   }
+  Stall why;
+  if (!shared.engine.room_for_accepted(queues) || !hand_over_reply_besides(channel, *kept.message, why)) return false;
   if (targets.empty()) {
     trace(channel, *kept.message, {});
     shared.pool.release(kept.message);
     return true;
   }
-  if (!shared.engine.room_for_accepted(queues)) return false;
   trace(channel, *kept.message, queues);
   const uint64_t sequence = channel.confirms.begin(static_cast<uint32_t>(targets.size()));
   shared.engine.publish_accepted(targets, kept.message, channel.address(), sequence);

@@ -55,6 +55,28 @@ TEST_F(SessionReplyTo, BringsTheAnswerToTheOneWhoAsked) {
   EXPECT_EQ(world.control.count_asked<broker::ConsumerAdded>(), 0u) << "no queue, nothing to list";
 }
 
+TEST_F(SessionReplyTo, GoesToTheQueuesOfItsCopiesToo) {
+  client.consume(1, reply_to, "replies", true);
+  const std::string address = ask();
+  server.open_channel(2);
+  server.send(2, wire::tx::Select{});
+  server.expect<wire::tx::SelectOk>(2);
+  const auto copied = with_headers({{"CC", {base::FieldArray{{std::string("q")}}}}});
+  server.publish(1, "", address, "answer", true, copied);
+  EXPECT_EQ(client.expect_delivery(1, "replies", 1), "answer");
+  server.publish(2, "", address, "decided later", true, copied);
+  client.expect_nothing();
+  server.send(2, wire::tx::Commit{});
+  server.expect<wire::tx::CommitOk>(2);
+  EXPECT_EQ(client.expect_delivery(1, "replies", 2), "decided later");
+  for (std::string_view body : {"answer", "decided later"}) {
+    server.send(1, wire::basic::Get{.queue = "q", .no_ack = true});
+    server.expect<wire::basic::GetOk>(1);
+    EXPECT_EQ(server.expect_content(1).body, body);
+  }
+  EXPECT_EQ(world.here.pool.messages(), 0u);
+}
+
 TEST_F(SessionReplyTo, IsConfirmedAndRoutable) {
   client.consume(1, reply_to, "replies", true);
   const std::string address = ask();
