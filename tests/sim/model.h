@@ -391,6 +391,8 @@ class Model {
   Chances chances_to_get(const ModelBinding& binding, Window window, const Message& message) const;
   // By its exchange.
   bool has_history(const Message& message) const;
+  bool reaches_refusals(const Message& message) const;
+  bool value_may_be_forgotten(uint64_t number) const;
   bool is_duplicate_for_sure(uint64_t number) const;
   bool is_duplicate_perhaps(uint64_t number) const;
   void check_taken_once(uint64_t number) const;
@@ -407,7 +409,8 @@ class Model {
   // The first was certainly in any queue of both before the second.
   bool surely_before(uint64_t first, uint64_t second) const;
   const std::vector<uint64_t>& of_same_value(const std::string& header, const Message& message) const;
-  bool superseded_for_sure(const std::string& queue, uint64_t number, Identity holder) const;
+  uint64_t superseded_for_sure(const std::string& queue, uint64_t number,
+                               Identity holder) const;  // by whom; 0: perhaps not
   bool replaced_perhaps(const std::string& queue, uint64_t number) const;
   bool duplicate_perhaps(const std::string& queue, uint64_t number) const;
   void check_values(const std::string& queue, uint64_t number, Identity holder, bool redelivered) const;

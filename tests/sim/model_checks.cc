@@ -43,15 +43,16 @@ const std::vector<uint64_t>& Model::of_same_value(const std::string& header, con
 }
 
 // Whoever began to take messages when a later value was there cannot get this one, unless it comes back.
-bool Model::superseded_for_sure(const std::string& name, uint64_t number, Identity holder) const {
+uint64_t Model::superseded_for_sure(const std::string& name, uint64_t number, Identity holder) const {
   const auto began = began_.find(holder);
-  if (began == began_.end()) return false;
+  if (began == began_.end()) return 0;
   const auto& same = of_same_value(traits_of(name).last_value_header, messages_[number - 1]);
-  return std::ranges::any_of(same, [&](uint64_t later) {
+  const auto found = std::ranges::find_if(same, [&](uint64_t later) {
     const Message& other = messages_[later - 1];
     return other.stored && other.accepted <= began->second && !other.what.expiration && !other.what.delay &&
            !has_history(other) && surely_before(number, later) && must_be_in(other, name);
   });
+  return found == same.end() ? 0 : *found;
 }
 
 bool Model::replaced_perhaps(const std::string& name, uint64_t number) const {
@@ -78,8 +79,9 @@ void Model::check_values(const std::string& name, uint64_t number, Identity hold
     for (const uint64_t other : of_same_value(deduplication_header, messages_[number - 1]))
       if (other != number && messages_[other - 1].seen_in.contains(name))
         fail("queue %s delivered message %lu, a duplicate of message %lu", name.c_str(), number, other);
-  if (!traits.last_value_header.empty() && !redelivered && superseded_for_sure(name, number, holder))
-    fail("queue %s delivered message %lu, whose place a later value has taken", name.c_str(), number);
+  if (traits.last_value_header.empty() || redelivered) return;
+  if (const uint64_t later = superseded_for_sure(name, number, holder))
+    fail("queue %s delivered message %lu, whose place message %lu has taken", name.c_str(), number, later);
 }
 
 bool Model::was_surely_settled(const Copy& copy, Time by) const {
@@ -99,6 +101,7 @@ void Model::check_one_taken() const {
       const Message& message = messages_[number - 1];
       const std::string* value = value_of(message.what.headers, deduplication_header);
       if (!value) continue;
+      if (value_may_be_forgotten(number)) continue;
       if (message.certain()) certain[*value].push_back(number);
       if (std::ranges::any_of(routes(message),
                               [&](const Route& route) { return !route.dropped && explains(route, number); }))
@@ -111,10 +114,20 @@ void Model::check_one_taken() const {
   }
 }
 
+// What a queue refused has not been seen; not even if another one took it, or if its duplicate was dropped meanwhile.
+bool Model::value_may_be_forgotten(uint64_t number) const {
+  const Message& message = messages_[number - 1];
+  return std::ranges::any_of(of_same_value(deduplication_header, message), [&](uint64_t other) {
+    return messages_[other - 1].what.exchange == message.what.exchange && !messages_[other - 1].stored &&
+           reaches_refusals(messages_[other - 1]);
+  });
+}
+
 // Somebody has it now.
 void Model::check_taken_once(uint64_t number) const {
   const Message& message = messages_[number - 1];
   if (!by_exchange_.contains(message.what.exchange) || !exchanges_.at(message.what.exchange).deduplicates) return;
+  if (value_may_be_forgotten(number)) return;
   for (const uint64_t other : of_same_value(deduplication_header, message))
     if (other != number && messages_[other - 1].what.exchange == message.what.exchange &&
         !messages_[other - 1].seen_in.empty())
@@ -123,10 +136,12 @@ void Model::check_taken_once(uint64_t number) const {
 
 bool Model::is_duplicate_for_sure(uint64_t number) const {
   const Message& message = messages_[number - 1];
-  return std::ranges::any_of(of_same_value(deduplication_header, message), [&](uint64_t other) {
+  const auto& same = of_same_value(deduplication_header, message);
+  const bool came = std::ranges::any_of(same, [&](uint64_t other) {
     return other != number && messages_[other - 1].what.exchange == message.what.exchange &&
            decided_before(other, number);
   });
+  return came && !value_may_be_forgotten(number);
 }
 
 bool Model::is_duplicate_perhaps(uint64_t number) const {

@@ -112,6 +112,13 @@ const std::vector<Model::Route>& Model::routes(const Message& message) const {
   return message.routes;
 }
 
+// Perhaps, whatever is chosen and forgotten: a queue that refuses what is too much.
+bool Model::reaches_refusals(const Message& message) const {
+  Walk all{message, window_of(message), Certainty::may, {}, true};
+  follow(all, message.what.exchange);
+  return std::ranges::any_of(all.queues, [&](const std::string& name) { return traits_of(name).rejects_publishes; });
+}
+
 void Model::enumerate(const Message& message, Window window, Route route, std::vector<Route>& out) const {
   Walk may{message, window, Certainty::may, route.choices};
   follow(may, message.what.exchange);
