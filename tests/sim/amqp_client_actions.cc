@@ -205,11 +205,12 @@ uint64_t AmqpClient::publish(Channel& channel, const std::string& signer) {
   if (message.delay && topology_.plant == Plant::hasty_delay) properties.delay = *delay / 2;
   message.properties = connection_->publish(channel.number, method, properties, message.body);
   if (message.delay && topology_.plant == Plant::hasty_delay) message.arriving = arriving(properties, delayed);
-  world_.trace("%s: publishes %zu bytes to '%s' '%s' as %s", plan_.name.c_str(), message.body.size(),
-               message.exchange.c_str(), message.key.c_str(), properties.message_id->c_str());
   message.kept = channel.transactional;
   const size_t bytes = message.body.size();
+  const std::string where = "'" + message.exchange + "' '" + message.key + "'";
   const uint64_t number = model_.published(std::move(message));
+  world_.trace("%s: channel %u: publishes %zu bytes to %s as %s, message %lu", plan_.name.c_str(), channel.number,
+               bytes, where.c_str(), properties.message_id->c_str(), number);
   if (channel.transactional) {
     channel.kept.bytes += bytes;
     channel.kept.messages.push_back(number);
