@@ -49,17 +49,17 @@ void Queue::forget_value(const QueueEntry* entry) {
     extras_->last_values->remove(*value);
 }
 
-// Its place is the old one's, if neither has a time to live or a priority that would say otherwise.
+// Its place is the old one's, if neither has a time to live or a priority that would say otherwise. Not that of one
+// that came back: some that somebody holds are newer than that, and must not seem newer than this message.
 bool Queue::replace_in_place(QueueEntry* old, Message* message, base::Time deadline) {
   if (old->timed || deadline != base::never || extras_->bands) return false;
+  if (old->state != static_cast<uint64_t>(EntryState::fresh)) return false;
   counters_.bytes_ready.subtract(old->message->body_size());
   counters_.bytes_ready.add(message->body_size());
   counters_.enqueued.add();
   home_.counters.replaced.add();
   home_.pool.release(old->message);
   old->message = message;
-  old->redelivered = 0;
-  old->deliveries = 0;
   return true;
 }
 

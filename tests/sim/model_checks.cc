@@ -46,9 +46,11 @@ const std::vector<uint64_t>& Model::of_same_value(const std::string& header, con
 uint64_t Model::superseded_for_sure(const std::string& name, uint64_t number, Identity holder) const {
   const auto began = began_.find(holder);
   if (began == began_.end()) return 0;
-  const auto& same = of_same_value(traits_of(name).last_value_header, messages_[number - 1]);
+  const QueueTraits& traits = traits_of(name);
+  const auto& same = of_same_value(traits.last_value_header, messages_[number - 1]);
   const auto found = std::ranges::find_if(same, [&](uint64_t later) {
     const Message& other = messages_[later - 1];
+    if (traits.deduplicates && duplicate_perhaps(name, later)) return false;
     return other.stored && other.accepted <= began->second && !other.what.expiration && !other.what.delay &&
            !has_history(other) && surely_before(number, later) && must_be_in(other, name);
   });

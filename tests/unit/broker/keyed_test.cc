@@ -89,6 +89,23 @@ TEST_F(LastValue, AnOlderOneThatIsReadyGoesWhenANewerComesBack) {
   EXPECT_EQ(rest(), (Bodies{"a2"}));
 }
 
+TEST_F(LastValue, OneThatReplacesWhatCameBackStaysTheNewest) {
+  declare({.last_value_key = "k"});
+  subscribe(1, 2);
+  put("a1", "k=a");
+  const auto first = dispatch();
+  put("a2", "k=a");
+  const auto second = dispatch();
+  ASSERT_EQ(second.size(), 1u);
+  worker.engine->pause({id, consumer(1), true});
+  settle(first[0], Outcome::requeued);
+  put("a3", "k=a");
+  EXPECT_EQ(counters->ready.value(), 1u);
+  settle(second[0], Outcome::requeued);
+  EXPECT_EQ(replaced(), 2u);
+  EXPECT_EQ(rest(), (Bodies{"a3"})) << "a2 is older than that, whatever came back before";
+}
+
 TEST_F(LastValue, ALimitCountsWhatIsThere) {
   declare({.max_length = 2, .overflow = Overflow::reject_publish, .last_value_key = "k"});
   EXPECT_TRUE(put("a1", "k=a"));
