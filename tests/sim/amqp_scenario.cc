@@ -27,6 +27,8 @@ constexpr uint8_t steward_number = 9, witness_number = 8, warden_number = 7;
 constexpr Duration setup_patience = 1800s;
 // A client whose last words were lost is noticed by keepalive, and what it held comes back only then.
 constexpr Duration patience = 1800s;
+// Probes of an idle connection: on the worst link most are lost on the way there or back.
+constexpr uint32_t keepalive_probes = 20;
 // So long a client waits while its connection is blocked.
 constexpr Duration blocked_patience = 300s;
 constexpr Duration cool_down = 600s;
@@ -162,6 +164,7 @@ class AmqpRun {
     config.down = draw_link(random_, weather_);
     config.address = address_of(server_number);
     config.tcp = draw_tcp(random_);
+    config.tcp.keepalive_probes = keepalive_probes;
     config.tcp.send_high_watermark = std::max(config.tcp.send_high_watermark, 16u * 1024);
     config.tcp.send_low_watermark = config.tcp.send_high_watermark / 2;
     config.tcp.fin_wait_2_timeout = config.tcp.linger_timeout = 60s;
@@ -184,6 +187,7 @@ class AmqpRun {
     config.down = draw_link(random, weather_);
     config.host.addresses = {{net::Ipv4Address{address_of(number)}, 16}};
     config.tcp = draw_tcp(random);
+    config.tcp.keepalive_probes = keepalive_probes;
     config.tcp.fin_wait_2_timeout = config.tcp.linger_timeout = 60s;
     return config;
   }
