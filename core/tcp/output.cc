@@ -106,7 +106,7 @@ bool Stack::choose(Connection& connection, Pick& pick) const {
   uint32_t room = allowed > pipe ? allowed - pipe : 0;
   if (before(send.next, send.max)) {
     if (room < send.mss && pipe > 0) return false;
-    return choose_again(connection, pick);
+    return choose_again(connection, room, pick);
   }
   return choose_new(connection, room, pick);
 }
@@ -171,12 +171,23 @@ bool Stack::choose_first_unacknowledged(const Connection& connection, Pick& pick
 }
 
 // After a timeout everything between next and max is sent again.
-bool Stack::choose_again(Connection& connection, Pick& pick) const {
+bool Stack::choose_again(const Connection& connection, uint32_t congestion_room, Pick& pick) const {
   const auto& send = connection.send;
+  const uint32_t available = distance(send.next, earlier(send.end, send.max));
   pick.sequence = send.next;
-  pick.bytes = std::min(payload_max(connection), distance(send.next, earlier(send.end, send.max)));
+  pick.bytes = piece_of(connection, std::min(available, std::max(congestion_room, payload_max(connection))), available);
   pick.fin = connection.fin_sent() && pick.sequence + pick.bytes == send.end;
   return true;
+}
+
+// A segment of the `bytes` that may leave of `available`, or several in one piece where the port cuts them. Half of the
+// congestion window at most: a piece may get lost whole, and it takes another one behind it to make the peer say so.
+uint32_t Stack::piece_of(const Connection& connection, uint32_t bytes, uint32_t available) const {
+  const uint32_t full = payload_max(connection);
+  const uint32_t longest = interface_of(connection).segmentation_bytes;
+  if (bytes <= full) return bytes;
+  if (longest == 0) return full;
+  return for_the_port_to_cut(std::min(longest, connection.send.congestion_window / 2), bytes, available, full);
 }
 
 // RFC 9293 3.8.6.2.1: a full segment, or all there is (there is no Nagle here: a turn's writes are one already), or at
@@ -196,10 +207,7 @@ bool Stack::choose_new(Connection& connection, uint32_t congestion_room, Pick& p
   uint32_t bytes = std::min({available, window, congestion_room});
   bool worthwhile = bytes >= full || bytes == available || bytes >= connection.window_max / 2 || connection.force;
   if (bytes == 0 || !worthwhile) return false;
-  if (bytes > full) {
-    const uint32_t longest = interface_of(connection).segmentation_bytes;
-    bytes = longest == 0 ? full : for_the_port_to_cut(longest, bytes, available, full);
-  }
+  bytes = piece_of(connection, bytes, available);
   pick = {send.max, bytes, fin_due && bytes == available && bytes < window};
   return true;
 }

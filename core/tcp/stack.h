@@ -279,8 +279,9 @@ class Stack {
   bool choose_first_unacknowledged(const Connection& connection, Pick& pick) const;
   bool choose_tracked(Connection& connection, Pick& pick) const;
   bool choose_tail_probe(Connection& connection, Pick& pick) const;
-  bool choose_again(Connection& connection, Pick& pick) const;
+  bool choose_again(const Connection& connection, uint32_t congestion_room, Pick& pick) const;
   bool choose_new(Connection& connection, uint32_t congestion_room, Pick& pick) const;
+  uint32_t piece_of(const Connection& connection, uint32_t bytes, uint32_t available) const;
   uint32_t payload_max(const Connection& connection) const;
   bool send_pick(Connection& connection, const Pick& pick);
   bool send_acknowledgements(Connection& connection);

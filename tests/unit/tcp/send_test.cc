@@ -17,6 +17,13 @@ class TcpSegmentation : public StackTest {
     our_next += 10 * full;
     deliver(data());
   }
+  // Slow start: a window's worth arrives.
+  void double_the_window() {
+    write(std::string(20 * full, 'x'));
+    our_next += 20 * full;
+    deliver(data());
+    sent.clear();
+  }
   static constexpr uint32_t full = 1460 - 12;
 };
 class TcpWindowOfPeer : public StackTest {};
@@ -303,12 +310,22 @@ TEST_F(TcpSegmentation, OneSegmentGoesAsItIs) {
 }
 
 TEST_F(TcpSegmentation, APacketHoldsWholeSegmentsAndAtMostWhatThePortTakes) {
+  double_the_window();
   write(std::string(14 * full + 100, 'y'));
   ASSERT_EQ(sent.size(), 2u);
   EXPECT_EQ(sent[0].bytes.size(), 13 * full) << "19,900 bytes hold so many";
   EXPECT_FALSE(sent[0].has(flag_psh));
   EXPECT_EQ(sent[1].bytes.size(), full + 100);
   EXPECT_TRUE(sent[1].has(flag_psh));
+}
+
+TEST_F(TcpSegmentation, APacketHoldsAtMostHalfOfTheCongestionWindow) {
+  const uint32_t half = info().congestion_window / 2 / full;
+  ASSERT_LT(half, 13u) << "the port takes so many";
+  write(std::string((half + 4) * full, 'y'));
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[0].bytes.size(), half * full);
+  EXPECT_EQ(sent[1].bytes.size(), 4 * full);
 }
 
 TEST_F(TcpSegmentation, TheCongestionWindowCountsBytes) {
@@ -330,12 +347,20 @@ TEST_F(TcpSegmentation, WithoutALongPacketItWaitsAndNothingIsLost) {
   EXPECT_EQ(sent[0].bytes.size(), 5 * full);
 }
 
-TEST_F(TcpSegmentation, WhatIsSentAgainIsOneSegment) {
-  write(std::string(5 * full, 'y'));
+TEST_F(TcpSegmentation, AfterATimeoutOneSegmentGoesAgainThenWhatTheWindowAllows) {
+  const Sequence first = our_next;
+  write(std::string(9 * full, 'y'));
   after(2s);
   ASSERT_EQ(sent.size(), 1u);
   EXPECT_EQ(sent[0].bytes.size(), full);
   EXPECT_EQ(device.cut_into.back(), 0u);
+  for (uint32_t arrived = 1; arrived < 9 && info().congestion_window < 4 * full; arrived++) {
+    our_next = first + arrived * full;
+    deliver(data());
+  }
+  ASSERT_FALSE(sent.empty());
+  EXPECT_GT(sent.back().bytes.size(), full) << "half of the window is two segments now, and they go in one piece";
+  EXPECT_EQ(sent.back().bytes.size() % full, 0u);
 }
 
 // ---- the peer's window
